@@ -1,0 +1,85 @@
+"""The only clock and the only sleep of this package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from cakravia_verify.errors import DeadlineExceeded
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Monotonic seconds, wall-clock seconds since 1970, and waiting."""
+
+    def monotonic(self) -> float: ...
+    def wall(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The clock of this machine. CLOCK_MONOTONIC is shared by all its processes."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+SYSTEM_CLOCK = SystemClock()
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """An instant by which something must hold; `what` names it in the error."""
+
+    what: str
+    seconds: float
+    clock: Clock = SYSTEM_CLOCK
+    started: float = field(default=-1.0)
+
+    def __post_init__(self) -> None:
+        if self.started < 0:
+            object.__setattr__(self, "started", self.clock.monotonic())
+
+    @property
+    def elapsed(self) -> float:
+        return self.clock.monotonic() - self.started
+
+    @property
+    def remaining(self) -> float:
+        return max(0.0, self.seconds - self.elapsed)
+
+    @property
+    def is_over(self) -> bool:
+        return self.elapsed >= self.seconds
+
+    def exceeded(self, seen: str, *, remedy: str = "") -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self.what}: not within {self.seconds:g} s; {seen}", remedy=remedy)
+
+
+def poll(
+    question: Callable[[], T | None],
+    *,
+    deadline: Deadline,
+    every: float = 0.05,
+    seen: Callable[[], str] = lambda: "no answer",
+) -> T:
+    """The first answer of `question` that is neither None nor False; asked at least once, then every `every` seconds.
+
+    Raises DeadlineExceeded, naming what was last seen.
+    """
+    while True:
+        answer = question()
+        if answer is not None and answer is not False:
+            return answer
+        if deadline.is_over:
+            raise deadline.exceeded(seen())
+        deadline.clock.sleep(min(every, max(deadline.remaining, 0.001)))
