@@ -1,0 +1,1 @@
+"""The load a release runs under, and the account of every request in it."""

@@ -1,0 +1,238 @@
+"""The running load: arrivals are handed to users as planned, and what became of them is counted and written.
+
+Gevent's hub drives it; Locust is not needed here, so tests and the Locust process use the same generator.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.event import Event
+
+from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.alarm import Alarm, now_us
+from cakravia_verify.traffic.recorder import FLUSH_SECONDS, Recorder
+from cakravia_verify.traffic.records import (
+    COLUMNS,
+    EVENT_COLUMNS,
+    EVENTS_FILE,
+    OUTCOMES,
+    REQUESTS_FILE,
+    SUMMARY_FILE,
+    quoted,
+)
+from cakravia_verify.traffic.schedule import Arrival, Spread, arrivals
+from cakravia_verify.traffic.strict import StrictClient, StrictRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+
+_SUMMARY_EVERY = 10  # flushes
+
+
+class Generator:
+    """One run of a plan. Users call `serve()`; `begin()` starts the clock; `finish()` ends it and writes the summary.
+
+    `on_answer(entry, latency_us, bytes, failure)` is told of every request; `more_users()` is called when an arrival
+    finds every user busy and the pool may still grow.
+    """
+
+    def __init__(
+        self,
+        plan: TrafficPlan,
+        *,
+        on_answer: Callable[[MixEntry, int, int, str], None] | None = None,
+        more_users: Callable[[], None] | None = None,
+    ) -> None:
+        folder = Path(plan.records)
+        self.plan = plan
+        self.alarm = Alarm()
+        self.run = StrictRun(plan, alarm=self.alarm, account=self)
+        self._on_answer = on_answer
+        self._more_users = more_users
+        self._requests = Recorder(folder / REQUESTS_FILE, header=COLUMNS)
+        self._events = Recorder(folder / EVENTS_FILE, header=EVENT_COLUMNS)
+        self._summary = folder / SUMMARY_FILE
+        self._idle: deque[Any] = deque()
+        self._late: deque[Arrival] = deque()
+        self._users = self._most_users = self._busy = 0
+        self.failure: TrafficError | None = None
+        self._arrivals: Iterator[Arrival] = iter(())
+        self._next = Arrival(0, 0, 0)
+        self._is_open = True
+        self._all_done = Event()
+        self._begun = self._ended = 0
+        self._planned = self._started = self._idle_closes = self._foreign = 0
+        self._outcomes: Counter[str] = Counter()
+        self._lag = Spread()
+        self._flushes = 0
+        self._hub = gevent.get_hub()
+        self._flusher = self._hub.loop.timer(FLUSH_SECONDS, FLUSH_SECONDS)
+        self._flusher.start(self._flush)
+
+    # For users: each runs in a greenlet of its own.
+
+    def serve(self) -> None:
+        """Takes arrivals one after the other, until the run ends."""
+        client = StrictClient(self.run)
+        self._users += 1
+        self._most_users = max(self._most_users, self._users)
+        try:
+            while (arrival := self._take()) is not None:
+                self._started += 1
+                self._busy += 1
+                self._lag.add(now_us() - arrival.planned)
+                try:
+                    client.send(arrival)
+                finally:
+                    self._busy -= 1
+        finally:
+            self._users -= 1
+            client.close()
+            if not self._busy and not self._is_open:
+                self._all_done.set()
+
+    def _take(self) -> Arrival | None:
+        if not self._is_open:
+            return None
+        if self._late:
+            return self._late.popleft()
+        me = gevent.getcurrent()
+        self._idle.append(me)
+        try:
+            arrival: Arrival | None = self._hub.switch()
+        except BaseException:
+            if me in self._idle:
+                self._idle.remove(me)
+            raise
+        return arrival
+
+    # The clock.
+
+    def begin(self) -> None:
+        """The first arrival is planned for now."""
+        if self._begun:
+            return
+        self._begun = now_us()
+        self._arrivals = arrivals(self.plan, start=self._begun)
+        self._next = next(self._arrivals)
+        self.alarm.at(self._next.planned, self._dispatch)
+
+    def _dispatch(self) -> None:
+        while self._is_open and self._next.planned <= now_us():
+            arrival = self._next
+            self._next = next(self._arrivals)
+            self._planned += 1
+            if self._idle:
+                self._idle.popleft().switch(arrival)
+                continue
+            self._late.append(arrival)
+            if self._more_users is not None and self._users < self.plan.most_users:
+                self._more_users()
+        if self._is_open:
+            self.alarm.at(self._next.planned, self._dispatch)
+
+    def finish(self, ended: str, *, patience: float) -> None:
+        """Plans nothing more, waits up to `patience` seconds for requests in flight, and writes the last summary."""
+        if self._ended:
+            return
+        self._is_open = False
+        self._ended = now_us()
+        idle, self._idle = self._idle, deque()
+        for user in idle:
+            self._hub.loop.run_callback(user.switch, None)
+        if self._busy:
+            self._all_done.wait(patience)
+        self.close(ended)
+
+    def close(self, ended: str) -> None:
+        """The records are on disk and the summary says how the run ended."""
+        self._is_open = False
+        self._ended = self._ended or now_us()
+        self._flusher.stop()
+        self._requests.close()
+        self._events.close()
+        self._write_summary(ended)
+
+    # The account.
+
+    def row(self, line: str, entry: MixEntry, outcome: str, *, latency: int, size: int, detail: str) -> None:
+        self._outcomes[outcome] += 1
+        self._write(self._requests, line)
+        if self._on_answer is not None:
+            self._on_answer(entry, latency, size, "" if outcome == "answered" else f"{outcome}: {detail}")
+
+    def foreign_row(self, line: str) -> None:
+        """A request of the user's own Locust classes; it is recorded, and counts in no rate of ours."""
+        self._foreign += 1
+        self._write(self._requests, line)
+
+    def idle_close(self, at: int, connection: int, detail: str) -> None:
+        self._idle_closes += 1
+        self._write(self._events, f"{at},{connection},idle_close,{quoted(detail)}\n")
+
+    def _write(self, recorder: Recorder, line: str) -> None:
+        try:
+            recorder.write(line)
+        except TrafficError as error:
+            self._fail(error)
+
+    def _fail(self, error: TrafficError) -> None:
+        """A run whose records are incomplete proves nothing: it plans no more, and ends as an error."""
+        self.failure = self.failure or error
+        self._is_open = False
+
+    def _flush(self) -> None:
+        self._flushes += 1
+        try:
+            self._requests.flush()
+            self._events.flush()
+            if self._flushes % _SUMMARY_EVERY == 0:
+                self._write_summary(None)
+        except TrafficError as error:
+            self._fail(error)
+
+    def summary(self, ended: str | None) -> dict[str, Any]:
+        """What traffic.json holds. The achieved rate counts requests taken up while the schedule ran."""
+        seconds = ((self._ended or now_us()) - self._begun) / 1e6 if self._begun else 0.0
+        finished = sum(self._outcomes.values())
+        return {
+            "schema": 1,
+            "run": self.plan.run,
+            "planned": self._planned,
+            "started": self._started,
+            "finished": finished,
+            "never_started": self._planned - self._started,
+            "unfinished": self._started - finished,
+            **{outcome: self._outcomes[outcome] for outcome in OUTCOMES},
+            "foreign": self._foreign,
+            "rate_planned": round(self._planned / seconds, 3) if seconds else 0.0,
+            "rate_achieved": round(self._started / seconds, 3) if seconds else 0.0,
+            "seconds": round(seconds, 6),
+            "users": self._most_users,
+            "connections": self.run.connections,
+            "round_trip": self.plan.round_trip,
+            "idle_closes": self._idle_closes,
+            "anchor": {"wall": time.time(), "monotonic": time.monotonic()},
+            "schedule_lag": {
+                "p50": self._lag.quantile(0.5) / 1e6,
+                "p99": self._lag.quantile(0.99) / 1e6,
+                "max": self._lag.maximum / 1e6,
+            },
+            "ended": ended,
+        }
+
+    def _write_summary(self, ended: str | None) -> None:
+        beside = self._summary.with_suffix(".json.new")
+        try:
+            beside.write_text(json.dumps(self.summary(ended), indent=1) + "\n")
+            beside.replace(self._summary)
+        except OSError as error:
+            raise TrafficError(f"{self._summary}: {error.strerror}", remedy="make room on its disk") from error

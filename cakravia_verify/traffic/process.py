@@ -1,0 +1,264 @@
+"""The traffic seen from the release: a child process that is started, watched and stopped.
+
+Neither Locust nor gevent is imported here: importing Locust patches the sockets and threads of the whole process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.records import (
+    ANSWERED,
+    LOCUST_REPORT_FILE,
+    LOG_FILE,
+    PLAN_FILE,
+    REQUESTS_FILE,
+    SUMMARY_FILE,
+    RecordTail,
+)
+
+if TYPE_CHECKING:
+    from cakravia_verify.traffic.plan import TrafficPlan
+
+PLAN_VARIABLE = "CAKRAVIA_TRAFFIC_PLAN"
+STOP_WORD = "stop"
+_LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_TAIL_BYTES = 4000
+_AFTER_SIGTERM = 3.0
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """What has been seen of the traffic so far. `planned` is as old as the last summary, about a second at most."""
+
+    planned: int = 0
+    finished: int = 0
+    answered: int = 0
+    lost: int = 0
+    error: int = 0
+    unreached: int = 0
+    foreign: int = 0
+    last_slot: str = ""
+    last_version: str = ""
+    last_served_slot: str = ""
+    last_done: int = 0
+
+    @property
+    def failed(self) -> int:
+        return self.lost + self.error + self.unreached
+
+
+@dataclass(frozen=True)
+class TrafficSummary:
+    """What traffic.json says at the end; `ended` is asked, orphaned or error."""
+
+    planned: int
+    started: int
+    finished: int
+    never_started: int
+    unfinished: int
+    rate_planned: float
+    rate_achieved: float
+    idle_closes: int
+    lag_p99: float
+    ended: str
+    raw: dict[str, Any]
+
+
+class TrafficProcess:
+    """One run of a plan in a child process of its own session, so that the terminal's Ctrl-C does not reach it.
+
+    The child ends by itself when this process dies: the end of its standard input tells it.
+    """
+
+    def __init__(self, plan: TrafficPlan) -> None:
+        self._plan = plan
+        self._folder = Path(plan.records)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._tail = RecordTail(self._folder / REQUESTS_FILE)
+        self._counts = LiveCounts()
+
+    def start(self) -> None:
+        """The child is running; `wait_until_flowing()` says when requests are answered."""
+        if self._process is not None:
+            raise TrafficError("the traffic was started twice", remedy="use a TrafficProcess of its own for each run")
+        command = self._command()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for name in (REQUESTS_FILE, SUMMARY_FILE):
+                (self._folder / name).unlink(missing_ok=True)
+            (self._folder / PLAN_FILE).write_text(self._plan.to_json() + "\n")
+            with (self._folder / LOG_FILE).open("wb") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._folder,
+                    env=self._environment(),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise TrafficError(
+                f"the traffic cannot be started in {self._folder}: {error.strerror}",
+                remedy="give this user the right to write there",
+            ) from error
+
+    def _command(self) -> list[str]:
+        plan = self._plan
+        files = [str(_LOCUSTFILE), *([str(Path(plan.locustfile).resolve())] if plan.locustfile else [])]
+        users = plan.users + (plan.locustfile_users if plan.locustfile else 0)
+        command = [sys.executable, "-m", "locust", "-f", ",".join(files), "--headless", "--host", plan.url]
+        command += ["--users", str(users), "--spawn-rate", str(users), "--only-summary", "--loglevel", "WARNING"]
+        command += ["--exit-code-on-error", "0"]
+        if plan.html_report:
+            command += ["--html", str((self._folder / LOCUST_REPORT_FILE).resolve())]
+        return command
+
+    def _environment(self) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+        paths = [str(_ROOT), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        environment[PLAN_VARIABLE] = str((self._folder / PLAN_FILE).resolve())
+        return environment
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait_until_flowing(self, *, deadline: Deadline, requests: int = 1) -> LiveCounts:
+        """`requests` have been answered. Raises TrafficError when the child ended, DeadlineExceeded when time did."""
+
+        def flowing() -> LiveCounts | None:
+            self.ensure_alive()
+            counts = self.live()
+            return counts if counts.answered >= requests else None
+
+        return poll(flowing, deadline=deadline, every=0.02, seen=lambda: self._seen())
+
+    def _seen(self) -> str:
+        counts = self._counts
+        told = f"{counts.answered} answered, {counts.failed} failed of {counts.finished} requests"
+        return f"{told}\n{self.log_tail()}".rstrip()
+
+    def ensure_alive(self) -> None:
+        """Raises TrafficError with the end of the child's log when it is gone."""
+        if self._process is None:
+            raise TrafficError("the traffic was not started", remedy="call start() first")
+        status = self._process.poll()
+        if status is not None:
+            raise TrafficError(
+                f"the traffic ended by itself, {_exit_words(status)}:\n{self.log_tail()}",
+                remedy=f"see {self._folder / LOG_FILE}",
+            )
+
+    def live(self) -> LiveCounts:
+        """The counts with everything written since the last call."""
+        counts = {name: getattr(self._counts, name) for name in LiveCounts.__dataclass_fields__}
+        for row in self._tail.read():
+            if not row.strict:
+                counts["foreign"] += 1
+                continue
+            counts["finished"] += 1
+            counts[row.outcome] += 1
+            counts["last_done"] = max(counts["last_done"], row.done or 0)
+            if row.outcome == ANSWERED:
+                counts["last_slot"] = row.slot
+                counts["last_version"] = row.version
+                counts["last_served_slot"] = row.served_slot
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            counts["planned"] = json.loads((self._folder / SUMMARY_FILE).read_text())["planned"]
+        counts["planned"] = max(counts["planned"], counts["finished"])
+        self._counts = LiveCounts(**counts)
+        return self._counts
+
+    def stop(self, *, deadline: Deadline) -> TrafficSummary:
+        """The child has finished what was in flight and is gone, by force when the deadline is over.
+
+        Raises TrafficError when it left no summary, or had failed: records that may be incomplete prove nothing.
+        """
+        process = self._process
+        if process is None:
+            raise TrafficError("the traffic was not started", remedy="call start() first")
+        self._ask_to_stop(process)
+        status = _wait(process, deadline.remaining)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if status is None:
+                self._signal(process, number)
+                status = _wait(process, _AFTER_SIGTERM)
+        summary = self._read_summary()
+        if summary is None or status != 0 or summary.ended not in ("asked",):
+            words = _exit_words(status) if status is not None else "and does not end"
+            raise TrafficError(
+                f"the traffic did not end properly, {words}:\n{self.log_tail()}",
+                remedy=f"its records in {self._folder} may be incomplete; run the traffic again",
+            )
+        return summary
+
+    def kill(self) -> None:
+        """Nothing of the child is left."""
+        if self._process is not None:
+            self._signal(self._process, signal.SIGKILL)
+            _wait(self._process, _AFTER_SIGTERM)
+            if self._process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._process.stdin.close()
+
+    def _ask_to_stop(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None and not process.stdin.closed:
+            with contextlib.suppress(OSError):
+                process.stdin.write(f"{STOP_WORD}\n".encode())
+                process.stdin.flush()
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+    def _signal(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+    def _read_summary(self) -> TrafficSummary | None:
+        try:
+            raw = json.loads((self._folder / SUMMARY_FILE).read_text())
+            return TrafficSummary(
+                **{key: raw[key] for key in TrafficSummary.__dataclass_fields__ if key not in ("lag_p99", "raw")},
+                lag_p99=raw["schedule_lag"]["p99"],
+                raw=raw,
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def log_tail(self) -> str:
+        """The last lines the child said."""
+        try:
+            with (self._folder / LOG_FILE).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return process.wait(max(0.01, seconds))
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _exit_words(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
