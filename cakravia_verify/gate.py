@@ -1,0 +1,296 @@
+"""The rule that weighs evidence into a verdict. Pure, and closed by default: what was not shown was not so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Decision(StrEnum):
+    """What the gate says."""
+
+    PROMOTE = "PROMOTE"
+    ROLL_BACK = "ROLL BACK"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Exit(IntEnum):
+    """The exit statuses of a release session."""
+
+    PROMOTED = 0
+    ROLLED_BACK = 1
+    INTERRUPTED = 2
+    USAGE_ERROR = 4
+    INCONCLUSIVE = 10
+    NEEDS_A_PERSON = 11
+    LOCK_HELD = 12
+
+
+class Standing(StrEnum):
+    """How one check came out. Only PASSED speaks for promotion."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the gate looked at: what was seen beside what was required."""
+
+    name: str
+    title: str
+    standing: Standing
+    value: str
+    threshold: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
+    `share_held` is achieved over planned arrivals. None: was not measured."""
+
+    sent: int | None = None
+    answered: int | None = None
+    lost: int | None = None
+    errors: int | None = None
+    unreached: int | None = None
+    duplicated: int | None = None
+    masked: int | None = None
+    fence_violations: int | None = None
+    candidate_answers: int | None = None
+    share_held: float | None = None
+    p50: float | None = None
+    p99: float | None = None
+    longest_gap: float | None = None
+    lost_bound: str = ""
+    integrity: tuple[str, ...] = ()
+    idle_closes: int | None = None
+    sent_after_switch: int | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the gate may consider. A field left at its default was not shown.
+
+    `required` maps the name of each required check of the suite to its outcome in this session: passed, failed,
+    skipped, xfailed, xpassed, error, deselected, rerun or missing.
+    """
+
+    release: str = ""
+    kind: str = "deploy"
+    version: str = ""
+    candidate: str = ""
+    built_digest: str = ""
+    running_digest: str = ""
+    has_previous: bool = False
+    health_rounds: int = 0
+    health_rounds_needed: int = 1
+    bake_rounds: int = 0
+    bake_bad_rounds: int = 0
+    bake_seconds: float | None = None
+    bake_seconds_planned: float = 0.0
+    smoke_passed: int = 0
+    smoke_planned: int = 1
+    confirmations: int = 0
+    confirmations_needed: int = 1
+    serving: str = ""
+    failure: str = ""
+    interrupted: str = ""
+    required: Mapping[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
+    objections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What users may suffer. `errors` is a share of all requests sent; `p99` is in seconds."""
+
+    lost: int = 0
+    duplicated: int = 0
+    errors: float = 0.0
+    p99: float = 2.5
+    min_requests: int = 200
+    min_rate_held: float = 0.99
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision, why, and every check behind it."""
+
+    decision: Decision
+    why: str
+    checks: tuple[Check, ...]
+
+    @property
+    def is_promote(self) -> bool:
+        return self.decision is Decision.PROMOTE
+
+
+def judge(evidence: Evidence, budget: Budget) -> Verdict:
+    """The verdict. PROMOTE takes every check passed; one failed makes ROLL BACK; anything not shown, INCONCLUSIVE."""
+    checks = tuple(_checks(evidence, budget))
+    failed = [check for check in checks if check.standing is Standing.FAILED]
+    unknown = [check for check in checks if check.standing is Standing.UNKNOWN]
+    if evidence.interrupted:
+        return Verdict(Decision.INCONCLUSIVE, f"interrupted: {evidence.interrupted}", checks)
+    if failed:
+        return Verdict(Decision.ROLL_BACK, _in_words(failed), checks)
+    if unknown or not checks:
+        return Verdict(Decision.INCONCLUSIVE, _in_words(unknown) or "nothing was checked", checks)
+    return Verdict(Decision.PROMOTE, f"all {len(checks)} checks passed", checks)
+
+
+def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:
+    return [
+        *_release_checks(evidence),
+        *_suite_checks(evidence.required),
+        *_traffic_checks(evidence.measured or Measured(), budget, has_previous=evidence.has_previous),
+    ]
+
+
+def _release_checks(evidence: Evidence) -> Sequence[Check]:
+    same = evidence.built_digest and evidence.built_digest == evidence.running_digest
+    different = evidence.built_digest and evidence.running_digest and not same
+    baked = evidence.bake_seconds
+    return [
+        Check(
+            "steps",
+            "Every step of the release succeeded",
+            Standing.FAILED if evidence.failure else Standing.PASSED if evidence.bake_rounds else Standing.UNKNOWN,
+            evidence.failure or ("all done" if evidence.bake_rounds else "not all were reached"),
+            "no failure",
+        ),
+        Check(
+            "identity",
+            "What runs is the exact artifact that was built",
+            Standing.PASSED if same else Standing.FAILED if different else Standing.UNKNOWN,
+            evidence.running_digest[:19] or "not seen",
+            evidence.built_digest[:19] or "not built",
+        ),
+        _at_least(
+            "health", "Good health readings of the candidate", evidence.health_rounds, evidence.health_rounds_needed
+        ),
+        _at_least("smoke", "Smoke requests answered by the candidate", evidence.smoke_passed, evidence.smoke_planned),
+        _at_least(
+            "confirm",
+            "Answers through the proxy naming the candidate",
+            evidence.confirmations,
+            evidence.confirmations_needed,
+        ),
+        Check(
+            "serving",
+            "Users are on the candidate at the end",
+            _passed_if(evidence.serving == evidence.candidate) if evidence.serving else Standing.UNKNOWN,
+            evidence.serving or "not seen",
+            evidence.candidate or "not staged",
+        ),
+        Check(
+            "bake",
+            "The candidate stayed healthy under traffic for the whole bake",
+            Standing.UNKNOWN
+            if baked is None or not evidence.bake_rounds
+            else _passed_if(baked >= evidence.bake_seconds_planned and evidence.bake_bad_rounds < evidence.bake_rounds),
+            "not reached"
+            if baked is None
+            else f"{baked:.1f} s, {evidence.bake_bad_rounds} of {evidence.bake_rounds} rounds bad",
+            f"{evidence.bake_seconds_planned:g} s",
+        ),
+        *(
+            Check(f"objection {number}", "An operator's own gate", Standing.FAILED, text, "no objection")
+            for number, text in enumerate(evidence.objections, start=1)
+        ),
+    ]
+
+
+def _suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
+    if not required:
+        return [Check("suite", "The suite's gate checks", Standing.UNKNOWN, "none was collected", "at least one")]
+    standings = {"passed": Standing.PASSED, "failed": Standing.FAILED, "error": Standing.FAILED}
+    return [
+        Check(f"test {name}", name, standings.get(outcome, Standing.UNKNOWN), outcome, "passed")
+        for name, outcome in required.items()
+    ]
+
+
+def _traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
+    error_share = seen.errors / seen.sent if seen.errors is not None and seen.sent else None
+    held = seen.share_held
+    checks = [
+        Check(
+            "samples",
+            "Enough requests to judge by",
+            Standing.PASSED if (seen.sent or 0) >= budget.min_requests else Standing.UNKNOWN,
+            _count(seen.sent),
+            f">= {budget.min_requests:,}",
+        ),
+        Check(
+            "schedule",
+            "The planned load was really sent",
+            Standing.PASSED if held is not None and held >= budget.min_rate_held else Standing.UNKNOWN,
+            "not measured" if held is None else f"{held:.2%} of plan",
+            f">= {budget.min_rate_held:.0%}",
+        ),
+        Check(
+            "ledger",
+            "Every request is accounted for",
+            Standing.UNKNOWN if seen.sent is None or seen.integrity else Standing.PASSED,
+            "no ledger" if seen.sent is None else "; ".join(seen.integrity[:3]) or "complete",
+            "complete",
+        ),
+        _at_most("lost", "Lost requests", seen.lost, budget.lost, note=seen.lost_bound),
+        _at_most("unreached", "Requests that could not even be sent", seen.unreached, budget.lost),
+        _at_most("duplicated", "Requests executed more than once", seen.duplicated, budget.duplicated),
+        _at_most("fence", "Answers by the old slot to requests sent after the switch", seen.fence_violations, 0),
+        _at_most("masked", "Requests another slot answered in the candidate's place", seen.masked, 0),
+        Check(
+            "errors",
+            "Error answers",
+            Standing.UNKNOWN if error_share is None else _passed_if(error_share <= budget.errors),
+            "not measured" if error_share is None else f"{seen.errors:,} ({error_share:.3%})",
+            f"<= {budget.errors:.3%}",
+        ),
+        Check(
+            "latency",
+            "99th percentile of latency, from the planned instant",
+            Standing.UNKNOWN if seen.p99 is None else _passed_if(seen.p99 <= budget.p99),
+            "not measured" if seen.p99 is None else f"{seen.p99 * 1000:,.0f} ms",
+            f"<= {budget.p99 * 1000:,.0f} ms",
+        ),
+        Check(
+            "users",
+            "Users were answered by the candidate after the switch",
+            Standing.PASSED if seen.candidate_answers else Standing.UNKNOWN,
+            _count(seen.candidate_answers),
+            ">= 1",
+        ),
+    ]
+    return checks if has_previous else [check for check in checks if check.name != "fence"]
+
+
+def _passed_if(condition: bool) -> Standing:
+    return Standing.PASSED if condition else Standing.FAILED
+
+
+def _at_least(name: str, title: str, seen: int, needed: int) -> Check:
+    return Check(name, title, Standing.PASSED if seen >= needed else Standing.UNKNOWN, f"{seen:,}", f">= {needed:,}")
+
+
+def _at_most(name: str, title: str, seen: int | None, allowed: int, *, note: str = "") -> Check:
+    standing = Standing.UNKNOWN if seen is None else _passed_if(seen <= allowed)
+    return Check(name, title, standing, _count(seen), f"<= {allowed:,}" if allowed else "0", note)
+
+
+def _count(number: int | None) -> str:
+    return "not measured" if number is None else f"{number:,}"
+
+
+def _in_words(checks: Sequence[Check]) -> str:
+    parts = [
+        f"{check.title}: {check.value}" + ("" if check.name.startswith("test ") else f" (required: {check.threshold})")
+        for check in checks[:4]
+    ]
+    more = f"; and {len(checks) - 4} more" if len(checks) > 4 else ""
+    return "; ".join(parts) + more

@@ -1,0 +1,54 @@
+"""A reading: the answer to one question put to a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HEALTHY_WORDS = frozenset(
+    {"healthy", "degraded", "ok", "up", "pass", "ready", "alive", "active", "inactive", "deploying"}
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer of one endpoint. `status_code` is None where no answer came; `latency` is in seconds.
+
+    `slot`, `version` and `in_flight` are None where the application does not name them.
+    """
+
+    endpoint: str
+    url: str
+    status_code: int | None
+    state: str
+    slot: str | None
+    version: str | None
+    in_flight: int | None
+    latency: float
+    problem: str
+
+    @property
+    def is_healthy(self) -> bool:
+        return not self.problem
+
+    def names(self, *, slot: str, version: str) -> bool:
+        """Whether nothing in the answer speaks against it coming from `slot` running `version`."""
+        return self.slot in (None, slot) and self.version in (None, version)
+
+    def __str__(self) -> str:
+        said = f"{self.status_code}" if self.status_code is not None else "no answer"
+        who = f" from {self.slot or '?'} {self.version or '?'}" if self.slot or self.version else ""
+        state = f" {self.state!r}" if self.state else ""
+        return f"{self.endpoint}: {said}{state}{who}{f' ({self.problem})' if self.problem else ''}"
+
+
+def field_of(payload: Any, path: str) -> str | None:
+    """The value at a dotted path such as `deployment.slot`, as text; `a.b|c` tries one after the other."""
+    for alternative in filter(None, path.split("|")):
+        value = payload
+        for part in alternative.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and not isinstance(value, Mapping | list):
+            return str(value)
+    return None

@@ -1,0 +1,151 @@
+"""What the journal says of each release, read back as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cakravia_verify.journal import Entry
+from cakravia_verify.slots import Colour
+
+PROMOTED = "promoted"
+ROLLED_BACK = "rolled back"
+STUCK = "needs a person"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a release set out to do, fixed before its first step and enough to undo every step of it.
+
+    `active` is where users were, None on an empty site. `is_warm` says that the idle slot already ran the target.
+    """
+
+    release: str
+    kind: str
+    version: str
+    candidate: Colour
+    active: Colour | None
+    active_version: str
+    active_digest: str
+    is_warm: bool
+    proxy_was_running: bool
+    reason: str
+
+    def as_facts(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            "slot": str(self.candidate),
+            "from_slot": str(self.active) if self.active else None,
+            "from_version": self.active_version or None,
+            "from_digest": self.active_digest or None,
+            "warm": self.is_warm,
+            "proxy_was_running": self.proxy_was_running,
+            "reason": self.reason or None,
+        }
+
+
+def intent_of(entry: Entry) -> Intent:
+    """The intent that a `release.started` entry records."""
+    facts = entry.facts
+    return Intent(
+        release=entry.release,
+        kind=str(facts["kind"]),
+        version=str(facts["version"]),
+        candidate=Colour(facts["slot"]),
+        active=Colour(facts["from_slot"]) if facts.get("from_slot") else None,
+        active_version=str(facts.get("from_version") or ""),
+        active_digest=str(facts.get("from_digest") or ""),
+        is_warm=bool(facts.get("warm")),
+        proxy_was_running=bool(facts.get("proxy_was_running")),
+        reason=str(facts.get("reason") or ""),
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
+
+    `begun` and `undone` name steps in the order of the journal; `digest` is the artifact's.
+    """
+
+    intent: Intent
+    who: str
+    at: str
+    begun: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    outcome: str = ""
+    decision: str = ""
+    why: str = ""
+    digest: str = ""
+    seconds: float = 0.0
+    step_seconds: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.outcome)
+
+    @property
+    def is_promoted(self) -> bool:
+        return self.outcome == PROMOTED
+
+
+def records(entries: Iterable[Entry]) -> tuple[Record, ...]:
+    """Every release in the journal, oldest first."""
+    found: dict[str, Record] = {}
+    for entry in entries:
+        if entry.event == "release.started":
+            found[entry.release] = Record(intent=intent_of(entry), who=entry.who, at=entry.at)
+        elif entry.release in found:
+            found[entry.release] = _after(found[entry.release], entry)
+    return tuple(found.values())
+
+
+def _after(record: Record, entry: Entry) -> Record:
+    facts = entry.facts
+    match entry.event:
+        case "step.intent":
+            return replace(record, begun=(*record.begun, entry.step))
+        case "step.done":
+            timed = (*record.step_seconds, (entry.step, _number(facts, "seconds")))
+            return replace(record, step_seconds=timed, digest=str(facts.get("digest") or record.digest))
+        case "undo.done":
+            return replace(record, undone=(*record.undone, entry.step))
+        case "release.verdict":
+            return replace(record, decision=str(facts.get("decision", "")), why=str(facts.get("why", "")))
+        case "release.finished":
+            return replace(
+                record,
+                outcome=str(facts.get("outcome", "")),
+                why=str(facts.get("why") or record.why),
+                seconds=_number(facts, "seconds"),
+            )
+    return record
+
+
+def _number(facts: Mapping[str, Any], key: str) -> float:
+    try:
+        return float(facts.get(key) or 0.0)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
+    """Releases that neither promoted nor rolled back, newest first: the order in which they are to be undone."""
+    return tuple(record for record in reversed(records(entries)) if not record.is_finished or record.outcome == STUCK)
+
+
+def last_promoted(entries: Iterable[Entry]) -> Record | None:
+    """The release that made the present version active, as far as the journal knows."""
+    promoted = [record for record in records(entries) if record.is_promoted]
+    return promoted[-1] if promoted else None
+
+
+def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> Record | None:
+    """The newest promoted release of another version than the active one."""
+    for record in reversed(records(entries)):
+        same = record.digest == digest if digest and record.digest else record.intent.version == version
+        if record.is_promoted and not same:
+            return record
+    return None

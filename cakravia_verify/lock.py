@@ -1,0 +1,141 @@
+"""One release at a time: a lease that names its holder and ends with the holder's life.
+
+The kernel's file lock (flock) is the truth; the text in the file is there for people. A process that dies, however it
+dies, frees the lock, so there is no leftover to remove by hand.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from cakravia_verify.deadline import Clock, Deadline
+from cakravia_verify.errors import LockHeld, UsageError
+from cakravia_verify.journal import who_acts
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds the site, since when and for what. `token` grows with every lease, so older holders can be told."""
+
+    owner: str
+    pid: int
+    host: str
+    process_started: float
+    since: str
+    purpose: str
+    token: int
+    released: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.owner}, process {self.pid} on {self.host}, since {self.since}: {self.purpose}"
+
+
+class Lock:
+    """The lock of one site; a context in which this process alone changes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lease: Lease | None = None
+        self.taken_over: Lease | None = None
+        self._handle: int | None = None
+
+    def acquire(self, purpose: str, *, wait: Deadline | None = None, clock: Clock | None = None) -> Lease:
+        """The lease, held until `release` or the end of this process.
+
+        Raises LockHeld, naming the holder, when another living process holds it (after `wait`, where given).
+        `taken_over` is the lease of a holder that died without releasing it, else None.
+        """
+        handle = self._open()
+        while not _try_flock(handle):
+            if wait is None or wait.is_over:
+                holder = self._read(handle)
+                os.close(handle)
+                raise LockHeld(
+                    f"another release holds this site: {holder or 'a process that has not written its name yet'}",
+                    remedy="wait for it to end (--wait 60 waits visibly), or stop that process: "
+                    "its release is then finished or undone by the next command",
+                )
+            wait.clock.sleep(0.1)
+        previous = self._read(handle)
+        self._handle = handle
+        self.taken_over = previous if previous and not previous.released else None
+        now = clock.wall() if clock else None
+        self.lease = Lease(
+            owner=who_acts(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            process_started=psutil.Process().create_time(),
+            since=(datetime.fromtimestamp(now, UTC) if now else datetime.now(UTC)).isoformat(timespec="seconds"),
+            purpose=purpose,
+            token=(previous.token if previous else 0) + 1,
+        )
+        self._write(self.lease)
+        return self.lease
+
+    def release(self) -> None:
+        """The site is free; doing it twice is harmless."""
+        if self._handle is None or self.lease is None:
+            return
+        self._write(Lease(**(asdict(self.lease) | {"released": True})))
+        os.close(self._handle)
+        self._handle = None
+        self.lease = None
+
+    def holder(self) -> Lease | None:
+        """The living holder, None when the site is free. Asking takes nothing and disturbs nobody who is acquiring."""
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            lease = self._read(handle)
+        finally:
+            os.close(handle)
+        return lease if lease and not lease.released and _is_alive(lease) else None
+
+    def _open(self) -> int:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UsageError(
+                f"the lock {self.path} cannot be opened: {error.strerror}",
+                remedy="run as the user who owns the site's state folder, or name another one in [site] state",
+            ) from error
+
+    @staticmethod
+    def _read(handle: int) -> Lease | None:
+        try:
+            return Lease(**json.loads(os.pread(handle, 65536, 0)))
+        except (ValueError, TypeError):
+            return None
+
+    def _write(self, lease: Lease) -> None:
+        assert self._handle is not None
+        content = json.dumps(asdict(lease), indent=1).encode() + b"\n"
+        os.pwrite(self._handle, content, 0)
+        os.ftruncate(self._handle, len(content))
+        os.fsync(self._handle)
+
+
+def _try_flock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_alive(lease: Lease) -> bool:
+    try:
+        return abs(psutil.Process(lease.pid).create_time() - lease.process_started) < 1.0
+    except psutil.Error:
+        return False

@@ -1,0 +1,57 @@
+"""What every platform can do for a release."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.slots import Artifact, Colour, Slot
+
+
+class Platform(Protocol):
+    """Starts, stops and observes versions in the two slots. Every method that acts is idempotent."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> None:
+        """Whether slots could run here: tools, permissions, ports. Raises UsageError; changes nothing."""
+        ...
+
+    def build(self, version: str, *, deadline: Deadline) -> Artifact:
+        """The artifact of `version`, built or located now and retained for later rollbacks."""
+        ...
+
+    def retained(self) -> tuple[Artifact, ...]:
+        """Artifacts that can be started without a build, newest first."""
+        ...
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        """`artifact` runs in the slot (not necessarily ready yet); whatever ran there before is stopped first."""
+        ...
+
+    def observe(self, colour: Colour) -> Slot | None:
+        """What runs in the slot now, None where nothing does."""
+        ...
+
+    def connections(self, colour: Colour) -> int:
+        """Connections to the slot that are open now: an upper bound of the requests in flight there."""
+        ...
+
+    def stop(self, colour: Colour, *, deadline: Deadline) -> None:
+        """Nothing runs in the slot. Asked politely first (the application drains), killed at the deadline."""
+        ...
+
+    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+        """What was removed: all artifacts but the newest `retain` and those whose digest is in `keep`."""
+        ...
+
+    def logs(self, colour: Colour, *, lines: int) -> str:
+        """The last lines that the slot's application wrote."""
+        ...
+
+    def request_log(self, colour: Colour) -> Path | None:
+        """The application's own request log as a file of this machine, None where it has none."""
+        ...

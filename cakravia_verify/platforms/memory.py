@@ -1,0 +1,211 @@
+"""A platform, a proxy and a prober that live in memory, for unit tests of what decides. Failures can be scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cakravia_verify.deadline import Clock, Deadline
+from cakravia_verify.errors import PlatformError, ProxyError
+from cakravia_verify.health.models import Reading
+from cakravia_verify.health.probe import Answer
+from cakravia_verify.proxy.switching import Flip, ProxyState
+from cakravia_verify.slots import Address, Artifact, Colour, Slot
+
+ENDPOINTS = ("health", "ready", "live", "status")
+PORTS = {Colour.BLUE: 3000, Colour.GREEN: 3001}
+PROXY_ADDRESS = Address("127.0.0.1", 8080)
+
+
+class FakeClock:
+    """A clock that moves only when somebody sleeps on it."""
+
+    def __init__(self, start: float = 1_000.0) -> None:
+        self.now = start
+        self.slept: list[float] = []
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + 1_700_000_000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += max(seconds, 1e-6)
+        self.on_sleep()
+
+
+@dataclass
+class MemorySite:
+    """A whole site in memory: it is the platform, the proxy and the prober at once.
+
+    `sick` holds versions whose probes fail; `failing` maps an operation such as `start` or `point_at` to how many more
+    times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its name.
+    """
+
+    clock: Clock
+    running: dict[Colour, Slot] = field(default_factory=dict)
+    chosen: Colour = Colour.BLUE
+    proxy_runs: bool = False
+    failover: bool = False
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    sick: set[str] = field(default_factory=set)
+    lies: dict[str, str] = field(default_factory=dict)
+    failing: dict[str, int] = field(default_factory=dict)
+    acted: list[str] = field(default_factory=list)
+    open_connections: dict[Colour, int] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _: None
+    stuck_on: Colour | None = None
+    name: str = "memory"
+    _starts: int = 0
+    _generation: int = 1
+
+    def _act(self, operation: str, note: str = "") -> None:
+        self.before(operation)
+        if self.failing.get(operation, 0) > 0:
+            self.failing[operation] -= 1
+            error = ProxyError if operation in ("point_at", "start_proxy", "refresh") else PlatformError
+            raise error(f"{operation} was told to fail", remedy="stop telling it")
+        self.acted.append(f"{operation} {note}".strip())
+
+    # the platform
+
+    def check(self) -> None:
+        return None
+
+    def build(self, version: str, *, deadline: Deadline) -> Artifact:
+        self._act("build", version)
+        return self.artifacts.setdefault(version, Artifact(version, f"sha256:{version}", version))
+
+    def retained(self) -> tuple[Artifact, ...]:
+        return tuple(reversed(self.artifacts.values()))
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        self._act("start", f"{colour} {artifact.version}")
+        self._starts += 1
+        self.running[colour] = Slot(
+            colour=colour,
+            version=artifact.version,
+            digest=artifact.digest,
+            release=release,
+            address=Address("127.0.0.1", PORTS[colour]),
+            identity=f"run-{self._starts}",
+            started_at=self.clock.wall(),
+        )
+        return self.running[colour]
+
+    def observe(self, colour: Colour) -> Slot | None:
+        return self.running.get(colour)
+
+    def connections(self, colour: Colour) -> int:
+        return self.open_connections.get(colour, 0)
+
+    def stop(self, colour: Colour, *, deadline: Deadline) -> None:
+        self._act("stop", str(colour))
+        self.running.pop(colour, None)
+
+    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+        self._act("prune")
+        running = {slot.digest for slot in self.running.values()}
+        gone = [a for a in self.retained()[retain:] if a.digest not in {*keep, *running}]
+        for artifact in gone:
+            del self.artifacts[artifact.version]
+        return tuple(gone)
+
+    def logs(self, colour: Colour, *, lines: int) -> str:
+        return ""
+
+    def request_log(self, colour: Colour) -> Path | None:
+        return None
+
+    # the prober
+
+    def read(self, address: Address, endpoint: str) -> Reading:
+        slot = self._answering(address)
+        sick = slot is None or slot.version in self.sick
+        return Reading(
+            endpoint=endpoint,
+            url=f"{address.url}/{endpoint}",
+            status_code=None if slot is None else 503 if sick else 200,
+            state="unhealthy" if sick else "healthy",
+            slot=str(slot.colour) if slot else None,
+            version=self.lies.get(slot.version, slot.version) if slot else None,
+            in_flight=self.open_connections.get(slot.colour, 0) if slot else None,
+            latency=0.001,
+            problem="connection refused" if slot is None else "status 503" if sick else "",
+        )
+
+    def read_all(self, address: Address) -> tuple[Reading, ...]:
+        return tuple(self.read(address, endpoint) for endpoint in ENDPOINTS)
+
+    def request(
+        self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        slot = self._answering(address)
+        if slot is None:
+            return Answer(None, {}, b"", "connection refused", 0.001)
+        named = {
+            "X-Deployment-Slot": str(slot.colour),
+            "X-Deployment-Version": slot.version,
+            "X-Served-Slot": slot.colour,
+        }
+        return Answer(200, named, b"hello", "", 0.001)
+
+    def _answering(self, address: Address) -> Slot | None:
+        if address == PROXY_ADDRESS:
+            colour = self.stuck_on or self.chosen
+            return self.running.get(colour) if self.proxy_runs else None
+        return next((slot for slot in self.running.values() if slot.address == address), None)
+
+
+@dataclass
+class MemoryProxy:
+    """The proxy face of a MemorySite."""
+
+    site: MemorySite
+    address: Address = PROXY_ADDRESS
+    access_log: Path | None = None
+
+    def check(self) -> None:
+        return None
+
+    def observe(self) -> ProxyState:
+        site = self.site
+        return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation))
+
+    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+        self.site._act("start_proxy", str(colour))
+        self.site.proxy_runs = True
+        return self._choose(colour)
+
+    def refresh(self, *, deadline: Deadline) -> bool:
+        self.site._act("refresh")
+        return False
+
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+        self.site._act("point_at", str(colour))
+        return self._choose(colour)
+
+    def set_failover(self, *, allowed: bool) -> None:
+        self.site._act("set_failover", str(allowed))
+        self.site.failover = allowed
+
+    def stop(self, *, deadline: Deadline) -> None:
+        self.site._act("stop_proxy")
+        self.site.proxy_runs = False
+
+    def _choose(self, colour: Colour) -> Flip:
+        decided = self.site.clock.monotonic()
+        self.site.chosen = colour
+        return Flip(colour, decided, self.site.clock.monotonic())
+
+
+def running_slot(colour: Colour, version: str) -> Slot:
+    """A slot as if some earlier release had started it."""
+    template = Slot(
+        colour, version, f"sha256:{version}", "earlier", Address("127.0.0.1", PORTS[colour]), "earlier", 0.0
+    )
+    return replace(template, identity=f"earlier-{colour}")

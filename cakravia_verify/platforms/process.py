@@ -1,0 +1,295 @@
+"""The embedded platform: slots are loopback processes that outlive the one that starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.errors import MissingTool, PlatformError
+from cakravia_verify.journal import write_atomically
+from cakravia_verify.platforms.store import VersionStore
+from cakravia_verify.ports import listening_pid, require_free_port
+from cakravia_verify.settings import Settings
+from cakravia_verify.slots import Address, Artifact, Colour, Slot
+
+TCP_ESTABLISHED = "01"
+TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+
+
+class ProcessPlatform:
+    """Each slot is one process in a session of its own, with a memory limit, a log file and a record of itself."""
+
+    name = "process"
+
+    def __init__(
+        self, settings: Settings, *, environment: Mapping[str, str] = os.environ, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._clock = clock
+        self._store = VersionStore(settings.state / "versions")
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def check(self) -> None:
+        program = self._command("0")[0]
+        if not shutil.which(program, path=self._environment.get("PATH")):
+            raise MissingTool(
+                f"[app] command: {program!r} is not a program here", remedy="correct it or install the program"
+            )
+        for colour in Colour:
+            if self.observe(colour) is None:
+                require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
+
+    def build(self, version: str, *, deadline: Deadline) -> Artifact:
+        app = self._settings.app
+        return self._store.add(
+            version,
+            self._settings.root / self._filled(app.source, version),
+            build=[self._filled(part, version) for part in app.build],
+            environment=self._passed_environment() | app.environment | {"APP_VERSION": version},
+            command=app.command,
+            deadline=deadline,
+        )
+
+    def retained(self) -> tuple[Artifact, ...]:
+        return self._store.retained()
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        self.stop(colour, deadline=deadline)
+        self._store.verify(artifact, command=self._settings.app.command)
+        address = self._settings.slot_address(colour)
+        require_free_port(address, what=f"[slots] {colour}")
+        place = self._folder(colour)
+        place.mkdir(parents=True, exist_ok=True)
+        _rotate(place / "app.log")
+        command = self._command(artifact.version)
+        copied = (
+            Path(artifact.location)
+            / (self._settings.root / self._filled(self._settings.app.source, artifact.version)).resolve().name
+        )
+        working_directory = copied / self._settings.app.directory
+        limit = self._settings.slots.memory_bytes // 1024
+        try:
+            with (place / "app.log").open("ab") as log:
+                child = subprocess.Popen(
+                    # RLIMIT_DATA bounds what the process can allocate; set by the shell that then becomes the process.
+                    ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(limit), *command],
+                    cwd=working_directory,
+                    env=self._slot_environment(colour, artifact, release=release, address=address),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise PlatformError(
+                f"{colour} does not start: {error}", remedy=f"check [app] command and directory; see {place}/app.log"
+            ) from error
+        self._children[child.pid] = child
+        process = psutil.Process(child.pid)
+        slot = Slot(
+            colour=colour,
+            version=artifact.version,
+            digest=artifact.digest,
+            release=release,
+            address=address,
+            identity=_identity(process),
+            started_at=self._clock.wall(),
+        )
+        self._record(slot)
+        return slot
+
+    def observe(self, colour: Colour) -> Slot | None:
+        slot = self._recorded(colour)
+        if slot is not None and self._process_of(slot) is not None:
+            return slot
+        return self._discovered(colour)
+
+    def connections(self, colour: Colour) -> int:
+        port = self._settings.slots.port(colour)
+        if TCP_TABLES[0].exists():
+            return sum(_established(table, port) for table in TCP_TABLES)
+        return sum(
+            1
+            for connection in psutil.net_connections(kind="tcp")
+            if connection.status == psutil.CONN_ESTABLISHED and connection.laddr and connection.laddr.port == port
+        )
+
+    def stop(self, colour: Colour, *, deadline: Deadline) -> None:
+        slot = self.observe(colour)
+        process = self._process_of(slot) if slot else None
+        if process is None:
+            self._forget(colour)
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+        grace = Deadline(f"{colour} ends", min(self._settings.app.grace, deadline.remaining), clock=deadline.clock)
+        while not grace.is_over and self._is_alive(process):
+            grace.clock.sleep(0.02)
+        self._kill_group(process)
+        poll(
+            lambda: not self._is_alive(process),
+            deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
+            every=0.01,
+            seen=lambda: f"process {process.pid} is still there",
+        )
+        self._forget(colour)
+
+    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+        running = {slot.digest for slot in map(self.observe, Colour) if slot}
+        return self._store.prune(keep={*keep, *running}, retain=retain)
+
+    def logs(self, colour: Colour, *, lines: int) -> str:
+        try:
+            content = (self._folder(colour) / "app.log").read_bytes()[-1_000_000:]
+        except FileNotFoundError:
+            return ""
+        return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
+
+    def request_log(self, colour: Colour) -> Path | None:
+        return self._folder(colour) / "requests.log"
+
+    # The rest is how.
+
+    def _folder(self, colour: Colour) -> Path:
+        return self._settings.state / "slots" / str(colour)
+
+    def _filled(self, text: str, version: str) -> str:
+        return text.replace("{version}", version).replace("{python}", sys.executable)
+
+    def _command(self, version: str) -> list[str]:
+        return [self._filled(part, version) for part in self._settings.app.command]
+
+    def _passed_environment(self) -> dict[str, str]:
+        return {
+            name: self._environment[name] for name in self._settings.app.pass_environment if name in self._environment
+        }
+
+    def _slot_environment(
+        self, colour: Colour, artifact: Artifact, *, release: str, address: Address
+    ) -> dict[str, str]:
+        data = self._settings.state / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        return (
+            self._passed_environment()
+            | self._settings.app.environment
+            | {
+                "HOST": address.host,
+                "PORT": str(address.port),
+                "DEPLOYMENT_SLOT": str(colour),
+                "DEPLOYMENT_RELEASE": release,
+                "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
+                "APP_VERSION": artifact.version,
+                "DATA_DIR": str(data),
+                "REQUEST_LOG": str(self.request_log(colour)),
+                "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
+                "CAKRAVIA_DIGEST": artifact.digest,
+            }
+        )
+
+    def _record(self, slot: Slot) -> None:
+        row = {
+            "version": slot.version,
+            "digest": slot.digest,
+            "release": slot.release,
+            "identity": slot.identity,
+            "started_at": slot.started_at,
+        }
+        write_atomically(self._folder(slot.colour) / "slot.json", json.dumps(row).encode())
+
+    def _recorded(self, colour: Colour) -> Slot | None:
+        try:
+            row = json.loads((self._folder(colour) / "slot.json").read_text(encoding="utf-8"))
+            return Slot(
+                colour=colour,
+                version=row["version"],
+                digest=row["digest"],
+                release=row["release"],
+                address=self._settings.slot_address(colour),
+                identity=row["identity"],
+                started_at=row["started_at"],
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _discovered(self, colour: Colour) -> Slot | None:
+        """A slot whose record was lost, read back from the environment of the process that listens on its port."""
+        pid = listening_pid(self._settings.slots.port(colour))
+        if pid is None:
+            return None
+        try:
+            process = psutil.Process(pid)
+            told = process.environ()
+            if told.get("DEPLOYMENT_SLOT") != str(colour) or "CAKRAVIA_DIGEST" not in told:
+                return None
+            if told.get("REQUEST_LOG") != str(self.request_log(colour)):
+                return None
+            slot = Slot(
+                colour=colour,
+                version=told["APP_VERSION"],
+                digest=told["CAKRAVIA_DIGEST"],
+                release=told["DEPLOYMENT_RELEASE"],
+                address=self._settings.slot_address(colour),
+                identity=_identity(process),
+                started_at=process.create_time(),
+            )
+        except (psutil.Error, KeyError, OSError):
+            return None
+        with contextlib.suppress(OSError):
+            self._record(slot)
+        return slot
+
+    def _forget(self, colour: Colour) -> None:
+        (self._folder(colour) / "slot.json").unlink(missing_ok=True)
+
+    def _process_of(self, slot: Slot) -> psutil.Process | None:
+        with contextlib.suppress(psutil.Error, ValueError):
+            process = psutil.Process(int(slot.identity.partition("@")[0]))
+            if _identity(process) == slot.identity and self._is_alive(process):
+                return process
+        return None
+
+    def _is_alive(self, process: psutil.Process) -> bool:
+        child = self._children.get(process.pid)
+        if child is not None:
+            return child.poll() is None
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+    def _kill_group(self, process: psutil.Process) -> None:
+        """The process and whatever it started in its own session is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _identity(process: psutil.Process) -> str:
+    return f"{process.pid}@{process.create_time():.2f}"
+
+
+def _established(table: Path, port: int) -> int:
+    wanted = f":{port:04X}"
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            count += fields[3] == TCP_ESTABLISHED and fields[1].endswith(wanted)
+    return count
+
+
+def _rotate(log: Path, *, limit: int = 10_000_000) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > limit:
+            log.replace(log.with_suffix(".log.1"))

@@ -1,0 +1,51 @@
+"""Who listens where on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+import psutil
+
+from cakravia_verify.errors import UsageError
+from cakravia_verify.slots import Address
+
+
+def require_free_port(address: Address, *, what: str) -> None:
+    """`address` can be listened on. Raises UsageError, naming `what` asked for it and who has it."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+    except (OSError, OverflowError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number == errno.EADDRINUSE:
+            raise UsageError(
+                f"{what}: {address} is in use by {listener(address.port)}",
+                remedy="stop that process or choose another port in cakravia.toml; it was not touched",
+            ) from error
+        raise UsageError(
+            f"{what}: cannot listen on {address}: {error}", remedy="choose an address and port this user may use"
+        ) from error
+
+
+def listener(port: int) -> str:
+    """The process that listens on a TCP port, in words."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+                with contextlib.suppress(psutil.Error):
+                    if connection.pid:
+                        process = psutil.Process(connection.pid)
+                        return f"process {process.pid} ({' '.join(process.cmdline())[:80]}, user {process.username()})"
+    return "another process"
+
+
+def listening_pid(port: int) -> int | None:
+    """The process of this user that listens on a TCP port, None where there is none or it cannot be seen."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+                return connection.pid
+    return None

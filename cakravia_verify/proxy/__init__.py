@@ -1,0 +1,1 @@
+"""nginx: rendered, validated, switched and observed."""

@@ -1,0 +1,58 @@
+"""The flag files that nginx asks for on every request; each change is one atomic system call, made durable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from cakravia_verify.journal import sync_folder
+from cakravia_verify.slots import Colour
+
+GREEN_ACTIVE = "green.active"
+FAILOVER = "failover.on"
+
+
+class Flags(Protocol):
+    """A folder of flags, wherever it is."""
+
+    def has(self, name: str) -> bool: ...
+    def put(self, name: str) -> None: ...
+    def remove(self, name: str) -> None: ...
+
+
+class FlagFolder:
+    """Flags in a folder of this machine. Every state that a crash can leave is a valid one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
+    def put(self, name: str) -> None:
+        draft = self.folder / f".{name}.{os.getpid()}"
+        draft.touch(mode=0o644)
+        draft.replace(self.folder / name)
+        sync_folder(self.folder)
+
+    def remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+
+def chosen_colour(flags: Flags) -> Colour:
+    return Colour.GREEN if flags.has(GREEN_ACTIVE) else Colour.BLUE
+
+
+def choose(flags: Flags, colour: Colour) -> None:
+    """New requests go to `colour` once this returns."""
+    if colour is Colour.GREEN:
+        flags.put(GREEN_ACTIVE)
+    else:
+        flags.remove(GREEN_ACTIVE)
+
+
+def set_failover(flags: Flags, *, allowed: bool) -> None:
+    if allowed != flags.has(FAILOVER):
+        (flags.put if allowed else flags.remove)(FAILOVER)

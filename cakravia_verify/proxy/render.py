@@ -1,0 +1,102 @@
+"""nginx configuration from settings: text in, text out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cakravia_verify.settings import ProxySettings
+from cakravia_verify.slots import Address, Colour
+
+NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
+
+
+@dataclass(frozen=True)
+class NginxPaths:
+    """Where nginx finds and leaves its files, as nginx itself sees them."""
+
+    pid: str
+    error_log: str
+    access_log: str
+    temp: str
+    flags: str
+    upstream: str
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("cakravia_verify.proxy"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - nginx configuration, not HTML; every value comes from validated settings
+    )
+    environment.filters["regex"] = re.escape
+    return environment
+
+
+def render_nginx(
+    settings: ProxySettings,
+    *,
+    paths: NginxPaths,
+    upstreams: dict[Colour, Address],
+    version: tuple[int, ...],
+    listen: str,
+    daemon: bool,
+    user: str = "",
+) -> str:
+    """The whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); directives it does not know are left out."""
+    blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
+    return (
+        _templates()
+        .get_template("nginx.conf.j2")
+        .render(
+            daemon=daemon,
+            user=user,
+            workers=settings.workers,
+            paths=paths,
+            listen=listen,
+            switch=settings.switch,
+            blue=str(blue),
+            green=str(green),
+            pools=[
+                ("blue", blue, None),
+                ("green", green, None),
+                ("blue_with_backup", blue, green),
+                ("green_with_backup", green, blue),
+            ],
+            keepalive=settings.keepalive,
+            upstream_idle=_milliseconds(settings.upstream_idle),
+            client_idle=_milliseconds(settings.client_idle),
+            keepalive_min=_milliseconds(settings.keepalive_min)
+            if settings.keepalive_min and version >= NGINX_WITH_KEEPALIVE_MIN
+            else "",
+            connect_timeout=_milliseconds(settings.connect_timeout),
+            read_timeout=_milliseconds(settings.read_timeout),
+            max_body=settings.max_body,
+        )
+    )
+
+
+def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address) -> str:
+    """The upstream.conf of the classic switch (`switch = "reload"`), naming `colour` as active."""
+    return (
+        _templates()
+        .get_template("upstream.conf.j2")
+        .render(
+            colour=colour,
+            address=address,
+            keepalive=settings.keepalive,
+            upstream_idle=_milliseconds(settings.upstream_idle),
+        )
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    """nginx takes no fractions of a unit."""
+    return f"{round(seconds * 1000)}ms"

@@ -1,0 +1,67 @@
+"""What every proxy can do for a release, and what can be known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.slots import Address, Colour
+
+
+@dataclass(frozen=True)
+class ProxyState:
+    """What the proxy is told to do. `chosen` is the slot that new requests go to; `generation` names the running
+    configuration's worker processes and changes with every reload."""
+
+    is_running: bool
+    chosen: Colour
+    has_failover: bool
+    generation: str
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One act of pointing users at a slot. Both instants are CLOCK_MONOTONIC seconds of this machine: before the
+    system call and after it returned, its effect in force."""
+
+    colour: Colour
+    decided_at: float
+    effective_at: float
+
+
+class Proxy(Protocol):
+    """Users reach the site through this. No method retries a user's request or drops one knowingly."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def access_log(self) -> Path | None:
+        """The access log as a file of this machine, None where it has to be fetched."""
+        ...
+
+    def check(self) -> None:
+        """Whether this proxy could run here. Raises UsageError; changes nothing."""
+        ...
+
+    def observe(self) -> ProxyState: ...
+
+    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+        """The proxy runs and sends users to `colour`; a running one is brought up to the present configuration."""
+        ...
+
+    def refresh(self, *, deadline: Deadline) -> bool:
+        """The running configuration is the rendered one. True where that took a reload."""
+        ...
+
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+        """Every request that begins after this returns goes to `colour`."""
+        ...
+
+    def set_failover(self, *, allowed: bool) -> None:
+        """Whether the other slot answers where the chosen one cannot."""
+        ...
+
+    def stop(self, *, deadline: Deadline) -> None: ...

@@ -1,0 +1,225 @@
+"""A release: ordered steps, each journalled before it acts, and the way back through their undos."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.errors import CakraviaError, ReleaseError, RollbackFailed
+from cakravia_verify.health.models import Reading
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, Record
+from cakravia_verify.proxy.switching import Flip
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Artifact, Slot
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a release. `undo` brings back what was before, whether `do` ran whole, in part or not at all, and
+    may be called again; None where there is nothing to bring back."""
+
+    name: str
+    do: Callable[[Release], dict[str, Any]]
+    undo: Callable[[Release], dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something a release did, for whoever watches. `at` is in CLOCK_MONOTONIC seconds; `seconds` is how long it took.
+
+    `kind` is one of begins, done, failed, undone and undo failed.
+    """
+
+    step: str
+    kind: str
+    at: float
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass
+class Seen:
+    """What the steps saw, for the gate. Counters count readings; flips are in order of happening."""
+
+    artifact: Artifact | None = None
+    candidate: Slot | None = None
+    good_rounds: int = 0
+    bad_rounds: int = 0
+    last_readings: tuple[Reading, ...] = ()
+    smoke_passed: int = 0
+    flips: list[Flip] = field(default_factory=list)
+    confirmed_at: float | None = None
+    confirmations: int = 0
+    drained_at: float | None = None
+    left_in_flight: int | None = None
+    bake_began: float | None = None
+    bake_ended: float | None = None
+    bake_bad_rounds: int = 0
+    bake_rounds: int = 0
+    reloads: int = 0
+
+
+class Release:
+    """One attempt to make a version active.
+
+    `watchers` are called during every wait and may raise ReleaseError to end the release early; `audience` is told of
+    each moment and cannot change anything. `patience` bounds, in seconds, what an undo may spend on being gentle.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        intent: Intent,
+        steps: Sequence[Step],
+        *,
+        target: Artifact | None = None,
+        audience: Callable[[Moment], None] = lambda _: None,
+    ) -> None:
+        self.site = site
+        self.intent = intent
+        self.steps = tuple(steps)
+        self.target = target
+        self.audience = audience
+        self.watchers: list[Callable[[], None]] = []
+        self.seen = Seen()
+        self.begun: list[str] = []
+        self.done: list[str] = []
+        self.undone: list[str] = []
+        self.moments: list[Moment] = []
+        self.failure: BaseException | None = None
+        self.patience = site.settings.app.grace
+        self._started = site.clock.monotonic()
+
+    @property
+    def id(self) -> str:
+        return self.intent.release
+
+    def start(self) -> None:
+        """The history knows of this release; nothing has been touched yet."""
+        self.site.journal.append("release.started", release=self.id, **self.intent.as_facts())
+
+    def advance(self, to: str) -> None:
+        """Every step up to and including `to` is done. Does nothing for steps already done; a failed release does not
+        advance any more but raises what stopped it."""
+        if self.failure is not None:
+            raise ReleaseError(f"the release stopped earlier: {self.failure}") from self.failure
+        names = [step.name for step in self.steps]
+        for step in self.steps[: names.index(to) + 1]:
+            if step.name not in self.done:
+                self._do(step)
+
+    def _do(self, step: Step) -> None:
+        self.site.journal.append("step.intent", release=self.id, step=step.name)
+        self.begun.append(step.name)
+        began = self.site.clock.monotonic()
+        self._tell(Moment(step.name, "begins", began))
+        try:
+            facts = step.do(self)
+        except BaseException as error:
+            self.failure = error
+            seconds = self.site.clock.monotonic() - began
+            self._tell(Moment(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
+            with contextlib.suppress(CakraviaError):
+                self.site.journal.append(
+                    "step.failed", release=self.id, step=step.name, seconds=round(seconds, 4), error=_first_line(error)
+                )
+            raise
+        seconds = self.site.clock.monotonic() - began
+        self.site.journal.append("step.done", release=self.id, step=step.name, seconds=round(seconds, 4), **facts)
+        self.done.append(step.name)
+        self._tell(Moment(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+
+    def roll_back(self, why: str) -> None:
+        """Users are where they were before the release, and what it started is gone.
+
+        Undoes in reverse order every step that was begun. Raises RollbackFailed at the first undo that fails, leaving
+        everything else as it is: what serves users is never stopped on the strength of a failed undo.
+        """
+        for step in reversed(self.steps):
+            if step.undo is None or step.name not in self.begun or step.name in self.undone:
+                continue
+            self.site.journal.append("undo.intent", release=self.id, step=step.name, why=why)
+            began = self.site.clock.monotonic()
+            try:
+                facts = step.undo(self)
+            except Exception as error:
+                self._tell(Moment(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
+                with contextlib.suppress(CakraviaError):
+                    self.site.journal.append("undo.failed", release=self.id, step=step.name, error=_first_line(error))
+                raise RollbackFailed(
+                    f"undoing '{step.name}' failed: {_first_line(error)}", remedy=_remedy_of(error)
+                ) from error
+            seconds = self.site.clock.monotonic() - began
+            self.site.journal.append("undo.done", release=self.id, step=step.name, seconds=round(seconds, 4), **facts)
+            self.undone.append(step.name)
+            self._tell(Moment(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+
+    def record_verdict(self, decision: str, *, why: str) -> None:
+        """The history knows what the gate decided, before anything is done about it."""
+        self.site.journal.append("release.verdict", release=self.id, decision=decision, why=why)
+
+    def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:
+        """The history has the end of this release."""
+        seconds = self.site.clock.monotonic() - self._started
+        self.site.journal.append(
+            "release.finished",
+            release=self.id,
+            outcome=outcome,
+            why=why or None,
+            version=self.intent.version,
+            slot=str(self.intent.candidate),
+            seconds=round(seconds, 3),
+            **facts,
+        )
+
+    def deadline(self, what: str, seconds: float) -> Deadline:
+        return Deadline(what, seconds, clock=self.site.clock)
+
+    def watch(self) -> None:
+        """Nothing that watches this release objects. Raises the first objection."""
+        for watcher in self.watchers:
+            watcher()
+
+    def pause(self, seconds: float) -> None:
+        """`seconds` have passed, under watch."""
+        self.site.clock.sleep(seconds)
+        self.watch()
+
+    def _tell(self, moment: Moment) -> None:
+        self.moments.append(moment)
+        self.audience(moment)
+
+
+def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
+    """The outcome of a release that died: finished where its promotion had begun, else undone.
+
+    Raises RollbackFailed where an undo fails; the next recovery tries again from the first undo.
+    """
+    release = Release(site, record.intent, steps, audience=audience)
+    release.begun = list(record.begun)
+    site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
+    if "promote" in record.begun:
+        names = [step.name for step in release.steps]
+        release.done = names[: names.index("promote")]
+        release.advance(names[-1])
+        release.finish(PROMOTED, why="finished by recovery", recovered=True, digest=record.digest)
+        return PROMOTED
+    try:
+        release.roll_back("the release died before its end")
+    except RollbackFailed as error:
+        release.finish(STUCK, why=error.message, recovered=True)
+        raise
+    release.finish(ROLLED_BACK, why="the release died before its end", recovered=True)
+    return ROLLED_BACK
+
+
+def _first_line(error: BaseException) -> str:
+    text = error.message if isinstance(error, CakraviaError) else str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0]
+
+
+def _remedy_of(error: BaseException) -> str:
+    return error.remedy if isinstance(error, CakraviaError) else ""

@@ -1,0 +1,1 @@
+"""What a release leaves for people and machines to decide from."""

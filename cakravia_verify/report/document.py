@@ -1,0 +1,87 @@
+"""Everything a report tells of one release, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cakravia_verify.gate import Budget, Evidence, Verdict
+
+
+@dataclass(frozen=True)
+class Event:
+    """One moment on the release's timeline. `at` is in seconds since the release began; `seconds` its duration."""
+
+    step: str
+    kind: str
+    at: float
+    seconds: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Requests planned within one slice of time that starts `at` seconds after the release began.
+
+    Latencies are seconds from the planned instant; None where the slice has no answered request. `by_slot` counts
+    answers by the slot that gave them.
+    """
+
+    at: float
+    answered: int
+    lost: int
+    errors: int
+    p50: float | None
+    p99: float | None
+    by_slot: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One stretch of time around a switch: `name` is before, during or after <what>."""
+
+    name: str
+    requests: int
+    lost: int
+    errors: int
+    p50: float | None
+    p99: float | None
+    longest_gap: float | None
+
+
+@dataclass(frozen=True)
+class ReleaseDocument:
+    """One release, told whole. Instants are ISO 8601 in UTC; durations are seconds; `files` maps a file of the report
+    folder to its SHA-256; `lost_rows` holds the first raw rows of lost requests."""
+
+    release: str
+    kind: str
+    version: str
+    digest: str
+    slot: str
+    previous_version: str
+    site: str
+    platform: str
+    who: str
+    host: str
+    reason: str
+    started_at: str
+    finished_at: str
+    seconds: float
+    outcome: str
+    exit_status: int
+    next_step: str
+    verdict: Verdict
+    evidence: Evidence
+    budget: Budget
+    drift: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    timeline: tuple[Event, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    bucket_seconds: float = 0.1
+    windows: tuple[Window, ...] = ()
+    lost_rows: tuple[Mapping[str, object], ...] = ()
+    traffic: Mapping[str, object] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    settings_digest: str = ""
+    tool: str = ""

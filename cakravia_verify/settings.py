@@ -1,0 +1,339 @@
+"""TOML, environment and command line, merged into one frozen, validated plan.
+
+Order of precedence: command line over environment (`CAKRAVIA_RELEASE_BAKE=5`) over cakravia.toml over the defaults
+below. Every key is checked: an unknown one or one of the wrong type is an error that names its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from cakravia_verify.errors import SettingsError
+from cakravia_verify.slots import Address, Colour
+
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Port: TypeAlias = Annotated[int, Field(ge=1, le=65_535)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+ENVIRONMENT_PREFIX = "CAKRAVIA_"
+# Not settings: what other parts of the ecosystem, tests and CI say through the environment.
+OTHER_ENVIRONMENT = ("CAKRAVIA_SITE", "CAKRAVIA_TEST_", "CAKRAVIA_TRAFFIC_", "CAKRAVIA_CI_")
+
+
+class Section(BaseModel):
+    """A table of cakravia.toml: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SiteSettings(Section):
+    """What the site is called and where its state and reports live."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")] = "cakravia"
+    platform: Literal["process", "docker"] = "process"
+    state: str = ".cakravia"
+    reports: str = "reports"
+
+
+class SlotSettings(Section):
+    """Where the two slots listen and what they may use."""
+
+    host: str = "127.0.0.1"
+    blue: Port = 3000
+    green: Port = 3001
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+[KMG]?$")] = "512M"
+    keep_warm: bool = True
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> SlotSettings:
+        if self.blue == self.green:
+            raise ValueError("blue and green need different ports")
+        return self
+
+    def port(self, colour: Colour) -> int:
+        return self.blue if colour is Colour.BLUE else self.green
+
+    @property
+    def memory_bytes(self) -> int:
+        factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(self.memory_limit[-1])
+        return int(self.memory_limit[:-1]) * factor if factor else int(self.memory_limit)
+
+
+class ProxySettings(Section):
+    """How nginx listens, switches and treats the slots. Times in seconds."""
+
+    listen: Annotated[str, Field(pattern=r"^[^\s:;{}]+:[0-9]{1,5}$")] = "127.0.0.1:8080"
+    nginx: str = ""
+    switch: Literal["flag", "reload"] = "flag"
+    failover: bool = True
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    keepalive: Annotated[int, Field(ge=0, le=1024)] = 32
+    upstream_idle: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    client_idle: Annotated[float, Field(gt=0, le=3600)] = 75.0
+    keepalive_min: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
+    read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
+
+    @property
+    def address(self) -> Address:
+        host, _, port = self.listen.rpartition(":")
+        return Address(host, int(port))
+
+    @field_validator("listen")
+    @classmethod
+    def _port_in_range(cls, value: str) -> str:
+        if not 1 <= int(value.rpartition(":")[2]) <= 65_535:
+            raise ValueError("the port is not between 1 and 65535")
+        return value
+
+
+class AppSettings(Section):
+    """What runs in a slot. `{python}` and `{version}` are replaced in the command, the source and the build."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("{python}", "-m", "reference_app")
+    source: str = "examples/reference_app"
+    directory: str = "."
+    build: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    build_timeout: Seconds = 600.0
+    environment: dict[str, str] = Field(default_factory=dict)
+    pass_environment: Annotated[tuple[str, ...], Field(strict=False)] = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+    grace: Seconds = 30.0
+
+
+class ContractSettings(Section):
+    """Where the application tells its health, its slot and its version. An empty path means: does not have it."""
+
+    health: str = "/api/health"
+    ready: str = "/api/health/ready"
+    live: str = "/api/health/live"
+    status: str = "/api/deployment/status"
+    healthy_codes: Annotated[tuple[int, ...], Field(strict=False)] = (200,)
+    slot_field: str = "deployment.slot"
+    version_field: str = "deployment.version|version"
+    slot_header: str = "X-Deployment-Slot"
+    version_header: str = "X-Deployment-Version"
+    in_flight_field: str = "application.in_flight"
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        paths = {"health": self.health, "ready": self.ready, "live": self.live, "status": self.status}
+        return {name: path for name, path in paths.items() if path}
+
+    @model_validator(mode="after")
+    def _something_to_ask(self) -> ContractSettings:
+        if not self.endpoints:
+            raise ValueError("at least one of health, ready, live and status needs a path")
+        return self
+
+
+class HealthSettings(Section):
+    """When a slot counts as healthy: `consecutive` rounds of good readings of every endpoint within `deadline`."""
+
+    consecutive: Annotated[int, Field(ge=1, le=1000)] = 3
+    interval: Annotated[float, Field(gt=0, le=60)] = 0.2
+    timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+    deadline: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+
+class SmokeRequest(Section):
+    """One request to the candidate before any user reaches it."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/")] = "/"
+    body: str = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    expect: Annotated[tuple[int, ...], Field(strict=False)] = (200,)
+    contains: str = ""
+
+
+class ReleaseSettings(Section):
+    """How a release goes. Times in seconds; `retain` counts versions kept for rollback."""
+
+    bake: Seconds = 10.0
+    drain: Seconds = 30.0
+    drain_minimum: Seconds = 0.5
+    confirmations: Annotated[int, Field(ge=1, le=10_000)] = 10
+    confirm_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
+    retain: Annotated[int, Field(ge=1, le=1000)] = 5
+    smoke: Annotated[tuple[SmokeRequest, ...], Field(strict=False)] = (SmokeRequest(),)
+
+
+class TrafficSettings(Section):
+    """The load that runs through every release. `rate` in requests/s; `round_trip` and `timeout` in seconds."""
+
+    users: Annotated[int, Field(ge=1, le=100_000)] = 50
+    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 200.0
+    arrivals: Literal["constant", "poisson"] = "constant"
+    round_trip: Annotated[float, Field(ge=0, le=5)] = 0.02
+    timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
+    seed: int = 1
+    profile: Literal["reference", "generic", "custom"] = "reference"
+    mix: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    locustfile: str = ""
+
+    @model_validator(mode="after")
+    def _custom_needs_a_mix(self) -> TrafficSettings:
+        if self.profile == "custom" and not self.mix:
+            raise ValueError('profile = "custom" needs at least one [[traffic.mix]] table')
+        if self.mix and self.profile != "custom":
+            raise ValueError('[[traffic.mix]] tables need profile = "custom"')
+        return self
+
+
+class BudgetSettings(Section):
+    """What users may suffer before the gate refuses. Latencies in seconds from the planned send instant."""
+
+    lost: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    duplicated: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    errors: Share = 0.0
+    p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5
+    min_requests: Annotated[int, Field(ge=1)] = 200
+    min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+
+
+class Settings(Section):
+    """The whole of cakravia.toml. `root` is the folder that relative paths start from."""
+
+    root: Path = Path()
+    site: SiteSettings = SiteSettings()
+    slots: SlotSettings = SlotSettings()
+    proxy: ProxySettings = ProxySettings()
+    app: AppSettings = AppSettings()
+    contract: ContractSettings = ContractSettings()
+    health: HealthSettings = HealthSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    traffic: TrafficSettings = TrafficSettings()
+    budget: BudgetSettings = BudgetSettings()
+
+    @model_validator(mode="after")
+    def _ports_do_not_collide(self) -> Settings:
+        if self.proxy.address.port in (self.slots.blue, self.slots.green):
+            raise ValueError("[proxy] listen and the slots need different ports")
+        return self
+
+    @property
+    def state(self) -> Path:
+        return self.root / self.site.state
+
+    @property
+    def reports(self) -> Path:
+        return self.root / self.site.reports
+
+    @property
+    def history(self) -> Path:
+        return self.state / "deployment-history.log"
+
+    def slot_address(self, colour: Colour) -> Address:
+        return Address(self.slots.host, self.slots.port(colour))
+
+
+def load_settings(
+    path: Path, *, environment: Mapping[str, str] | None = None, overrides: Sequence[tuple[str, Any]] = ()
+) -> Settings:
+    """The settings of the site that `path` describes.
+
+    `overrides` are (dotted key, value) pairs from the command line. Raises SettingsError naming file, line and key.
+    """
+    environment = os.environ if environment is None else environment
+    text = _read(path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", remedy="mend that place in the file") from error
+    origins: dict[str, str] = {}
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_ENVIRONMENT):
+            _put(table, _key_of_variable(name), _toml_value(value))
+            origins[_key_of_variable(name)] = f"environment variable {name}"
+    for key, value in overrides:
+        _put(table, key, _toml_value(value) if isinstance(value, str) else value)
+        origins[key] = f"command line, {key}"
+    if "root" in table:
+        raise SettingsError(f"{path}: unknown key 'root'", remedy="paths start from the folder of the file")
+    try:
+        return Settings(root=path.resolve().parent, **table)
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_explain(problem, path=path, text=text, origins=origins) for problem in error.errors()),
+            remedy="correct it; cakravia.toml in the project's repository documents every key",
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"there is no {path}", remedy="run in the folder of your cakravia.toml, or name it with --site FILE"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", remedy="mend its permissions or encoding") from error
+
+
+def _key_of_variable(name: str) -> str:
+    section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+    return f"{section}.{key}"
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(table: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = table.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{key}: '{section}' is not a section", remedy="name it as section.key")
+        table = inner
+    table[last] = value
+
+
+def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    where = origins.get(".".join(location[:2])) or f"{path}{_line_of(text, location)}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key!r}{_nearest(location)}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    shown = repr(problem.get("input"))
+    got = f", got {shown if len(shown) < 80 else shown[:77] + '...'}" if problem["type"] != "value_error" else ""
+    return f"{where}: {key}: {message}{got}" if key else f"{where}: {message}"
+
+
+def _line_of(text: str, location: Sequence[str]) -> str:
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
+            section = header[1]
+            if [section] == list(location):
+                return f", line {number}"
+        elif (key := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, section.split(".")), key[1]] == [
+            part for part in location if not part.isdigit()
+        ]:
+            return f", line {number}"
+    return ""
+
+
+def _nearest(location: Sequence[str]) -> str:
+    model: Any = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return ""
+        model = field.annotation
+    names = [name for name in getattr(model, "model_fields", {}) if name != "root"]
+    close = difflib.get_close_matches(location[-1], names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""

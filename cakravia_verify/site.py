@@ -1,0 +1,131 @@
+"""One site: its slots, its proxy, its history, and what it really serves right now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
+from cakravia_verify.health.models import Reading
+from cakravia_verify.health.probe import Prober
+from cakravia_verify.history import last_promoted
+from cakravia_verify.journal import Journal
+from cakravia_verify.lock import Lock
+from cakravia_verify.platforms.hosting import Platform
+from cakravia_verify.proxy.switching import Proxy, ProxyState
+from cakravia_verify.settings import Settings
+from cakravia_verify.slots import Colour, Slot, SlotPair
+
+SERVED_SLOT_HEADER = "X-Served-Slot"
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """What was seen of a site at one moment. `served` is the slot that answered through the proxy, None where nothing
+    did; `drift` holds every disagreement between proxy, platform, answers and history, in words."""
+
+    slots: SlotPair
+    proxy: ProxyState
+    served: Colour | None
+    served_version: str | None
+    drift: tuple[str, ...]
+
+    @property
+    def active(self) -> Slot | None:
+        return self.slots.active
+
+    @property
+    def is_empty(self) -> bool:
+        return self.slots.blue is None and self.slots.green is None and not self.proxy.is_running
+
+
+@dataclass(frozen=True)
+class Served:
+    """Who answered one request through the proxy."""
+
+    slot: Colour | None
+    version: str | None
+    problem: str
+
+
+@dataclass
+class Site:
+    """The parts of one site, put together."""
+
+    settings: Settings
+    platform: Platform
+    proxy: Proxy
+    prober: Prober
+    journal: Journal
+    lock: Lock
+    clock: Clock = SYSTEM_CLOCK
+
+    def serving(self) -> Served:
+        """Who answers users now: one request through the proxy, asked once."""
+        contract = self.settings.contract
+        path = next(iter(contract.endpoints.values()))
+        answer = self.prober.request(self.proxy.address, "GET", path)
+        named = answer.headers.get(SERVED_SLOT_HEADER) or answer.headers.get(contract.slot_header) or ""
+        problem = answer.problem or (f"status {answer.status_code}" if (answer.status_code or 0) in (502, 504) else "")
+        return Served(
+            slot=Colour(named) if named in set(Colour) and not problem else None,
+            version=answer.headers.get(contract.version_header),
+            problem=problem,
+        )
+
+    def readings(self, slot: Slot) -> tuple[Reading, ...]:
+        return self.prober.read_all(slot.address)
+
+    def observe(self) -> SiteState:
+        """The site as it is: what the proxy is told, what the slots run, and what answers, compared."""
+        proxy = self.proxy.observe()
+        blue, green = self.platform.observe(Colour.BLUE), self.platform.observe(Colour.GREEN)
+        served = self.serving() if proxy.is_running else Served(None, None, "the proxy is not running")
+        pair = SlotPair(_active_colour(proxy, served, blue, green), blue, green)
+        return SiteState(
+            slots=pair,
+            proxy=proxy,
+            served=served.slot,
+            served_version=served.version,
+            drift=tuple(self._drift(proxy, served, pair)),
+        )
+
+    def _drift(self, proxy: ProxyState, served: Served, pair: SlotPair) -> Iterator[str]:
+        if proxy.is_running:
+            if served.slot and served.slot is not proxy.chosen:
+                yield f"the proxy is told to use {proxy.chosen}, but {served.slot} answers users"
+            running = pair.at(proxy.chosen)
+            if running is None:
+                yield f"the proxy sends users to {proxy.chosen}, where nothing runs"
+            elif served.slot is None:
+                yield f"users get no answer from {running}: {served.problem or 'nobody names itself'}"
+            elif served.slot is running.colour and served.version not in (None, running.version):
+                yield f"{running} answers as version {served.version}"
+        elif pair.blue or pair.green:
+            yield "slots run, but the proxy does not: users reach nothing"
+        yield from self._disagreement_with_history(proxy, pair)
+
+    def _disagreement_with_history(self, proxy: ProxyState, pair: SlotPair) -> Iterator[str]:
+        last = last_promoted(self.journal.entries())
+        active = pair.active
+        if last is None:
+            if active is not None and proxy.is_running:
+                yield f"{active} serves users, but the history knows of no release"
+            return
+        expected = f"{last.intent.candidate} ({last.intent.version})"
+        if active is None:
+            if proxy.is_running or pair.blue or pair.green:
+                yield f"the history says that {expected} serves users, but no slot does"
+        elif (active.colour, active.version) != (last.intent.candidate, last.intent.version):
+            yield f"the history says that {expected} serves users, but {active} does"
+        elif last.digest and active.digest != last.digest:
+            yield f"{active} runs {active.digest[:19]}, but the history promoted {last.digest[:19]}"
+
+
+def _active_colour(proxy: ProxyState, served: Served, blue: Slot | None, green: Slot | None) -> Colour | None:
+    if served.slot is not None:
+        return served.slot
+    if proxy.is_running:
+        return proxy.chosen
+    running = [slot.colour for slot in (blue, green) if slot]
+    return proxy.chosen if proxy.chosen in running else next(iter(running), None)

@@ -1,0 +1,106 @@
+"""The two places a version runs, and what can be known of them: pure values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cakravia_verify.errors import SettingsError
+
+VERSION_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+
+
+class Colour(StrEnum):
+    """One of the two slots."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> Colour:
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exact build of a version; the digest is its identity."""
+
+    version: str
+    digest: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot with a version running in it, as the platform sees it.
+
+    `identity` changes whenever the process or container behind the slot is another one. `started_at` is in seconds
+    since 1970. `address` is where the prober reaches it.
+    """
+
+    colour: Colour
+    version: str
+    digest: str
+    release: str
+    address: Address
+    identity: str
+    started_at: float
+
+    def __str__(self) -> str:
+        return f"{self.colour} ({self.version})"
+
+
+@dataclass(frozen=True)
+class SlotPair:
+    """Who serves and who waits. `active` is None on a site without a release; either slot may be empty."""
+
+    active_colour: Colour | None
+    blue: Slot | None
+    green: Slot | None
+
+    def at(self, colour: Colour) -> Slot | None:
+        return self.blue if colour is Colour.BLUE else self.green
+
+    @property
+    def active(self) -> Slot | None:
+        return self.at(self.active_colour) if self.active_colour else None
+
+    @property
+    def idle_colour(self) -> Colour:
+        return self.active_colour.other if self.active_colour else Colour.BLUE
+
+    @property
+    def idle(self) -> Slot | None:
+        return self.at(self.idle_colour)
+
+
+def checked_version(text: str) -> str:
+    """`text` where it is a usable version name; SettingsError otherwise.
+
+    A version ends up in file names, image tags, environment variables and pages, so the alphabet is that of an OCI
+    image tag plus `+`.
+    """
+    if not VERSION_PATTERN.fullmatch(text):
+        shown = text if len(text) <= 60 else f"{text[:57]}... ({len(text)} characters)"
+        raise SettingsError(
+            f"{shown!r} is not a version",
+            remedy="use letters, digits, '.', '_', '+' and '-', starting with a letter or digit, "
+            "at most 128 characters, as in v1.2.0",
+        )
+    return text

@@ -1,0 +1,348 @@
+"""The blue-green path, in order: prove first, switch in one tiny act, drain last."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ReleaseError, RollbackFailed
+from cakravia_verify.health.models import Reading
+from cakravia_verify.release import Release, Step
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Artifact, Colour, Slot
+
+# A proxy command is over in milliseconds; a reload waits for its new workers.
+PROXY_SECONDS: Final = 15.0
+BAKE_TOLERATES: Final = 1
+
+
+def build(release: Release) -> dict[str, Any]:
+    """The artifact exists and is identified."""
+    if release.target is None:
+        deadline = release.deadline("the build ends", release.site.settings.app.build_timeout)
+        release.target = release.site.platform.build(release.intent.version, deadline=deadline)
+    release.seen.artifact = release.target
+    return {"digest": release.target.digest, "note": release.target.digest[:19]}
+
+
+def prepare(release: Release) -> dict[str, Any]:
+    """No other slot can answer in place of the one that is asked, and the proxy runs the present configuration."""
+    proxy = release.site.proxy
+    proxy.set_failover(allowed=False)
+    if not proxy.observe().is_running:
+        return {}
+    reloaded = proxy.refresh(deadline=release.deadline("the proxy takes its configuration", PROXY_SECONDS))
+    release.seen.reloads += reloaded
+    return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
+
+
+def stage(release: Release) -> dict[str, Any]:
+    """The candidate's process runs in the idle slot; no user reaches it."""
+    site, intent = release.site, release.intent
+    _refuse_the_slot_of_users(site, intent.candidate)
+    running = site.platform.observe(intent.candidate)
+    artifact = _artifact(release)
+    if intent.is_warm and running is not None and running.digest == artifact.digest:
+        release.seen.candidate = running
+        return {"identity": running.identity, "note": "warm, nothing to start"}
+    deadline = release.deadline(f"{intent.candidate} starts", site.settings.app.grace + site.settings.health.deadline)
+    slot = site.platform.start(intent.candidate, artifact, release=release.id, deadline=deadline)
+    release.seen.candidate = slot
+    return {"identity": slot.identity, "digest": slot.digest, "note": f"{slot} started"}
+
+
+def unstage(release: Release) -> dict[str, Any]:
+    """The candidate's process is gone, unless it was warm before the release came."""
+    site, colour = release.site, release.intent.candidate
+    if release.intent.is_warm:
+        return {"note": "left warm"}
+    if site.platform.observe(colour) is None:
+        return {"note": "nothing was running"}
+    _refuse_the_slot_of_users(site, colour)
+    site.platform.stop(colour, deadline=release.deadline(f"{colour} stops", release.patience))
+    return {"note": f"{colour} stopped"}
+
+
+def prove(release: Release) -> dict[str, Any]:
+    """Every endpoint of the candidate gave enough good readings in a row, each naming the right slot and version."""
+    health, slot = release.site.settings.health, _candidate(release)
+    deadline = release.deadline(f"{slot} becomes healthy", health.deadline)
+    streak = 0
+    while True:
+        readings = _round(release, slot)
+        streak = streak + 1 if all(reading.is_healthy for reading in readings) else 0
+        if streak >= health.consecutive:
+            rounds = release.seen.good_rounds + release.seen.bad_rounds
+            return {"rounds": rounds, "note": f"{streak} good rounds in a row, {rounds} in all"}
+        if deadline.is_over:
+            raise NotHealthy(
+                f"{slot} did not become healthy within {health.deadline:g} s: {_worst(readings)}",
+                remedy=f"see its log: cakravia logs {slot.colour}",
+            )
+        release.pause(health.interval)
+
+
+def smoke(release: Release) -> dict[str, Any]:
+    """The candidate answers what users will ask, asked directly."""
+    slot, settings = _candidate(release), release.site.settings
+    for request in settings.release.smoke:
+        answer = release.site.prober.request(
+            slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
+        )
+        what = f"smoke: {request.method} {request.path} on {slot}"
+        if answer.status_code not in request.expect:
+            raise NotHealthy(
+                f"{what}: {answer.problem or f'status {answer.status_code}'}, expected {_any_of(request.expect)}"
+            )
+        if request.contains and request.contains.encode() not in answer.body:
+            raise NotHealthy(f"{what}: the answer does not contain {request.contains!r}")
+        named = {
+            "slot": (answer.headers.get(settings.contract.slot_header), str(slot.colour)),
+            "version": (answer.headers.get(settings.contract.version_header), slot.version),
+        }
+        for label, (seen, wanted) in named.items():
+            if seen not in (None, wanted):
+                raise NotHealthy(f"{what}: answered by {label} {seen!r} instead of {wanted!r}")
+        release.seen.smoke_passed += 1
+    return {"requests": release.seen.smoke_passed, "note": f"{release.seen.smoke_passed} requests as expected"}
+
+
+def switch(release: Release) -> dict[str, Any]:
+    """Every request that begins from now on goes to the candidate."""
+    site, slot = release.site, _candidate(release)
+    _require_healthy(site, slot)
+    release.watch()
+    deadline = release.deadline("the switchover", PROXY_SECONDS)
+    if site.proxy.observe().is_running:
+        flip = site.proxy.point_at(slot.colour, deadline=deadline)
+    else:
+        flip = site.proxy.start(slot.colour, deadline=deadline)
+    release.seen.flips.append(flip)
+    milliseconds = (flip.effective_at - flip.decided_at) * 1000
+    return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
+
+
+def unswitch(release: Release) -> dict[str, Any]:
+    """Users are back on the slot that served them before, which is healthy; on a first release the proxy is down."""
+    site, intent = release.site, release.intent
+    if intent.active is None:
+        if not intent.proxy_was_running:
+            site.proxy.stop(deadline=release.deadline("the proxy stops", release.patience))
+        return {"note": "no version was active before"}
+    slot = _standing(release, intent.active)
+    deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
+    state = site.proxy.observe()
+    if not state.is_running:
+        release.seen.flips.append(site.proxy.start(slot.colour, deadline=deadline))
+    elif state.chosen is not slot.colour:
+        release.seen.flips.append(site.proxy.point_at(slot.colour, deadline=deadline))
+    _confirm(release, slot, count=site.settings.release.confirmations)
+    left = _drain(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
+    return {"left_in_flight": left, "note": f"users back on {slot}"}
+
+
+def confirm(release: Release) -> dict[str, Any]:
+    """Answers through the proxy name the candidate's slot and version, one after the other."""
+    count = release.site.settings.release.confirmations
+    _confirm(release, _candidate(release), count=count)
+    release.seen.confirmed_at = release.site.clock.monotonic()
+    release.seen.confirmations = count
+    return {"answers": count, "note": f"{count} answers in a row name {_candidate(release)}"}
+
+
+def drain(release: Release) -> dict[str, Any]:
+    """The old slot has nothing in flight, or the deadline passed and what is left is known."""
+    if release.intent.active is None:
+        return {"note": "no old slot"}
+    left = _drain(release, release.intent.active, seconds=release.site.settings.release.drain)
+    release.seen.left_in_flight = left
+    release.seen.drained_at = release.site.clock.monotonic()
+    return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
+
+
+def bake(release: Release) -> dict[str, Any]:
+    """Users stayed on the candidate for the whole bake, and it stayed healthy."""
+    site, slot, seen = release.site, _candidate(release), release.seen
+    seen.bake_began = site.clock.monotonic()
+    over = release.deadline("the bake", site.settings.release.bake)
+    in_a_row = 0
+    while True:
+        readings = _round(release, slot)
+        bad = [reading for reading in readings if not reading.is_healthy]
+        in_a_row = in_a_row + 1 if bad else 0
+        seen.bake_rounds += 1
+        seen.bake_bad_rounds += bool(bad)
+        if in_a_row > BAKE_TOLERATES:
+            raise NotHealthy(f"{slot} became unhealthy under traffic: {_worst(readings)}")
+        if over.is_over:
+            break
+        release.pause(min(max(site.settings.health.interval, 0.25), max(over.remaining, 0.01)))
+    seen.bake_ended = site.clock.monotonic()
+    return {"rounds": seen.bake_rounds, "bad_rounds": seen.bake_bad_rounds, "note": f"{seen.bake_rounds} health rounds"}
+
+
+def promote(release: Release) -> dict[str, Any]:
+    """The candidate is the site's version; the old slot is warm and may stand in, or is gone."""
+    site, old = release.site, release.intent.active
+    if old is None:
+        return {"note": "first version"}
+    running = site.platform.observe(old)
+    if not site.settings.slots.keep_warm:
+        site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
+        return {"note": f"{old} retired"}
+    may_stand_in = running is not None and all(reading.is_healthy for reading in site.readings(running))
+    site.proxy.set_failover(allowed=may_stand_in)
+    return {"failover": may_stand_in, "note": f"{running or old} kept warm"}
+
+
+def cleanup(release: Release) -> dict[str, Any]:
+    """Only versions that a slot or a rollback may need are kept."""
+    site = release.site
+    needed = {release.intent.active_digest} - {""}
+    removed = site.platform.prune(keep=needed, retain=site.settings.release.retain)
+    return {"removed": [artifact.version for artifact in removed], "note": f"{len(removed)} old versions removed"}
+
+
+def restore_failover(release: Release) -> dict[str, Any]:
+    """The idle slot may stand in for the active one again, where it runs and is healthy."""
+    site, active = release.site, release.intent.active
+    other = site.platform.observe(active.other) if active else None
+    allowed = other is not None and all(reading.is_healthy for reading in site.readings(other))
+    site.proxy.set_failover(allowed=allowed)
+    return {"failover": allowed}
+
+
+STEPS: Final = (
+    Step("build", build),
+    Step("prepare", prepare, restore_failover),
+    Step("stage", stage, unstage),
+    Step("prove", prove),
+    Step("smoke", smoke),
+    Step("switch", switch, unswitch),
+    Step("confirm", confirm),
+    Step("drain", drain),
+    Step("bake", bake),
+    Step("promote", promote),
+    Step("cleanup", cleanup),
+)
+
+
+def _artifact(release: Release) -> Artifact:
+    if release.seen.artifact is None:
+        raise ReleaseError("there is no artifact to start")
+    return release.seen.artifact
+
+
+def _candidate(release: Release) -> Slot:
+    if release.seen.candidate is None:
+        raise ReleaseError("no candidate was staged")
+    return release.seen.candidate
+
+
+def _refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
+    state = site.proxy.observe()
+    if state.is_running and state.chosen is colour:
+        raise PlatformError(
+            f"{colour} is the slot that users are sent to; it is neither replaced nor stopped",
+            remedy="cakravia status shows who serves; cakravia recover repairs a half-done release",
+        )
+
+
+def _round(release: Release, slot: Slot) -> tuple[Reading, ...]:
+    """One reading of every endpoint; raises NotHealthy where the process is gone or is not who it should be."""
+    seen = release.site.platform.observe(slot.colour)
+    if seen is None or seen.identity != slot.identity:
+        log = release.site.platform.logs(slot.colour, lines=5).strip()
+        raise NotHealthy(
+            f"{slot} ended by itself{f'; it last wrote: {log}' if log else ''}",
+            remedy=f"see its log: cakravia logs {slot.colour}",
+        )
+    readings = release.site.readings(slot)
+    release.seen.last_readings = readings
+    for reading in readings:
+        if reading.is_healthy and not reading.names(slot=str(slot.colour), version=slot.version):
+            raise NotHealthy(f"{slot} does not say that it is {slot}: {reading}")
+    if all(reading.is_healthy for reading in readings):
+        release.seen.good_rounds += 1
+    else:
+        release.seen.bad_rounds += 1
+    return readings
+
+
+def _require_healthy(site: Site, slot: Slot) -> None:
+    readings = site.readings(slot)
+    if bad := [reading for reading in readings if not reading.is_healthy]:
+        raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
+
+
+def _standing(release: Release, colour: Colour) -> Slot:
+    """The slot users return to, running the version it ran before; restarted where it died."""
+    site, intent = release.site, release.intent
+    slot = site.platform.observe(colour)
+    if slot is None:
+        kept = [artifact for artifact in site.platform.retained() if artifact.digest == intent.active_digest]
+        if not kept:
+            raise RollbackFailed(
+                f"{colour} no longer runs, and {intent.active_version} is not retained",
+                remedy="users stay where they are; deploy a working version",
+            )
+        deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
+        slot = site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
+    standing = slot
+
+    def is_healthy() -> bool:
+        return all(reading.is_healthy for reading in site.readings(standing))
+
+    poll(
+        is_healthy,
+        deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
+        every=site.settings.health.interval,
+        seen=lambda: _worst(site.readings(standing)),
+    )
+    return slot
+
+
+def _confirm(release: Release, slot: Slot, *, count: int) -> None:
+    site = release.site
+    deadline = release.deadline(f"users reach {slot}", site.settings.release.confirm_timeout)
+    streak, last = 0, "no answer"
+    while streak < count:
+        served = site.serving()
+        right = served.slot is slot.colour and served.version in (None, slot.version) and not served.problem
+        streak = streak + 1 if right else 0
+        last = served.problem or f"{served.slot} {served.version or ''} answers"
+        if not right:
+            if deadline.is_over:
+                raise NotConfirmed(
+                    f"users do not reach {slot}: through the proxy {last}", remedy="cakravia status shows who serves"
+                )
+            site.clock.sleep(0.02)
+
+
+def _drain(release: Release, colour: Colour, *, seconds: float) -> int:
+    """How many requests are still open on a slot that gets no new ones, 0 as soon as there are none."""
+    site = release.site
+    site.clock.sleep(site.settings.release.drain_minimum)
+    deadline: Deadline = release.deadline(f"{colour} drains", max(seconds - site.settings.release.drain_minimum, 0))
+    while left := _in_flight(site, colour):
+        if deadline.is_over:
+            return left
+        site.clock.sleep(0.05)
+    return 0
+
+
+def _in_flight(site: Site, colour: Colour) -> int:
+    slot = site.platform.observe(colour)
+    if slot is None:
+        return 0
+    counts = [reading.in_flight for reading in site.readings(slot) if reading.in_flight is not None]
+    # The application's own count is exact but may include the question itself; open connections are an upper bound.
+    return min([*counts, site.platform.connections(colour)])
+
+
+def _worst(readings: tuple[Reading, ...]) -> str:
+    return "; ".join(str(reading) for reading in readings if not reading.is_healthy) or "all readings are good"
+
+
+def _any_of(codes: tuple[int, ...]) -> str:
+    return " or ".join(str(code) for code in codes)
