@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import socket
 import struct
@@ -124,8 +125,8 @@ class DrainingServer(Server):
         _say(f"draining: {application.in_flight} requests and {application.streams} streams in flight")
         for listener in sockets or []:
             _hold_off_new_connections(listener)
-        for _ in range(3):  # the loop accepts what waits in the queue
-            await asyncio.sleep(0)
+            while _has_waiting_connections(listener):
+                await asyncio.sleep(0)  # the event loop accepts them, one or more at each turn
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -164,6 +165,12 @@ def _is_idle(connection: Any) -> bool:
     if connection.cycle is None:
         return connection.scope is None  # with a scope the first bytes of a request have arrived
     return bool(connection.cycle.response_complete and connection.cycle.scope is connection.scope)
+
+
+def _has_waiting_connections(listener: socket.socket) -> bool:
+    readiness = select.poll()
+    readiness.register(listener, select.POLLIN)
+    return bool(readiness.poll(0))
 
 
 def _hold_off_new_connections(listener: socket.socket) -> None:
