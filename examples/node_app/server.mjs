@@ -82,6 +82,8 @@ async function bodyOf(request) {
 
 function send(response, status, type, body) {
   const content = Buffer.isBuffer(body) ? body : Buffer.from(body);
+  // A proxy's pooled connection is given up together with this answer, so no request meets a closing socket.
+  if (draining) response.setHeader('Connection', 'close');
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': content.length });
   response.end(response.req.method === 'HEAD' ? undefined : content);
 }
@@ -118,8 +120,6 @@ const server = createServer((request, response) => {
   note('begin', request);
   response.setHeader('X-Deployment-Slot', slot);
   response.setHeader('X-Deployment-Version', version);
-  // A proxy's pooled connection is given up together with this answer, so no request meets a closing socket.
-  if (draining) response.setHeader('Connection', 'close');
   response.on('close', () => {
     inFlight -= 1;
     if (response.writableFinished) note('end', request, response.statusCode);
@@ -133,13 +133,16 @@ const server = createServer((request, response) => {
 // Longer than a proxy keeps an idle connection to us.
 server.keepAliveTimeout = 75_000;
 
-// First half a second in which every answer says `Connection: close`, so that a proxy's pool empties itself; then nothing
-// new is taken and the process ends with the last answer.
+// First a grace in which every answer says `Connection: close`, so that a proxy's pool empties itself; then nothing new is
+// taken and the process ends with the last answer, at the latest after DRAIN_SECONDS.
 function drain() {
   if (draining) return;
   draining = true;
-  const seconds = Number(env.DRAIN_IDLE_SECONDS ?? 0.5);
-  setTimeout(() => server.close(() => process.exit(0)), seconds * 1000);
+  setTimeout(() => server.close(() => process.exit(0)), Number(env.DRAIN_IDLE_SECONDS ?? 0.5) * 1000);
+  setTimeout(() => {
+    console.error(`drained too slowly: ${inFlight} requests cut`);
+    process.exit(1);
+  }, Number(env.DRAIN_SECONDS ?? 25) * 1000);
 }
 process.on('SIGTERM', drain);
 process.on('SIGINT', drain);
