@@ -118,10 +118,13 @@ class OrderStore:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Everything asked so far is committed and the file is closed."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join, 5)
+        """Everything asked so far is committed and the file is closed, or 5 s have passed."""
+        self._jobs.put(None)
+        # Not joined in another thread: a process at its memory limit cannot start one.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while self._thread is not None and self._thread.is_alive():
+                    await asyncio.sleep(0.002)
 
     async def place(self, key: str, body: bytes, digest: str) -> Order:
         """The order under `key`, executed now unless it was before; the first body stays."""

@@ -135,7 +135,7 @@ def test_liveness_asks_no_other_service(serve: Callable[..., SlotProcess], servi
     assert service.asked is False  # type: ignore[attr-defined]
 
 
-def test_an_order_store_that_cannot_be_opened_is_unhealthy(serve: Callable[..., SlotProcess], tmp_path: object) -> None:
+def test_an_order_store_that_cannot_be_opened_is_unhealthy(serve: Callable[..., SlotProcess]) -> None:
     slot = serve(DATA_DIR="/proc/nowhere").listen()
     assert slot.client.get("/api/health/ready").status_code == 503
     assert slot.client.get("/api/health/live").status_code == 200
