@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +45,27 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def connect() -> docker.DockerClient | str:
+    """A client of the engine that answers, or why there is none."""
+    with warnings.catch_warnings():
+        # The SDK leaves its socket open when it cannot connect; collected here, where nobody has to hear of it.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = docker.from_env()
+            client.ping()
+        except DockerException as error:
+            reason = f"no Docker engine answers: {error}"
+        else:
+            return client
+        gc.collect()
+        return reason
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    try:
-        client = docker.from_env()
-        client.ping()
-    except DockerException as error:
-        unavailable(f"no Docker engine answers: {error}")
+    client = connect()
+    if isinstance(client, str):
+        unavailable(client)
     yield client
     client.close()
 

@@ -1,4 +1,4 @@
-"""The example applications as containers: one on plain Node with the whole contract, one with nothing but /health."""
+"""The example applications as containers: in Python and in Node with the whole contract, and one with only /health."""
 
 from __future__ import annotations
 
@@ -111,3 +111,19 @@ def test_plain_application_stops_gracefully(plain_image: Image, start_container:
     application = start_container(plain_image, port=3000, path="/health")
     application.container.stop(timeout=20)
     assert application.container.wait()["StatusCode"] == 0
+
+
+def test_reference_application_is_healthy_under_the_limits_of_a_slot(
+    build_image: BuildImage, start_container: StartContainer
+) -> None:
+    image = build_image("examples/reference_app", base="python")
+    application = start_container(
+        image, port=3000, path="/api/health/live", environment={"DEPLOYMENT_SLOT": "green", "APP_VERSION": "v1.2.0"}
+    )
+    poll(
+        lambda: application.get("/api/health/ready").status_code == 200,
+        deadline=Deadline("the reference application is ready", 30),
+    )
+    answer = application.get("/api/deployment/status")
+    assert answer.json()["deployment"]["version"] == "v1.2.0"
+    assert answer.headers["X-Deployment-Slot"] == "green"
