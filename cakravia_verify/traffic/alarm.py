@@ -71,8 +71,6 @@ class Alarm:
             self._watcher.start(self._ring)
 
     def _ring(self) -> None:
-        if self._timer is not None:
-            self._timer.clear()
         due = self._due
         self._armed = 0  # no arming from inside: it is done once below
         try:
@@ -81,7 +79,9 @@ class Alarm:
         finally:
             self._armed = _NEVER
             if due:
-                self._arm(due[0][0])
+                self._arm(due[0][0])  # which also takes back the ring that is not read yet
+            elif self._timer is not None:
+                self._timer.clear()
 
 
 class _TimerFd:

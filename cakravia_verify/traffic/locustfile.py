@@ -6,6 +6,7 @@ run: `stop` is asked for; an end without it means that whoever started this is g
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -76,6 +77,10 @@ def prepare(environment: object, runner: object, **_: object) -> None:
         print(error, file=sys.stderr, flush=True)
         os._exit(1)
     gevent.spawn(_wait_for_the_end, environment, runner)
+    # What Locust has loaded stays until the end; looking through it for garbage again and again stalls the schedule.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @events.spawning_complete.add_listener  # type: ignore[untyped-decorator]
