@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import getpass
 import json
 import os
@@ -31,13 +33,17 @@ class Entry:
     token: int
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_line(self) -> str:
+    def as_line(self) -> bytes:
         row = {name: getattr(self, name) for name in FIELDS} | dict(self.facts)
-        return json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
+        line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
+        try:
+            return line.encode()
+        except UnicodeEncodeError:  # bytes of a command line or a log that are no text; escaped, they survive
+            return (json.dumps(row, separators=(",", ":"), default=str) + "\n").encode()
 
 
 def entry_of(row: Mapping[str, Any]) -> Entry:
-    """The entry a decoded line stands for; KeyError or TypeError where it is none."""
+    """The entry a decoded line stands for; KeyError, TypeError, ValueError or OverflowError where it is none."""
     return Entry(
         seq=int(row["seq"]),
         at=str(row["at"]),
@@ -70,24 +76,34 @@ class Journal:
         self.path = path
         self.token = 0
         self._clock = clock
-        self._next_seq: int | None = None
+        self._next_seq = 0
+        self._size_then = -1
 
     def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> Entry:
         """The entry, durable on disk. Raises JournalError when the disk refuses it."""
-        if self._next_seq is None:
-            self._next_seq = max((entry.seq for entry in self.entries()), default=0) + 1
-        entry = Entry(
-            seq=self._next_seq,
-            at=datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
-            event=event,
-            release=release,
-            step=step,
-            who=who_acts(),
-            token=self.token,
-            facts=facts,
-        )
+        if taken := sorted(set(facts) & set(FIELDS)):
+            raise ValueError(f"a fact cannot be called {taken[0]!r}: every entry has a field of that name")
         try:
-            self._write(entry.as_line().encode())
+            handle = self._open()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                size = os.fstat(handle).st_size
+                if size != self._size_then:  # somebody else has written since
+                    self._next_seq = max((entry.seq for entry in self.entries()), default=0) + 1
+                entry = Entry(
+                    seq=self._next_seq,
+                    at=datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
+                    event=event,
+                    release=release,
+                    step=step,
+                    who=who_acts(),
+                    token=self.token,
+                    facts=facts,
+                )
+                self._size_then = -1
+                self._size_then = _append(handle, entry.as_line(), size=size)
+            finally:
+                os.close(handle)
         except OSError as error:
             raise JournalError(
                 f"the history {self.path} cannot be written: {error.strerror}",
@@ -96,32 +112,34 @@ class Journal:
         self._next_seq += 1
         return entry
 
-    def _write(self, line: bytes) -> None:
-        created = not self.path.exists()
-        if created:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+    def _open(self) -> int:
+        if self.path.exists():
+            return os.open(self.path, os.O_RDWR | os.O_APPEND)
+        make_folder(self.path.parent)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            written = os.write(handle, line)
-            if written != len(line):
-                os.ftruncate(handle, size)
-                raise OSError(28, "no space left on device")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if created:
             sync_folder(self.path.parent)
+        except OSError:
+            os.close(handle)
+            raise
+        return handle
 
     def entries(self) -> list[Entry]:
         """All readable entries, oldest first."""
         return [entry for entry, _ in self._read() if entry is not None]
 
     def damage(self) -> list[str]:
-        """What cannot be read, one description a line; a torn last line is not damage."""
-        return [problem for entry, problem in self._read() if entry is None and problem]
+        """What cannot be read or is missing, one description a line; a line that a crash cut off is not damage."""
+        problems = []
+        expected = 1
+        for entry, problem in self._read():
+            if entry is None:
+                problems += [problem] if problem else []
+                continue
+            if entry.seq != expected:
+                problems.append(f"{self.path}: entry {expected} should follow, but entry {entry.seq} does")
+            expected = entry.seq + 1
+        return problems
 
     def _read(self) -> Iterator[tuple[Entry | None, str]]:
         try:
@@ -138,14 +156,46 @@ class Journal:
                 continue
             try:
                 yield entry_of(json.loads(raw)), ""
-            except (ValueError, KeyError, TypeError):
-                torn = number == len(lines) or _is_torn_start(raw)
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                torn = number == len(lines) or _is_cut_off(raw)
                 yield None, "" if torn else f"{self.path}, line {number}: not an entry: {raw[:60]!r}"
 
 
-def _is_torn_start(raw: bytes) -> bool:
-    """Whether a line is the beginning of an entry that a crash cut off before its end."""
-    return raw.startswith(b'{"seq":') and not raw.endswith(b"}")
+def _append(handle: int, line: bytes, *, size: int) -> int:
+    """The file's new size, the line durable; where only a part of it fits, the file is as long as before."""
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        line = b"\n" + line
+    written = os.write(handle, line)
+    if written != len(line):
+        os.ftruncate(handle, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(handle)
+    return size + written
+
+
+def _is_cut_off(raw: bytes) -> bool:
+    """Whether a line is the beginning of an entry: it starts as one, and ends inside a text or an open brace."""
+    start = b'{"seq":'
+    if not raw.startswith(start[: len(raw)]):
+        return False
+    depth, is_text, is_escaped = 0, False, False
+    for byte in raw:
+        if is_text:
+            is_text, is_escaped = is_escaped or byte != 0x22, not is_escaped and byte == 0x5C
+        elif byte == 0x22:
+            is_text = True
+        else:
+            depth += (byte in b"{[") - (byte in b"}]")
+    return is_text or depth > 0
+
+
+def make_folder(folder: Path) -> None:
+    """`folder` exists, durably: with every folder above it that had to be made."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -159,7 +209,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """`path` holds `content` whole, or what it held before; durable when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:

@@ -6,6 +6,7 @@ dies, frees the lock, so there is no leftover to remove by hand.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -53,17 +54,7 @@ class Lock:
         Raises LockHeld, naming the holder, when another living process holds it (after `wait`, where given).
         `taken_over` is the lease of a holder that died without releasing it, else None.
         """
-        handle = self._open()
-        while not _try_flock(handle):
-            if wait is None or wait.is_over:
-                holder = self._read(handle)
-                os.close(handle)
-                raise LockHeld(
-                    f"another release holds this site: {holder or 'a process that has not written its name yet'}",
-                    remedy="wait for it to end (--wait 60 waits visibly), or stop that process: "
-                    "its release is then finished or undone by the next command",
-                )
-            wait.clock.sleep(0.1)
+        handle = self._locked(wait)
         previous = self._read(handle)
         self._handle = handle
         self.taken_over = previous if previous and not previous.released else None
@@ -77,15 +68,27 @@ class Lock:
             purpose=purpose,
             token=(previous.token if previous else 0) + 1,
         )
-        self._write(self.lease)
+        try:
+            self._write(self.lease)
+        except OSError as error:
+            self._let_go()
+            raise UsageError(
+                f"the lock {self.path} cannot be written: {error.strerror}", remedy="free space on that disk"
+            ) from error
         return self.lease
 
     def release(self) -> None:
         """The site is free; doing it twice is harmless."""
-        if self._handle is None or self.lease is None:
+        if self.lease is None:
             return
-        self._write(Lease(**(asdict(self.lease) | {"released": True})))
-        os.close(self._handle)
+        # The kernel's lock counts: on a full disk only the note for people stays behind.
+        with contextlib.suppress(OSError):
+            self._write(Lease(**(asdict(self.lease) | {"released": True})))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
         self._handle = None
         self.lease = None
 
@@ -101,6 +104,32 @@ class Lock:
             os.close(handle)
         return lease if lease and not lease.released and _is_alive(lease) else None
 
+    def _locked(self, wait: Deadline | None) -> int:
+        while True:
+            handle = self._open()
+            try:
+                while not _try_flock(handle):
+                    if wait is None or wait.is_over:
+                        raise self._held()
+                    wait.clock.sleep(0.1)
+                if _is_file_at(handle, self.path):
+                    return handle
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)  # the file was removed while we waited; whoever comes next would not see this lock
+
+    def _held(self) -> LockHeld:
+        # Its name is on the file a moment after its lock: what stands there until then is an earlier holder.
+        patience = Deadline("the holder writes its name", 0.5)
+        while (holder := self.holder()) is None and not patience.is_over:
+            patience.clock.sleep(0.02)
+        return LockHeld(
+            f"another release holds this site: {holder or 'a process that has not written its name yet'}",
+            remedy="wait for it to end (--wait 60 waits visibly), or stop that process: "
+            "its release is then finished or undone by the next command",
+        )
+
     def _open(self) -> int:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +143,9 @@ class Lock:
     @staticmethod
     def _read(handle: int) -> Lease | None:
         try:
-            return Lease(**json.loads(os.pread(handle, 65536, 0)))
+            # Bytes after the object are the rest of a longer, earlier lease that a crash kept from being cut off.
+            row, _ = json.JSONDecoder().raw_decode(os.pread(handle, 65536, 0).decode(errors="replace"))
+            return Lease(**row)
         except (ValueError, TypeError):
             return None
 
@@ -132,6 +163,13 @@ def _try_flock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_file_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
 
 
 def _is_alive(lease: Lease) -> bool:
