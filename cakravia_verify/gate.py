@@ -106,10 +106,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Budget:
-    """What users may suffer. `errors` is a share of all requests sent; `p99` is in seconds."""
+    """What users may suffer. `errors` is a share of all requests sent; `p99` is in seconds; `left_open` counts requests
+    that the old slot may still have open when its drain ends (streams, where the application has such)."""
 
     lost: int = 0
     duplicated: int = 0
+    left_open: int = 0
     errors: float = 0.0
     p99: float = 2.5
     min_requests: int = 200
@@ -147,7 +149,7 @@ def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:
     return [
         *_release_checks(evidence),
         *_suite_checks(evidence.required),
-        *_traffic_checks(evidence.measured or Measured(), budget, has_previous=evidence.has_previous),
+        *traffic_checks(evidence.measured or Measured(), budget, has_previous=evidence.has_previous),
     ]
 
 
@@ -215,7 +217,8 @@ def _suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
     ]
 
 
-def _traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
+def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
+    """The part of the checks that traffic decides."""
     error_share = seen.errors / seen.sent if seen.errors is not None and seen.sent else None
     held = seen.share_held
     checks = [

@@ -1,0 +1,52 @@
+# Two commands do everything on a machine with Python 3.11+ and make:
+#   make deploy VERSION=v1.2.0    releases a version on the embedded platform
+#   make test                     passes the tests
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PYTEST_ARGUMENTS ?=
+
+.PHONY: deploy rollback status up down venv test unit lint types bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make deploy VERSION=v1.2.0   release a version (embedded platform: no root, no Docker)"
+	@echo "make rollback REASON='...'   go back to the version before"
+	@echo "make status                  who serves users"
+	@echo "make up / down               start or stop the site"
+	@echo "make test                    lint, types and all tests"
+	@echo "make unit                    the tests that take seconds"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+venv: $(STAMP)
+
+deploy: $(STAMP)
+	@test -n "$(VERSION)" || { echo "which version? make deploy VERSION=v1.2.0" >&2; exit 4; }
+	$(VENV)/bin/pytest suites/deploy --version "$(VERSION)"
+
+rollback: $(STAMP)
+	$(VENV)/bin/pytest suites/rollback --reason "$(REASON)" $(if $(VERSION),--version "$(VERSION)")
+
+status up down: $(STAMP)
+	$(VENV)/bin/cakravia $@
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(STAMP)
+	$(VENV)/bin/mypy
+
+unit: $(STAMP)
+	$(VENV)/bin/pytest tests/core -q
+
+test: lint types
+	$(VENV)/bin/pytest tests $(PYTEST_ARGUMENTS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

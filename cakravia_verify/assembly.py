@@ -1,0 +1,36 @@
+"""A site put together from its settings."""
+
+from __future__ import annotations
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
+from cakravia_verify.health.probe import HttpProber
+from cakravia_verify.journal import Journal
+from cakravia_verify.lock import Lock
+from cakravia_verify.platforms.hosting import Platform
+from cakravia_verify.proxy.switching import Proxy
+from cakravia_verify.settings import Settings
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Colour
+
+
+def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
+    """The site on the platform its settings name. Opening it changes nothing."""
+    platform, proxy = _parts(settings, clock)
+    return Site(
+        settings=settings,
+        platform=platform,
+        proxy=proxy,
+        prober=HttpProber(settings.contract, timeout=settings.health.timeout),
+        journal=Journal(settings.history, clock=clock),
+        lock=Lock(settings.state / "lock"),
+        clock=clock,
+    )
+
+
+def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
+    from cakravia_verify.platforms.process import ProcessPlatform
+    from cakravia_verify.proxy.nginx import LocalNginx
+
+    upstreams = {colour: settings.slot_address(colour) for colour in Colour}
+    proxy = LocalNginx(settings.proxy, folder=settings.state / "nginx", upstreams=upstreams, clock=clock)
+    return ProcessPlatform(settings, clock=clock), proxy

@@ -1,0 +1,77 @@
+"""pytest's face: options, hooks, fixtures and the gatekeeper of a release session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cakravia_verify.plugin import hookspecs
+from cakravia_verify.plugin.command_line import respelled
+from cakravia_verify.plugin.options import add_options
+
+if TYPE_CHECKING:
+    from cakravia_verify.plugin.gatekeeper import Gatekeeper
+
+GATEKEEPER = "cakravia-gatekeeper"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    from cakravia_verify.errors import UsageError
+
+    try:
+        respelt = respelled(args)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    if respelt != args:
+        args[:] = respelt
+        known = early_config.known_args_namespace
+        early_config.known_args_namespace = parser.parse_known_args(args)
+        early_config.known_args_namespace.confcutdir = known.confcutdir
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
+    kind = config.hook.pytest_cakravia_kind(config=config)
+    if kind is None:
+        if config.getoption("release"):
+            raise pytest.UsageError(
+                "--version / --release names a release, but no release suite was given: "
+                "pytest suites/deploy --version v1.2.0"
+            )
+        return
+    if config.option.help:
+        return
+    from cakravia_verify.plugin import fixtures
+    from cakravia_verify.plugin.gatekeeper import Gatekeeper
+
+    config.pluginmanager.register(fixtures, "cakravia-fixtures")
+    if config.option.collectonly:
+        return
+    gatekeeper = Gatekeeper(config, kind)
+    gatekeeper.open()
+    config.pluginmanager.register(gatekeeper, GATEKEEPER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    gatekeeper: Gatekeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    if gatekeeper is not None:
+        gatekeeper.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Listing a release's checks releases nothing, and says so in its exit status."""
+    if session.config.option.collectonly and session.config.getoption("release"):
+        session.exitstatus = 10

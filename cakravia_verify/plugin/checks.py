@@ -1,0 +1,98 @@
+"""Which checks a session owes, and how each of them really came out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+# Fixed here, before anything a command line or a conftest.py can do: a suite without one of these is inconclusive.
+REQUIRED = {
+    "deploy": (
+        "test_candidate_is_staged_in_the_idle_slot",
+        "test_users_stay_on_the_active_slot_while_the_candidate_warms_up",
+        "test_candidate_answers_before_any_user_reaches_it",
+        "test_switchover_brings_users_to_the_candidate",
+        "test_no_request_was_lost",
+        "test_old_slot_drained",
+        "test_candidate_keeps_within_budget_through_the_bake",
+    ),
+    "rollback": (
+        "test_target_is_healthy_before_users_return",
+        "test_users_stay_where_they_are_until_then",
+        "test_users_are_back_on_the_target",
+        "test_no_request_was_lost_going_back",
+        "test_target_keeps_within_budget_through_the_bake",
+    ),
+}
+
+
+class Checks:
+    """The required checks of one session. A check counts as passed only when its function was seen to return and
+    pytest reported its setup, call and teardown as passed: neither alone is believed."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._nodes: dict[str, str] = {}
+        self._outcomes: dict[str, str] = dict.fromkeys(REQUIRED[kind], "missing")
+        self._returned: set[str] = set()
+        self._ended: set[str] = set()
+
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Every gate check of the suite is owed from now on, whatever is deselected later."""
+        for item in items:
+            if self._is_gate(item):
+                self._nodes[item.nodeid] = item.name
+                self._outcomes[item.name] = "deselected"
+
+    def selected(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if item.nodeid in self._nodes:
+                self._outcomes[item.name] = "missing"
+
+    def observe_call(self, item: pytest.Item) -> None:
+        """The check's own function is watched at its source, where no hook can turn its failure into a success."""
+        if item.nodeid in self._nodes and isinstance(item, pytest.Function):
+            item.obj = self._watched(item.obj, item.nodeid)
+
+    def _watched(self, function: Callable[..., Any], nodeid: str) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._returned.discard(nodeid)
+            result = function(*arguments, **named)
+            self._returned.add(nodeid)
+            return result
+
+        return call
+
+    def reported(self, report: pytest.TestReport) -> None:
+        name = self._nodes.get(report.nodeid)
+        if name is None:
+            return
+        if str(report.outcome) == "rerun" or report.nodeid in self._ended:
+            self._outcomes[name] = "rerun"
+        elif hasattr(report, "wasxfail"):
+            self._outcomes[name] = "xfailed" if report.skipped else "xpassed"
+        elif report.skipped:
+            self._outcomes[name] = "skipped"
+        elif report.failed:
+            self._outcomes[name] = "failed" if report.when == "call" else "error"
+        elif report.when == "call":
+            self._outcomes[name] = "passed" if report.nodeid in self._returned else "failed"
+        if report.when == "teardown":
+            self._ended.add(report.nodeid)
+
+    def outcomes(self) -> dict[str, str]:
+        """What became of each required check. A check whose teardown never came is missing."""
+        return {
+            name: outcome if outcome != "passed" or self._has_ended(name) else "missing"
+            for name, outcome in self._outcomes.items()
+        }
+
+    def _has_ended(self, name: str) -> bool:
+        return any(self._nodes[nodeid] == name for nodeid in self._ended)
+
+    def _is_gate(self, item: pytest.Item) -> bool:
+        return item.get_closest_marker("gate") is not None or item.name in REQUIRED[self.kind]

@@ -1,0 +1,196 @@
+"""The session of a release: opened before collection, watched check by check, concluded whatever happens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cakravia_verify.assembly import open_site
+from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
+from cakravia_verify.gate import Exit
+from cakravia_verify.plugin.checks import REQUIRED, Checks
+from cakravia_verify.plugin.options import overrides
+from cakravia_verify.plugin.progress import Progress
+from cakravia_verify.plugin.signals import Interrupts
+from cakravia_verify.release import Moment
+from cakravia_verify.report.latest import point_latest, require_writable, seal
+from cakravia_verify.run import Outcome, ReleaseRun, Request
+from cakravia_verify.settings import load_settings
+
+NAME = "cakravia-gatekeeper"
+# Plugins and options under which the order, number or independence of a release's steps is not ours to keep.
+UNFIT_PLUGINS = {"randomly": "-p no:randomly", "random_order": "-p no:random_order"}
+
+
+class Gatekeeper:
+    """Owns the release run of a pytest session."""
+
+    def __init__(self, config: pytest.Config, kind: str) -> None:
+        if kind not in REQUIRED:
+            raise pytest.UsageError(f"pytest_cakravia_kind says {kind!r}; it may say {' or '.join(REQUIRED)}")
+        self.config = config
+        self.kind = kind
+        self.checks = Checks(kind)
+        self.progress = Progress(config)
+        self.interrupts = Interrupts()
+        self.outcome: Outcome | None = None
+        self.run: ReleaseRun = self._new_run()
+
+    def _new_run(self) -> ReleaseRun:
+        config = self.config
+        _refuse_unfit(config)
+        version = config.getoption("release") or ""
+        if self.kind == "deploy" and not version:
+            raise pytest.UsageError("which version? As in: pytest suites/deploy --version v1.2.0")
+        try:
+            settings = load_settings(Path(config.getoption("site")), overrides=overrides(config))
+            request = Request(
+                kind=self.kind,
+                version=version,
+                reason=config.getoption("reason"),
+                redeploy=config.getoption("redeploy"),
+                wait=config.getoption("wait"),
+            )
+            if version:
+                from cakravia_verify.slots import checked_version
+
+                checked_version(version)
+            require_writable(settings.reports)
+            return ReleaseRun(open_site(settings), request, audience=self._audience)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def open(self) -> None:
+        """The site is locked and it is settled what this session does, or the session ends here, nothing touched."""
+        self.interrupts.install()
+        try:
+            self.run.open(waiting=self.progress.line)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+        except LockHeld as error:
+            pytest.exit(str(error), returncode=Exit.LOCK_HELD)
+        except RollbackFailed as error:
+            pytest.exit(f"an earlier release could not be undone: {error}", returncode=Exit.NEEDS_A_PERSON)
+        except CakraviaError as error:
+            pytest.exit(str(error), returncode=Exit.INCONCLUSIVE)
+        folder = self.run.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.option.htmlpath = str(folder / "report.html")
+        self.config.option.self_contained_html = True
+        self.config.option.xmlpath = str(folder / "junit.xml")
+
+    def close(self) -> None:
+        self.run.close()
+        self.interrupts.restore()
+
+    def _audience(self, moment: Moment) -> None:
+        self.progress.moment(moment)
+        self.config.hook.pytest_cakravia_moment(config=self.config, moment=moment)
+
+    # What pytest calls.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.progress.opened(self.run)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]):  # type: ignore[no-untyped-def]
+        self.checks.collected(items)
+        result = yield
+        self.checks.selected(items)
+        return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.checks.selected(session.items)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item):  # type: ignore[no-untyped-def]
+        self.checks.observe_call(item)
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.checks.reported(report)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item):  # type: ignore[no-untyped-def]
+        report = yield
+        if report.failed and not hasattr(report, "wasxfail") and self.checks.outcomes().get(item.name) is not None:
+            item.session.shouldfail = f"{item.name} failed: users do not sit through the rest"
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.outcome is not None:
+            return
+        with self.interrupts.held(self._told_while_busy):
+            self._conclude(session)
+
+    def _told_while_busy(self, name: str) -> None:
+        self.progress.line(f"  {name} received: bringing users back safely first; this takes seconds", yellow=True)
+
+    def _conclude(self, session: pytest.Session) -> None:
+        run = self.run
+        run.interrupted = self.interrupts.seen
+        if not run.interrupted and not run.release.failure:
+            said = self.config.hook.pytest_cakravia_gate(config=self.config, release=run.release)
+            run.objections += [str(text) for text in said if text]
+        self.outcome = run.conclude(self.checks.outcomes())
+        session.exitstatus = self.outcome.exit
+        self._write(self.outcome)
+        self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=self.outcome)
+
+    def _write(self, outcome: Outcome) -> None:
+        from dataclasses import replace
+
+        from cakravia_verify.report.summary import job_summary
+        from cakravia_verify.report.verdict import write_verdict
+
+        folder = self.run.folder
+        document = replace(outcome.document, files=seal(folder))
+        self.outcome = replace(outcome, document=document)
+        write_verdict(document, folder)
+        point_latest(self.run.settings.reports, folder)
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as summary:
+                summary.write(job_summary(document))
+
+    def pytest_html_report_title(self, report: object) -> None:
+        intent = self.run.release.intent
+        report.title = f"{'Rollback to' if intent.kind == 'rollback' else 'Release'} {intent.version}"  # type: ignore[attr-defined]
+
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        from cakravia_verify.report.page import render_summary
+
+        if self.outcome is not None:
+            prefix.append(render_summary(self.outcome.document))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from cakravia_verify.report.summary import terminal_summary
+
+        if self.outcome is None:
+            return
+        width = terminalreporter._tw.fullwidth
+        terminalreporter.ensure_newline()
+        for line in terminal_summary(self.outcome.document, width=width, colour=terminalreporter.hasmarkup):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"report: {self.run.folder / 'report.html'}")
+
+
+def _refuse_unfit(config: pytest.Config) -> None:
+    """Sessions whose order or number of checks is not what the suite says are refused before anything is touched."""
+    if getattr(config.option, "numprocesses", None) or getattr(config.option, "dist", "no") not in ("no", None):
+        raise pytest.UsageError("a release has one order: run it without -n / --dist (pytest-xdist)")
+    if getattr(config.option, "reruns", None):
+        raise pytest.UsageError("a release is measured without retries: run it without --reruns")
+    for name, remedy in UNFIT_PLUGINS.items():
+        if config.pluginmanager.hasplugin(name):
+            raise pytest.UsageError(f"a release has one order: run it with {remedy}")
+    if not hasattr(config.option, "htmlpath"):
+        raise pytest.UsageError("the report needs pytest-html: pip install pytest-html, and run without -p no:html")
+    if config.getoption("usepdb", False):
+        raise pytest.UsageError("a release does not stop in a debugger while users wait: run it without --pdb")

@@ -1,0 +1,49 @@
+"""What a person sees while a release runs: one line a step, the same on a terminal and in a CI log."""
+
+from __future__ import annotations
+
+import pytest
+
+from cakravia_verify.release import Moment
+from cakravia_verify.run import ReleaseRun
+
+MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}
+COLOURS = {"done": {"green": True}, "failed": {"red": True}, "undone": {"yellow": True}, "undo failed": {"red": True}}
+
+
+class Progress:
+    """Writes moments of the release to pytest's terminal, apart from captured output."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._is_quiet = False
+
+    @property
+    def _terminal(self) -> pytest.TerminalReporter | None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        return reporter if isinstance(reporter, pytest.TerminalReporter) else None
+
+    def line(self, text: str, **markup: bool) -> None:
+        if self._terminal is not None:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(text, **markup)
+
+    def opened(self, run: ReleaseRun) -> None:
+        intent = run.release.intent
+        where = (
+            f"users are on {intent.active} ({intent.active_version or 'unknown'})"
+            if intent.active
+            else "the site is empty"
+        )
+        kind = "Rolling back to" if intent.kind == "rollback" else "Releasing"
+        self.line(f"{kind} {intent.version} into {intent.candidate}; {where}", bold=True)
+        self.line(f"release {intent.release}")
+        for notice in run.notices:
+            self.line(f"  note: {notice}", yellow=True)
+
+    def moment(self, moment: Moment) -> None:
+        if moment.kind == "begins":
+            return
+        seconds = f"{moment.seconds:6.2f} s" if moment.seconds >= 0.005 else "   <0.01 s"[-8:]
+        text = f"  {moment.step:<8} {MARKS[moment.kind]:<7} {seconds}  {moment.note}"
+        self.line(text.rstrip(), **COLOURS[moment.kind])

@@ -1,0 +1,47 @@
+"""Signals that end a session through pytest's own interrupt path, and a stretch in which they only wait."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt and are remembered by name; without this, SIGTERM and SIGHUP
+    would skip every teardown. Inside `held`, they are noted and nothing else: a rollback is not interrupted."""
+
+    def __init__(self) -> None:
+        self.seen = ""
+        self._is_held = False
+        self._told: Callable[[str], None] = lambda _: None
+        self._before: dict[signal.Signals, object] = {}
+
+    def install(self) -> None:
+        for number in INTERRUPTING:
+            self._before[number] = signal.signal(number, self._arrived)
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._before.clear()
+
+    @contextlib.contextmanager
+    def held(self, told: Callable[[str], None]) -> Iterator[None]:
+        self._told = told
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        self.seen = self.seen or name
+        if self._is_held:
+            self._told(name)
+            return
+        raise KeyboardInterrupt(name)

@@ -1,0 +1,166 @@
+"""What tests hold in their hands: a release, its slots, its traffic, told in the words of the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cakravia_verify.gate import Budget, Measured
+from cakravia_verify.health.models import Reading
+from cakravia_verify.history import Intent
+from cakravia_verify.run import ReleaseRun
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.traffic.records import Row
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """A slot with a version in it; equal to another view of the same process."""
+
+    slot: Slot
+    site: Site
+
+    @property
+    def colour(self) -> Colour:
+        return self.slot.colour
+
+    @property
+    def version(self) -> str:
+        return self.slot.version
+
+    @property
+    def digest(self) -> str:
+        return self.slot.digest
+
+    def probe(self, endpoint: str) -> Reading:
+        return self.site.prober.read(self.slot.address, endpoint)
+
+    def probe_all(self) -> tuple[Reading, ...]:
+        return self.site.readings(self.slot)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SlotView):
+            return (self.slot.colour, self.slot.identity) == (other.slot.colour, other.slot.identity)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.slot.colour, self.slot.identity))
+
+    def __str__(self) -> str:
+        return str(self.slot)
+
+    __repr__ = __str__
+
+
+class SiteView:
+    """The site as it is whenever it is asked."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def serving_slot(self) -> SlotView | None:
+        """The slot that answers users now, None where nobody does."""
+        served = self._site.serving()
+        slot = self._site.platform.observe(served.slot) if served.slot else None
+        return SlotView(slot, self._site) if slot else None
+
+    def slot(self, colour: Colour) -> SlotView | None:
+        slot = self._site.platform.observe(colour)
+        return SlotView(slot, self._site) if slot else None
+
+
+class ReleaseView:
+    """The release under test."""
+
+    def __init__(self, run: ReleaseRun) -> None:
+        self._run = run
+        state = run.state
+        self._active = SlotView(state.active, run.site) if state and state.active else None
+
+    @property
+    def id(self) -> str:
+        return self._run.release.id
+
+    @property
+    def intent(self) -> Intent:
+        return self._run.release.intent
+
+    @property
+    def version(self) -> str:
+        return self.intent.version
+
+    @property
+    def active(self) -> SlotView | None:
+        """The slot users were on when the release began; None on an empty site."""
+        return self._active
+
+    @property
+    def is_first(self) -> bool:
+        return self.intent.active is None
+
+
+@dataclass(frozen=True)
+class SwitchoverView:
+    """The switch of users to the candidate. Instants are CLOCK_MONOTONIC seconds."""
+
+    begin: float
+    end: float
+    milliseconds: float
+    confirmations: int
+
+
+class TrafficView:
+    """The traffic of this run, as far as its records tell by now."""
+
+    def __init__(self, run: ReleaseRun) -> None:
+        self._run = run
+
+    @property
+    def is_flowing(self) -> bool:
+        return self._run.flow is not None and self._run.flow.is_alive
+
+    @property
+    def sent(self) -> int:
+        """Requests that have come to an end."""
+        return self._run.flow.follow() if self._run.flow else 0
+
+    def lost(self, *, during: SwitchoverView) -> list[Row]:
+        """Requests lost from the switchover on, once every request begun until now has ended."""
+        flow = self._run.flow
+        if flow is None:
+            return []
+        flow.settle(deadline=self._run.release.deadline("requests under way end", flow.plan.longest_timeout + 1))
+        now = self._run.site.clock.monotonic()
+        return flow.lost_between(during.begin, now)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate would say of the traffic now."""
+
+    measured: Measured | None
+    problems: tuple[str, ...]
+
+    @property
+    def passes(self) -> bool:
+        return self.measured is not None and not self.problems
+
+
+class BakeView:
+    """Both slots ran, users were on the candidate, and this is how that went."""
+
+    def __init__(self, run: ReleaseRun) -> None:
+        self._run = run
+
+    @property
+    def seconds(self) -> float:
+        seen = self._run.release.seen
+        return (seen.bake_ended or 0.0) - (seen.bake_began or 0.0)
+
+    @property
+    def bad_rounds(self) -> int:
+        return self._run.release.seen.bake_bad_rounds
+
+    def judged_by(self, budget: Budget) -> Judgement:
+        measured = self._run.measured_so_far()
+        return Judgement(measured, self._run.problems(measured, budget))

@@ -1,0 +1,300 @@
+"""From the ledger of a run to the numbers a gate weighs and the slices a report draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cakravia_verify.gate import Measured
+from cakravia_verify.report.document import Bucket, Window
+from cakravia_verify.slots import Colour
+from cakravia_verify.traffic.evidence import Evidence, Kind
+from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.statistics import failures_in_words
+
+SECOND = 1_000_000
+# While requests are still under way, proxy and application know ids that the client has not written down yet, and
+# traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
+EXCUSED_WHILE_FLOWING = frozenset(
+    {Kind.NO_SUMMARY, Kind.UNKNOWN_AT_PROXY, Kind.UNKNOWN_AT_APPLICATION, Kind.REPEATED_AT_PROXY}
+)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One change of the slot users are sent to, in CLOCK_MONOTONIC microseconds; `old` is None on a first release."""
+
+    old: Colour | None
+    new: Colour
+    decided: int
+    effective: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """The instants of a release that its traffic is measured against, in CLOCK_MONOTONIC microseconds.
+
+    `touched` is when the release first changed anything; `until` is the instant up to which every planned request has
+    ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s.
+    """
+
+    touched: int | None
+    switches: tuple[Switch, ...]
+    until: int | None
+    rate: float
+    reload: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The numbers for the gate, and what the report shows beside them."""
+
+    measured: Measured
+    findings: tuple[str, ...]
+    buckets: tuple[Bucket, ...] = ()
+    windows: tuple[Window, ...] = ()
+    lost_rows: tuple[dict[str, object], ...] = ()
+    figures: dict[str, object] = field(default_factory=dict)
+
+
+def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measurement:
+    """What the ledger says of a release that took this course."""
+    evidence = ledger.evidence
+    excused, notes = _excused(ledger, course)
+    first = course.switches[0] if course.switches else None
+    fence, straddling = _fence(ledger, course)
+    latency = _latency(ledger, since=first.effective if first else None)
+    counts = _counts(ledger, excused_until=excused)
+    measured = Measured(
+        sent=evidence.total,
+        answered=evidence.counts.answered,
+        lost=counts["lost"],
+        errors=counts["error"],
+        unreached=counts["unreached"],
+        duplicated=_duplicated(ledger, evidence, has_application),
+        masked=_masked(ledger, excused_until=excused),
+        fence_violations=fence,
+        candidate_answers=_candidate_answers(ledger, first),
+        share_held=_share_held(ledger, course),
+        p50=latency[0],
+        p99=latency[1],
+        longest_gap=_longest_gap(ledger),
+        lost_bound=failures_in_words(counts["lost"], evidence.total),
+        integrity=_integrity(evidence, is_flowing=course.until is not None),
+        idle_closes=evidence.idle_closes,
+        sent_after_switch=_number(ledger, "started > $at", at=first.effective) if first else None,
+    )
+    figures: dict[str, object] = {
+        "straddling": straddling,
+        "executed": evidence.executed,
+        "lost_but_executed": evidence.lost_but_executed,
+        "by_slot": {slot: count.total for slot, count in evidence.by_slot.items()},
+        "by_version": {version: count.total for version, count in evidence.by_version.items()},
+        "by_name": {name: {"sent": c.total, "lost": c.lost, "errors": c.error} for name, c in evidence.by_name.items()},
+        "switch_milliseconds": [round((s.effective - s.decided) / 1000, 3) for s in course.switches],
+        "first_answer_milliseconds": _first_answer(ledger, first),
+    }
+    return Measurement(
+        measured=measured,
+        findings=(*notes, *(str(finding) for finding in evidence.findings if _counts_now(finding.kind, course))),
+        buckets=tuple(_buckets(ledger, course)),
+        windows=tuple(_windows(ledger, course)),
+        lost_rows=tuple(dict(row) for row in evidence.lost.first),
+        figures=figures,
+    )
+
+
+def _counts_now(kind: Kind, course: Course) -> bool:
+    return course.until is None or kind not in EXCUSED_WHILE_FLOWING
+
+
+def _integrity(evidence: Evidence, *, is_flowing: bool) -> tuple[str, ...]:
+    excused = EXCUSED_WHILE_FLOWING if is_flowing else frozenset()
+    return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
+
+
+def _excused(ledger: Ledger, course: Course) -> tuple[int, list[str]]:
+    """Until when failures are the old version's own: it failed before the release touched anything.
+
+    A release that mends a broken site must be able to pass; what it touches from the switch on is judged in full.
+    """
+    if course.touched is None or not course.switches:
+        return 0, []
+    before = _number(ledger, "outcome <> 'answered' AND done < $at", at=course.touched)
+    if not before:
+        return 0, []
+    decided = course.switches[0].decided
+    failed = _number(ledger, "outcome <> 'answered' AND done < $at", at=decided)
+    return decided, [
+        f"the version before was failing already when the release began ({before:,} requests): "
+        f"{failed:,} failures before the switch are not counted against the candidate"
+    ]
+
+
+def _counts(ledger: Ledger, *, excused_until: int) -> dict[str, int]:
+    rows = ledger.query(
+        "SELECT outcome, count(*) FROM ledger WHERE NOT (coalesce(done, started) < $until AND outcome <> 'answered') "
+        "GROUP BY 1",
+        {"until": excused_until},
+    )
+    return {"lost": 0, "error": 0, "unreached": 0} | {str(outcome): int(number) for outcome, number in rows}
+
+
+def _duplicated(ledger: Ledger, evidence: Evidence, has_application: bool) -> int:
+    """By the application's own log; without one, by the proxy's: a body sent to two upstreams may have run twice."""
+    if has_application and evidence.duplicated is not None:
+        return evidence.duplicated.total
+    return _number(ledger, "masked AND method IN ('POST', 'PUT', 'PATCH', 'DELETE')")
+
+
+def _masked(ledger: Ledger, *, excused_until: int) -> int:
+    return _number(ledger, "masked AND coalesce(done, started) >= $at", at=excused_until)
+
+
+def _fence(ledger: Ledger, course: Course) -> tuple[int | None, int]:
+    violations, straddling = 0, 0
+    asked = False
+    for index, switch in enumerate(course.switches):
+        if switch.old is None:
+            continue
+        asked = True
+        following = course.switches[index + 1].decided if index + 1 < len(course.switches) else None
+        report = ledger.fence_violations(switch.effective, str(switch.old), until=following)
+        violations += report.violations.total
+        straddling += report.straddling.total
+    return (violations if asked else None), straddling
+
+
+def _latency(ledger: Ledger, *, since: int | None) -> tuple[float | None, float | None]:
+    row = ledger.query(
+        "SELECT quantile_disc(latency, 0.5), quantile_disc(latency, 0.99) FROM ledger "
+        "WHERE outcome = 'answered' AND planned >= $since",
+        {"since": since or 0},
+    )[0]
+    return _seconds(row[0]), _seconds(row[1])
+
+
+def _candidate_answers(ledger: Ledger, switch: Switch | None) -> int | None:
+    if switch is None:
+        return None
+    return _number(
+        ledger, "outcome = 'answered' AND by_slot = $new AND started > $at", at=switch.effective, new=str(switch.new)
+    )
+
+
+def _share_held(ledger: Ledger, course: Course) -> float | None:
+    """Arrivals that were really started by the end, over those the plan had until then."""
+    row = ledger.query(
+        "SELECT min(planned), max(planned), count(*) FILTER (WHERE started <= coalesce($until, started)) "
+        "FROM ledger WHERE strict AND planned <= coalesce($until, planned)",
+        {"until": course.until},
+    )[0]
+    if row[0] is None:
+        return None
+    end = course.until if course.until is not None else int(row[1])
+    planned = (end - int(row[0])) / SECOND * course.rate
+    return min(1.0, float(row[2]) / planned) if planned >= 1 else None
+
+
+def _longest_gap(ledger: Ledger) -> float | None:
+    row = ledger.query(
+        "SELECT max(gap) FROM "
+        "(SELECT done - lag(done) OVER (ORDER BY done) AS gap FROM ledger WHERE outcome = 'answered')"
+    )[0]
+    return _seconds(row[0])
+
+
+def _first_answer(ledger: Ledger, switch: Switch | None) -> float | None:
+    """Milliseconds from the decision to switch to the first user answered by the candidate."""
+    if switch is None:
+        return None
+    row = ledger.query(
+        "SELECT min(done) FROM ledger WHERE outcome = 'answered' AND by_slot = $new AND done >= $at",
+        {"new": str(switch.new), "at": switch.decided},
+    )[0]
+    return round((int(row[0]) - switch.decided) / 1000, 3) if row[0] is not None else None
+
+
+def _buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Bucket]:
+    bounds = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
+    if bounds[0] is None:
+        return []
+    origin = int(bounds[0])
+    width = max(100_000, -(-(int(bounds[1]) - origin) // most // 100_000) * 100_000)
+    slices = ledger.query(
+        "SELECT (planned - $origin) // $width AS slice, count(*) FILTER (WHERE outcome = 'answered'), "
+        "count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), count(*) FILTER (WHERE outcome = 'error'), "
+        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'), "
+        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered') "
+        "FROM ledger GROUP BY 1 ORDER BY 1",
+        {"origin": origin, "width": width},
+    )
+    slots = ledger.query(
+        "SELECT (planned - $origin) // $width, by_slot, count(*) FROM ledger "
+        "WHERE outcome = 'answered' AND by_slot IS NOT NULL GROUP BY 1, 2",
+        {"origin": origin, "width": width},
+    )
+    by_slice: dict[int, dict[str, int]] = {}
+    for index, slot, number in slots:
+        by_slice.setdefault(int(index), {})[str(slot)] = int(number)
+    zero = course.touched if course.touched is not None else origin
+    return [
+        Bucket(
+            at=(origin + int(index) * width - zero) / SECOND,
+            answered=int(answered),
+            lost=int(lost),
+            errors=int(errors),
+            p50=_seconds(p50),
+            p99=_seconds(p99),
+            by_slot=by_slice.get(int(index), {}),
+        )
+        for index, answered, lost, errors, p50, p99 in slices
+    ]
+
+
+def _windows(ledger: Ledger, course: Course, *, around: int = SECOND) -> Sequence[Window]:
+    """Before, during and after each switch. During: from the decision to one second after it took effect."""
+    found: list[Window] = []
+    for index, switch in enumerate(course.switches):
+        last = index + 1 == len(course.switches)
+        what = "the switch" if index == 0 else "the rollback" if index == 1 else f"switch {index + 1}"
+        begin = course.switches[index - 1].effective + around if index else 0
+        end = 2**62 if last else course.switches[index + 1].decided
+        spans = (
+            (f"before {what}", begin, switch.decided),
+            (f"during {what}", switch.decided, switch.effective + around),
+            *(((f"after {what}", switch.effective + around, end),) if last else ()),
+        )
+        found += [_window(ledger, name, since, until) for name, since, until in spans]
+    return found
+
+
+def _window(ledger: Ledger, name: str, since: int, until: int) -> Window:
+    row = ledger.query(
+        "WITH w AS (FROM ledger WHERE planned >= $since AND planned < $until), gaps AS ("
+        "SELECT done - lag(done) OVER (ORDER BY done) AS gap FROM w WHERE outcome = 'answered') "
+        "SELECT count(*), count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), "
+        "count(*) FILTER (WHERE outcome = 'error'), "
+        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'), "
+        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered'), (SELECT max(gap) FROM gaps) FROM w",
+        {"since": since, "until": until},
+    )[0]
+    return Window(
+        name=name,
+        requests=int(row[0]),
+        lost=int(row[1]),
+        errors=int(row[2]),
+        p50=_seconds(row[3]),
+        p99=_seconds(row[4]),
+        longest_gap=_seconds(row[5]),
+    )
+
+
+def _number(ledger: Ledger, condition: str, **parameters: Any) -> int:
+    # Conditions are constants of this module; values travel as parameters.
+    return int(ledger.query(f"SELECT count(*) FROM ledger WHERE {condition}", parameters)[0][0])  # noqa: S608
+
+
+def _seconds(microseconds: object) -> float | None:
+    return float(microseconds) / SECOND if isinstance(microseconds, int | float) else None

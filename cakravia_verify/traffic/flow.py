@@ -1,0 +1,181 @@
+"""The traffic of one release run: started before anything is touched, followed while it flows, stopped last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cakravia_verify.deadline import Clock, Deadline, poll
+from cakravia_verify.errors import SettingsError
+from cakravia_verify.settings import TrafficSettings
+from cakravia_verify.slots import Address
+from cakravia_verify.traffic.mixes import DEFAULT_MIX, GENERIC_MIX
+from cakravia_verify.traffic.plan import Body, MixEntry, TrafficPlan
+from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
+from cakravia_verify.traffic.records import LOST, REQUESTS_FILE, UNREACHED, RecordTail, Row
+
+PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "stream", "timeout")
+
+
+def plan_of(
+    settings: TrafficSettings, *, address: Address, folder: Path, run: str, headers: Mapping[str, str], root: Path
+) -> TrafficPlan:
+    """The plan that cakravia.toml's [traffic] describes. Raises SettingsError naming the key."""
+    return TrafficPlan(
+        url=address.url,
+        records=str(folder),
+        run=run,
+        mix=_mix_of(settings),
+        users=settings.users,
+        rate=float(settings.rate),
+        arrivals=settings.arrivals,
+        seed=settings.seed,
+        round_trip=float(settings.round_trip),
+        timeout=float(settings.timeout),
+        slot_header=headers["slot"],
+        version_header=headers["version"],
+        served_slot_header=headers["served"],
+        locustfile=str(root / settings.locustfile) if settings.locustfile else "",
+    )
+
+
+def _mix_of(settings: TrafficSettings) -> tuple[MixEntry, ...]:
+    if settings.profile == "reference":
+        return DEFAULT_MIX
+    if settings.profile == "generic":
+        return GENERIC_MIX
+    return tuple(_entry_of(table, number) for number, table in enumerate(settings.mix, start=1))
+
+
+def _entry_of(table: Mapping[str, Any], number: int) -> MixEntry:
+    known = {*PLAIN_KEYS, "headers", "body", "expect"}
+    for key in table:
+        if key not in known:
+            raise SettingsError(
+                f"[[traffic.mix]] number {number}: unknown key {key!r}", remedy=f"known: {', '.join(sorted(known))}"
+            )
+    values: dict[str, Any] = {key: table[key] for key in PLAIN_KEYS if key in table}
+    values.setdefault("name", f"{table.get('method', 'GET')} {table.get('path', '/')}")
+    try:
+        values["headers"] = tuple((str(name), str(value)) for name, value in dict(table.get("headers", {})).items())
+        if "expect" in table:
+            values["expected"] = tuple(table["expect"])
+        if "body" in table:
+            body = table["body"]
+            values["body"] = Body("text", text=body) if isinstance(body, str) else Body(**body)
+        return MixEntry(**values)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"[[traffic.mix]] number {number}: {error}", remedy="docs/TRAFFIC.md shows every key with its type"
+        ) from error
+
+
+class Flow:
+    """One running traffic and everything its records say so far. Instants are CLOCK_MONOTONIC microseconds."""
+
+    def __init__(self, plan: TrafficPlan, *, clock: Clock) -> None:
+        self.plan = plan
+        self.folder = Path(plan.records)
+        self.finished = 0
+        self.lost: list[Row] = []
+        self.errors: list[Row] = []
+        self.unreached: list[Row] = []
+        self.summary: TrafficSummary | None = None
+        self._clock = clock
+        self._process = TrafficProcess(plan)
+        self._tail = RecordTail(self.folder / REQUESTS_FILE)
+        self._planned: dict[int, int] = {}
+        self._next = 0
+        self._first_planned: int | None = None
+        self._settled_until = 0
+
+    def start(self, *, deadline: Deadline, requests: int) -> None:
+        """`requests` requests have come to an end, good or bad."""
+        self._process.start()
+
+        def flows() -> bool:
+            self._process.ensure_alive()
+            return self.follow() >= requests
+
+        poll(
+            flows,
+            deadline=deadline,
+            every=0.02,
+            seen=lambda: f"{self.finished} requests came to an end\n{self._process.log_tail()}".strip(),
+        )
+
+    def ensure_alive(self) -> None:
+        self._process.ensure_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive
+
+    def follow(self) -> int:
+        """How many requests have come to an end by now."""
+        for row in self._tail.read():
+            self.finished += 1
+            if row.outcome == LOST:
+                self.lost.append(row)
+            elif row.outcome == UNREACHED:
+                self.unreached.append(row)
+            elif row.outcome == "error":
+                self.errors.append(row)
+            self._note(row)
+        return self.finished
+
+    @property
+    def settled_until(self) -> int:
+        """Every request planned up to this instant has come to an end and is among the rows."""
+        return self._settled_until
+
+    @property
+    def first_planned(self) -> int:
+        return self._first_planned or 0
+
+    def settle(self, *, deadline: Deadline) -> int:
+        """The instant asked at; every request planned up to it has ended. Raises DeadlineExceeded."""
+        cut = int(self._clock.monotonic() * 1_000_000)
+
+        def settled() -> bool:
+            self.follow()
+            if self._settled_until < cut:
+                self._process.ensure_alive()
+            return self._settled_until >= cut
+
+        poll(settled, deadline=deadline, every=0.05, seen=lambda: f"{self._waiting()} requests have not ended")
+        return cut
+
+    def stop(self, *, deadline: Deadline) -> TrafficSummary:
+        self.summary = self._process.stop(deadline=deadline)
+        self.follow()
+        return self.summary
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def lost_between(self, begin: float, end: float) -> list[Row]:
+        """Lost requests whose life overlaps the stretch from `begin` to `end`, in CLOCK_MONOTONIC seconds."""
+        return list(_overlapping(self.lost, begin * 1_000_000, end * 1_000_000))
+
+    def _note(self, row: Row) -> None:
+        """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled."""
+        if not row.strict:
+            return
+        number = int(row.id.rpartition("-")[2])
+        self._planned[number] = row.planned
+        if number == 0 or self._first_planned is None:
+            self._first_planned = row.planned
+        while self._next in self._planned:
+            self._settled_until = self._planned.pop(self._next)
+            self._next += 1
+
+    def _waiting(self) -> int:
+        return max(self._planned, default=self._next) - self._next
+
+
+def _overlapping(rows: list[Row], begin: float, end: float) -> Iterator[Row]:
+    for row in rows:
+        if row.started <= end and (row.done or row.started) >= begin:
+            yield row

@@ -1,0 +1,99 @@
+"""Keeping a site up between releases: start it, stop it, mend it."""
+
+from __future__ import annotations
+
+from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.errors import NothingToDo, PlatformError
+from cakravia_verify.history import last_promoted, unfinished
+from cakravia_verify.release import recover
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.steps import PROXY_SECONDS, STEPS
+
+
+def bring_up(site: Site) -> str:
+    """The version that was promoted last serves users; told in one line. Does nothing where one serves already."""
+    repaired = finish_or_undo(site)
+    state = site.observe()
+    if state.proxy.is_running and state.served is not None:
+        return f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
+    slot = state.active or _restart(site)
+    _await_healthy(site, slot)
+    site.proxy.set_failover(allowed=False)
+    site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
+    site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
+    return "\n".join([*repaired, f"{slot} serves users at {site.proxy.address.url}"])
+
+
+def bring_down(site: Site) -> str:
+    """Nothing of the site runs; the proxy ended first, with its requests in flight finished."""
+    grace = site.settings.app.grace
+    site.proxy.stop(deadline=Deadline("the proxy stops", grace, clock=site.clock))
+    stopped = []
+    for colour in Colour:
+        if slot := site.platform.observe(colour):
+            site.platform.stop(colour, deadline=Deadline(f"{colour} stops", grace, clock=site.clock))
+            stopped.append(str(slot))
+    site.journal.append("site.down", stopped=stopped)
+    return f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"
+
+
+def finish_or_undo(site: Site) -> list[str]:
+    """Every release that died is finished or undone; one line for each."""
+    lines = []
+    for record in unfinished(site.journal.entries()):
+        outcome = recover(site, record, STEPS, audience=lambda _: None)
+        lines.append(f"release {record.intent.release} ({record.intent.version}): {outcome}")
+    return lines
+
+
+def repair(site: Site) -> list[str]:
+    """What was mended: dead releases, then users without a healthy slot."""
+    lines = finish_or_undo(site)
+    state = site.observe()
+    if state.is_empty or last_promoted(site.journal.entries()) is None:
+        return lines
+    if state.proxy.is_running and state.served is not None:
+        return lines
+    if state.active is None and (standby := state.slots.idle) is not None:
+        _await_healthy(site, standby)
+        deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
+        if state.proxy.is_running:
+            site.proxy.point_at(standby.colour, deadline=deadline)
+        else:
+            site.proxy.start(standby.colour, deadline=deadline)
+        site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
+        return [*lines, f"users were without a slot; they are on {standby} now"]
+    return [*lines, bring_up(site)]
+
+
+def _restart(site: Site) -> Slot:
+    """The version promoted last, started again in its slot."""
+    last = last_promoted(site.journal.entries())
+    if last is None:
+        raise NothingToDo(
+            "the history knows of no promoted release, so there is no version to start",
+            remedy="pytest suites/deploy --version v1.0.0 makes the first release",
+        )
+    artifact = _kept(site, last.digest, last.intent.version)
+    deadline = Deadline(f"{last.intent.candidate} starts", site.settings.app.grace, clock=site.clock)
+    return site.platform.start(last.intent.candidate, artifact, release=last.intent.release, deadline=deadline)
+
+
+def _kept(site: Site, digest: str, version: str) -> Artifact:
+    for artifact in site.platform.retained():
+        if artifact.digest == digest:
+            return artifact
+    raise PlatformError(
+        f"version {version} ({digest[:19]}) is not retained here", remedy="deploy a version from its source"
+    )
+
+
+def _await_healthy(site: Site, slot: Slot) -> None:
+    health = site.settings.health
+    poll(
+        lambda: all(reading.is_healthy for reading in site.readings(slot)),
+        deadline=Deadline(f"{slot} is healthy", health.deadline, clock=site.clock),
+        every=health.interval,
+        seen=lambda: "; ".join(str(r) for r in site.readings(slot) if not r.is_healthy),
+    )

@@ -1,0 +1,1 @@
+"""The operator's session: report defaults and nothing else."""

@@ -1,0 +1,32 @@
+"""The way back, told in order: the target proves itself, users return to it, nothing is lost on the way."""
+
+import pytest
+
+from cakravia_verify.gate import Budget
+from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
+
+pytestmark = pytest.mark.gate
+
+
+def test_target_is_healthy_before_users_return(release: ReleaseView, candidate: SlotView) -> None:
+    assert candidate.version == release.version
+    assert all(reading.is_healthy for reading in candidate.probe_all())
+
+
+def test_users_stay_where_they_are_until_then(release: ReleaseView, candidate: SlotView, site: SiteView) -> None:
+    assert site.serving_slot() == release.active
+
+
+def test_users_are_back_on_the_target(switchover: SwitchoverView, candidate: SlotView, site: SiteView) -> None:
+    assert switchover.confirmations > 0
+    assert site.serving_slot() == candidate
+
+
+def test_target_keeps_within_budget_through_the_bake(bake: BakeView, budget: Budget) -> None:
+    judgement = bake.judged_by(budget)
+    assert judgement.passes, judgement.problems
+
+
+def test_no_request_was_lost_going_back(bake: BakeView, switchover: SwitchoverView, traffic: TrafficView) -> None:
+    assert traffic.sent > 0
+    assert traffic.lost(during=switchover) == []
