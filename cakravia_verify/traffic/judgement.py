@@ -1,0 +1,182 @@
+"""Is the candidate as good as the previous slot on the same traffic? PASS, FAIL or INCONCLUSIVE, with numbers.
+
+Not "is there a difference": with enough requests there always is one. FAIL needs proof that the candidate is worse by
+more than the tolerance, PASS needs proof that it is not; what is proven neither way is INCONCLUSIVE. docs/JUDGEMENT.md
+gives the reasoning and the error rates on a synthetic suite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cakravia_verify.traffic.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
+from cakravia_verify.traffic.statistics import Histogram, normal_quantile
+from cakravia_verify.traffic.windows import window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cakravia_verify.traffic.ledger import Ledger
+
+
+class Ruling(StrEnum):
+    PASS = "PASS"  # noqa: S105 - a ruling, not a password
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One slot's share of the bake: all its requests, the failed ones, latencies of good answers in microseconds."""
+
+    requests: int
+    failures: int
+    latency: Histogram
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How much worse the candidate may be. Ratios are candidate over previous slot.
+
+    `slack` microseconds are allowed on top of every latency ratio, or fast endpoints would fail for nothing.
+    `added_failures` is a difference of failure rates. `error` bounds each wrong proof, one-sided.
+    """
+
+    shift: float = 1.10
+    mean: float = 1.15
+    p95: float = 1.30
+    p99: float = 2.00
+    slack: int = 500
+    added_failures: float = 0.005
+    minimum: int = 1_000
+    error: float = 0.005
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: its ruling and the sentence that explains it."""
+
+    what: str
+    ruling: Ruling
+    words: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The ruling over all comparisons: FAIL if any fails, PASS only if all pass."""
+
+    ruling: Ruling
+    findings: tuple[Finding, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences that decided: those of the comparisons that have the overall ruling."""
+        return tuple(finding.words for finding in self.findings if finding.ruling is self.ruling)
+
+
+def sample(ledger: Ledger, slot: str, *, start: int, end: int, warm_up: int = 0) -> Sample:
+    """What a slot did with the requests planned in [start + warm_up, end); monotonic microseconds.
+
+    A failed request belongs to the slot that any record names; one that no record gives to a slot belongs to none here
+    and is the business of the loss budget.
+    """
+    seen = window(ledger, slot, start=start + warm_up, end=end, slot=slot)
+    return Sample(seen.counts.total, seen.counts.failed, seen.latency)
+
+
+def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()) -> Judgement:
+    """The candidate against the previous slot (control)."""
+    findings = tuple(_compare(control, candidate, tolerance))
+    rulings = {finding.ruling for finding in findings}
+    if Ruling.INCONCLUSIVE in rulings and findings[0].what == "samples":
+        ruling = Ruling.INCONCLUSIVE
+    elif Ruling.FAIL in rulings:
+        ruling = Ruling.FAIL
+    else:
+        ruling = Ruling.INCONCLUSIVE if Ruling.INCONCLUSIVE in rulings else Ruling.PASS
+    return Judgement(ruling, findings)
+
+
+def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterator[Finding]:
+    for name, one in (("previous slot", control), ("candidate", candidate)):
+        if one.requests < tolerance.minimum:
+            yield Finding(
+                "samples",
+                Ruling.INCONCLUSIVE,
+                f"the {name} answered for {one.requests:,} requests; at least {tolerance.minimum:,} are needed",
+            )
+            return
+    yield _failures(control, candidate, tolerance)
+    if min(control.latency.count, candidate.latency.count) < tolerance.minimum:
+        yield Finding(
+            "latency",
+            Ruling.INCONCLUSIVE,
+            f"{min(control.latency.count, candidate.latency.count):,} good answers on one side; "
+            f"latency needs {tolerance.minimum:,}",
+        )
+        return
+    yield _shift(control.latency, candidate.latency, tolerance)
+    yield _mean(control.latency, candidate.latency, tolerance)
+    yield _tail(control.latency, candidate.latency, tolerance, share=0.95, limit=tolerance.p95)
+    yield _tail(control.latency, candidate.latency, tolerance, share=0.99, limit=tolerance.p99)
+
+
+def _failures(control: Sample, candidate: Sample, tolerance: Tolerance) -> Finding:
+    p = fisher_exact(candidate.failures, candidate.requests, control.failures, control.requests)
+    added = rate_difference(
+        candidate.failures, candidate.requests, control.failures, control.requests, confidence=1 - tolerance.error
+    )
+    before = f"{control.failures:,} of {control.requests:,}"
+    seen = f"failures {candidate.failures:,} of {candidate.requests:,} against {before}"
+    if p < tolerance.error:
+        return Finding("failures", Ruling.FAIL, f"{seen}: more than chance explains (Fisher's exact test, p = {p:.2g})")
+    if added <= tolerance.added_failures:
+        return Finding(
+            "failures", Ruling.PASS, f"{seen}: at most {added:.2%} more, {tolerance.added_failures:.2%} allowed"
+        )
+    return Finding(
+        "failures",
+        Ruling.INCONCLUSIVE,
+        f"{seen}: up to {added:.2%} more cannot be excluded, {tolerance.added_failures:.2%} allowed",
+    )
+
+
+def _shift(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Finding:
+    test = RankTest(control, candidate)
+    limit = tolerance.shift + tolerance.slack / max(1, control.quantile(0.5))
+    deviate = normal_quantile(1 - tolerance.error)
+    seen = (
+        f"latency shift x{test.shift:.3f}, limit x{limit:.3f} (Mann-Whitney p = {test.p_slower:.2g}, "
+        f"Cliff's delta {test.cliffs_delta:+.3f})"
+    )
+    at_limit = test.deviate(limit)
+    if at_limit >= deviate:
+        return Finding("shift", Ruling.FAIL, f"{seen}: slower beyond the limit")
+    if at_limit <= -deviate:
+        return Finding("shift", Ruling.PASS, f"{seen}: within the limit")
+    return Finding("shift", Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
+
+
+def _mean(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Finding:
+    ratio = trimmed_ratio(control, candidate, deviate=normal_quantile(1 - tolerance.error))
+    limit = tolerance.mean + tolerance.slack / max(1.0, ratio.control)
+    return _by_bounds("mean", "mean latency (slowest 1% cut to p99)", ratio.low, ratio.high, ratio.ratio, limit)
+
+
+def _tail(control: Histogram, candidate: Histogram, tolerance: Tolerance, *, share: float, limit: float) -> Finding:
+    ratio = quantile_ratio(control, candidate, share=share, deviate=normal_quantile(1 - tolerance.error))
+    limit += tolerance.slack / max(1.0, ratio.control)
+    return _by_bounds(f"p{share * 100:g}", f"p{share * 100:g}", ratio.low, ratio.high, ratio.ratio, limit)
+
+
+def _by_bounds(what: str, name: str, low: float, high: float, ratio: float, limit: float) -> Finding:
+    above = f"x{high:.2f}" if math.isfinite(high) else "any"
+    seen = f"{name} x{ratio:.2f} (x{low:.2f} to {above}), limit x{limit:.2f}"
+    if low > limit:
+        return Finding(what, Ruling.FAIL, f"{seen}: slower beyond the limit")
+    if high <= limit:
+        return Finding(what, Ruling.PASS, f"{seen}: within the limit")
+    return Finding(what, Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")

@@ -1,0 +1,344 @@
+"""The raw files of a run, read into DuckDB without losing or trusting a row.
+
+What cannot be read is kept as raw text and becomes a finding. Formats: the client's requests.csv and events.csv,
+nginx's access log (one JSON object a line), the applications' request logs (tab-separated).
+"""
+# ruff: noqa: S608 - the SQL is put together from constants of this package and escaped paths only
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cakravia_verify.errors import TrafficError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+# Ids count upwards and every log is nearly in their order, so rows of one block lie together in all three. Two Parquet
+# row groups: each of two threads writes a whole one.
+BLOCK = 245_760
+_TORN_BYTES = 1 << 20
+_CSV_BUFFER = 8_000_000
+_LONGEST_LINE = 1 << 20
+_LONGEST_EXAMPLE = 2000
+
+CLIENT_TYPES = {
+    "id": "VARCHAR",
+    "connection": "BIGINT",
+    "reused": "UTINYINT",
+    "method": "VARCHAR",
+    "name": "VARCHAR",
+    "planned": "BIGINT",
+    "started": "BIGINT",
+    "connected": "BIGINT",
+    "sent": "BIGINT",
+    "first_byte": "BIGINT",
+    "done": "BIGINT",
+    "status": "SMALLINT",
+    "bytes": "BIGINT",
+    "slot": "VARCHAR",
+    "version": "VARCHAR",
+    "served_slot": "VARCHAR",
+    "outcome": "VARCHAR",
+    "detail": "VARCHAR",
+    "strict": "UTINYINT",
+}
+EVENT_TYPES = {"at": "BIGINT", "connection": "BIGINT", "kind": "VARCHAR", "detail": "VARCHAR"}
+PROXY_TYPES = {
+    "at": "DOUBLE",
+    "id": "VARCHAR",
+    "method": "VARCHAR",
+    "uri": "VARCHAR",
+    "status": "SMALLINT",
+    "bytes": "BIGINT",
+    "time": "DOUBLE",
+    "slot": "VARCHAR",
+    "upstream": "VARCHAR",
+    "upstream_status": "VARCHAR",
+    "upstream_time": "VARCHAR",
+    "completion": "VARCHAR",
+}
+APPLICATION_TYPES = {
+    "event": "VARCHAR",
+    "at_us": "BIGINT",
+    "id": "VARCHAR",
+    "slot": "VARCHAR",
+    "version": "VARCHAR",
+    "method": "VARCHAR",
+    "path": "VARCHAR",
+    "status": "SMALLINT",
+}
+
+
+# Blocks of rows that take no part: ids of other people, and rows that are none.
+_FOREIGN, _UNREADABLE = -100, -101
+
+
+@dataclass
+class Staged:
+    """What reading one file left besides its rows: lines that are not rows, and a last line that was cut."""
+
+    role: str
+    path: Path
+    rows: int = 0
+    foreign: int = 0
+    is_torn: bool = False
+    malformed: list[str] = field(default_factory=list)
+
+
+def fingerprint(path: Path) -> str:
+    """The file's SHA-256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Stage:
+    """Reads raw files into typed Parquet below a scratch folder, seen as the views client, proxy and application.
+
+    Each row carries its `block`. Files go through Parquet because a join over whole logs would need memory by their
+    length: a join over one block of each does not, and Parquet finds a block without reading the others.
+    """
+
+    def __init__(self, database: DuckDBPyConnection, scratch: Path) -> None:
+        self._database = database
+        self._scratch = scratch
+
+    def client(self, path: Path) -> Staged:
+        """View `client` from requests.csv; columns may stand in any order and new ones are ignored."""
+        staged = Staged("client", path)
+        reader = _csv(_header(path, CLIENT_TYPES), quote=True)
+        self._read_text(staged, reader, CLIENT_TYPES, _BLOCK_SQL, "client")
+        self._show("client", CLIENT_TYPES)
+        staged.rows = self._count(self._file("client"), "true")
+        return staged
+
+    def events(self, path: Path | None) -> Staged | None:
+        """Table `events`, which is empty where there is no file."""
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in EVENT_TYPES.items())
+        self._database.execute(f"CREATE TABLE events ({columns})")
+        if path is None or path.stat().st_size == 0:
+            return None
+        staged = Staged("events", path)
+        self._read_text(staged, _csv(_header(path, EVENT_TYPES), quote=True), EVENT_TYPES, "0", "events")
+        self._database.execute(f"INSERT INTO events SELECT * EXCLUDE (block) FROM {self._file('events')}")
+        staged.rows = self._count("events", "true")
+        return staged
+
+    def applications(self, paths: Sequence[Path], prefixes: Sequence[str]) -> list[Staged]:
+        """View `application` with the rows of all logs whose id is one of ours."""
+        bad = "event IS NULL OR event NOT IN ('begin', 'end')"
+        result = []
+        for number, path in enumerate(paths):
+            staged = Staged("application", path)
+            if path.stat().st_size:
+                name = f"application-{number}"
+                reader = _csv(APPLICATION_TYPES, quote=False)
+                self._read_text(staged, reader, APPLICATION_TYPES, _block_of_ours(prefixes, bad), name)
+                self._count_rows(staged, name)
+                fields = ", ".join(f"coalesce({column}::VARCHAR, '')" for column in APPLICATION_TYPES)
+                staged.malformed += self._texts(
+                    f"SELECT concat_ws(chr(9), {fields}) FROM {self._file(name)} WHERE block = {_UNREADABLE}"
+                )
+                _forgive_torn_line(staged)
+            result.append(staged)
+        self._show("application", APPLICATION_TYPES)
+        return result
+
+    def proxy(self, path: Path | None, prefixes: Sequence[str]) -> Staged | None:
+        """View `proxy` with the rows of the access log whose id is one of ours.
+
+        DuckDB reads the lines fast, but says only that some could not be read; where there are any, the file is washed
+        line by line.
+        """
+        if path is None:
+            self._show("proxy", PROXY_TYPES)
+            return None
+        staged = Staged("proxy", path)
+        if path.stat().st_size:
+            tail = _tail(path)
+            staged.is_torn = bool(tail) and _json_row(tail) is None
+            if self._read_json(path, prefixes) != int(staged.is_torn):
+                washed = self._scratch / "access.washed"
+                _wash(staged, washed)
+                if self._read_json(washed, prefixes) != 0:
+                    raise TrafficError(f"{path} cannot be read as nginx's access log", remedy="look at the file")
+                washed.unlink()
+            self._count_rows(staged, "proxy-0")
+        self._show("proxy", PROXY_TYPES)
+        return staged
+
+    def _read_json(self, path: Path, prefixes: Sequence[str]) -> int:
+        """The number of lines that are no row, or -1 where the file could not be read through."""
+        import duckdb
+
+        bad = 'status IS NULL OR "at" IS NULL OR id IS NULL'
+        reader = f"read_ndjson(?, columns = {PROXY_TYPES}, ignore_errors = true, maximum_object_size = {_LONGEST_LINE})"
+        try:
+            self._copy(reader, path, PROXY_TYPES, _block_of_ours(prefixes, bad), "proxy-0")
+        except duckdb.Error:
+            return -1
+        return self._count(self._file("proxy-0"), f"block = {_UNREADABLE}")
+
+    def _read_text(self, staged: Staged, reader: str, types: dict[str, str], block: str, name: str) -> None:
+        """Reads separated text; lines that cannot be read become malformed ones."""
+        import duckdb
+
+        self._database.execute("DROP TABLE IF EXISTS reject_errors")
+        self._database.execute("DROP TABLE IF EXISTS reject_scans")
+        try:
+            self._copy(reader, staged.path, types, block, name)
+        except duckdb.Error as error:
+            raise TrafficError(
+                f"{staged.path} cannot be read as the {staged.role}'s log: {str(error).splitlines()[0]}",
+                remedy="look at the file; nothing can be proven from this run",
+            ) from error
+        staged.malformed += self._texts(
+            "SELECT any_value(csv_line) FROM reject_errors GROUP BY line_byte_position ORDER BY line_byte_position"
+        )
+        _forgive_torn_line(staged)
+
+    def _copy(self, reader: str, path: Path, types: dict[str, str], block: str, name: str) -> None:
+        chosen = ", ".join(f'"{column}"' for column in types)
+        self._database.execute(
+            f"COPY (SELECT {block} AS block, {chosen} FROM {reader}) "
+            f"TO {self._file(name)} (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v2)",
+            [str(path)],
+        )
+
+    def _show(self, view: str, types: dict[str, str]) -> None:
+        if list(self._scratch.glob(f"{view}*.parquet")):
+            rows = f"FROM read_parquet({self._file(f'{view}*')})"
+        else:
+            rows = "SELECT 0::BIGINT AS block, " + ", ".join(
+                f'NULL::{kind} AS "{name}"' for name, kind in types.items()
+            )
+            rows += " LIMIT 0"
+        self._database.execute(f"CREATE TEMP VIEW {view} AS {rows}")
+
+    def _file(self, name: str) -> str:
+        """The staged file's path as an SQL string."""
+        return "'" + str(self._scratch / f"{name}.parquet").replace("'", "''") + "'"
+
+    def _count_rows(self, staged: Staged, name: str) -> None:
+        source = self._file(name)
+        staged.foreign = self._count(source, f"block = {_FOREIGN}")
+        staged.rows = self._count(source, f"block > {_FOREIGN}")
+
+    def _count(self, source: str, condition: str) -> int:
+        row = self._database.execute(f"SELECT count(*) FROM {source} WHERE {condition}").fetchone()
+        return int(row[0]) if row else 0
+
+    def _texts(self, question: str) -> list[str]:
+        return [str(text)[:_LONGEST_EXAMPLE] for (text,) in self._database.execute(question).fetchall()]
+
+
+def _wash(staged: Staged, washed: Path) -> None:
+    """Copies the readable lines and keeps the others as malformed.
+
+    nginx escapes control characters but passes bytes above 0x7f as they came, so a stranger's address may not be
+    UTF-8: that alone does not make a row malformed.
+    """
+    staged.is_torn = False
+    with washed.open("w", encoding="utf-8") as clean:
+        for line, is_whole in _lines(staged.path):
+            text = line.decode("utf-8", "backslashreplace")
+            row = _json_row(text)
+            if row is None and not is_whole:
+                staged.is_torn = True
+            elif row is None:
+                staged.malformed.append(text[:_LONGEST_EXAMPLE])
+            else:
+                clean.write(json.dumps(row) + "\n")
+
+
+def _json_row(text: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    kept = {name: row.get(name) for name in PROXY_TYPES}
+    for name, kind in PROXY_TYPES.items():
+        value = kept[name]
+        if kind == "VARCHAR":
+            kept[name] = value if value is None or isinstance(value, str) else json.dumps(value)
+        elif value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return None
+    is_row = isinstance(kept["id"], str) and kept["at"] is not None and _fits(kept["status"], 32_767)
+    return kept if is_row and all(_fits(kept[name] or 0, 1 << 62) for name in ("bytes",)) else None
+
+
+def _fits(value: Any, limit: int) -> bool:
+    return isinstance(value, int) and -limit <= value <= limit
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Every line that holds something, without its line feed, and whether it had one."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                yield line.rstrip(b"\r\n"), line.endswith(b"\n")
+
+
+def _forgive_torn_line(staged: Staged) -> None:
+    tail = _tail(staged.path)
+    if tail and staged.malformed and staged.malformed[-1].strip("\r\n") == tail.strip("\r\n")[:_LONGEST_EXAMPLE]:
+        staged.malformed.pop()
+        staged.is_torn = True
+
+
+def _tail(path: Path) -> str:
+    """What follows the last line feed."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TORN_BYTES))
+        return file.read().rpartition(b"\n")[2].decode("utf-8", "replace")
+
+
+def _header(path: Path, needed: dict[str, str]) -> dict[str, str]:
+    """The file's own columns in their order, with types; raises TrafficError where one that is needed is missing."""
+    try:
+        with path.open("rb") as file:
+            names = file.readline(65_536).decode("utf-8", "replace").strip().split(",")
+    except OSError as error:
+        raise TrafficError(
+            f"{path}: {error.strerror}", remedy="run the traffic again; without records nothing is proven"
+        ) from error
+    missing = [name for name in needed if name not in names]
+    if missing or len(set(names)) != len(names):
+        raise TrafficError(
+            f"{path} does not start with the columns of a request record: {', '.join(missing) or 'a name twice'}",
+            remedy="read it with the version of this package that wrote it",
+        )
+    return {name: needed.get(name, "VARCHAR") for name in names}
+
+
+def _csv(types: dict[str, str], *, quote: bool) -> str:
+    marks = (
+        "quote = '\"', escape = '\"', header = true, delim = ','"
+        if quote
+        else "quote = '', escape = '', header = false, delim = '\t'"
+    )
+    columns = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
+    return (
+        f"read_csv(?, columns = {columns}, auto_detect = false, {marks}, "
+        f"store_rejects = true, buffer_size = {_CSV_BUFFER})"
+    )
+
+
+_LAST_NUMBER = "try_cast(split_part(id, '-', -1) AS UBIGINT)"
+_BLOCK_SQL = f"coalesce((({_LAST_NUMBER} // {BLOCK}) % 4096)::BIGINT, -1 - (hash(id) % 64)::BIGINT, -65)"
+
+
+def _block_of_ours(prefixes: Sequence[str], bad: str) -> str:
+    """The block of a row that is one of ours, and a block of their own for the others."""
+    quoted = ["'" + prefix.replace("'", "''") + "'" for prefix in prefixes]
+    ours = " OR ".join(f"starts_with(id, {prefix})" for prefix in quoted) or "false"
+    return f"CASE WHEN {bad} THEN {_UNREADABLE} WHEN coalesce({ours}, false) THEN {_BLOCK_SQL} ELSE {_FOREIGN} END"

@@ -1,0 +1,117 @@
+"""The three-way join: one ledger row for every client row, block by block: memory does not grow with the run."""
+# ruff: noqa: S608 - the SQL is put together from constants of this package and escaped paths only
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cakravia_verify.traffic.evidence import OUTCOMES, Kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+# Columns of the ledger -> expression over c (client), p (proxy, one row an id), a (application, one row an id).
+# docs/LEDGER.md explains each; a test compares both.
+_KNOWN = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
+_CLIENT = (
+    "id, connection, reused, method, name, planned, started, connected, sent, first_byte, done, status, bytes, slot, "
+    "version, served_slot"
+)
+
+_PROXY_BY_ID = """
+    SELECT id, count(*) AS rows, any_value("at") AS first_at, any_value(status) AS status,
+        any_value(slot) AS slot, any_value(upstream) AS upstream, any_value(upstream_status) AS upstream_status,
+        any_value("time") AS seconds, bool_or(contains(upstream, ',') OR contains(upstream, ' : ')) AS retried
+    FROM proxy WHERE block = $block GROUP BY id"""
+
+_APPLICATION_BY_ID = """
+    SELECT id, count(*) FILTER (WHERE event = 'begin') AS begins, count(*) FILTER (WHERE event = 'end') AS ends,
+        min(at_us) FILTER (WHERE event = 'begin') AS began, max(at_us) FILTER (WHERE event = 'end') AS ended,
+        CASE WHEN min(slot) = max(slot) THEN min(slot) ELSE min(slot) || ',' || max(slot) END AS slot,
+        CASE WHEN min(version) = max(version) THEN min(version) ELSE min(version) || ',' || max(version) END AS version
+    FROM application WHERE block = $block GROUP BY id"""
+
+
+def reconcile(database: DuckDBPyConnection, folder: Path, *, has_proxy: bool, has_application: bool) -> None:
+    """Fills the folder with part files, one row a client row, and table `strays` with rows that no client row explains.
+
+    Afterwards the view `ledger` shows all parts.
+    """
+    database.execute("CREATE TABLE strays (source VARCHAR, id VARCHAR, raw VARCHAR)")
+    blocks = database.execute(
+        "SELECT DISTINCT block FROM (SELECT block FROM client UNION ALL SELECT block FROM proxy "
+        "UNION ALL SELECT block FROM application) WHERE block > -100 ORDER BY block"
+    ).fetchall()
+    # Without a single row there still is a part, which has the columns.
+    for number, (block,) in enumerate(blocks or [(0,)]):
+        part = str(folder / f"part-{number:04}.parquet").replace("'", "''")
+        database.execute(
+            f"COPY ({_join(has_proxy, has_application)}) TO '{part}' "
+            "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)",
+            {"block": block},
+        )
+        for source in ("proxy",) * has_proxy + ("application",) * has_application:
+            database.execute(
+                f"INSERT INTO strays SELECT '{source}', id, to_json(s) FROM (SELECT * EXCLUDE (block) FROM {source} "
+                "WHERE block = $block) s WHERE NOT EXISTS (FROM client c WHERE c.block = $block AND c.id = s.id)",
+                {"block": block},
+            )
+    show_ledger(database, folder)
+
+
+def show_ledger(database: DuckDBPyConnection, folder: Path) -> None:
+    """Creates the view `ledger` over the part files of the folder."""
+    parts = str(folder / "*.parquet").replace("'", "''")
+    database.execute(f"CREATE TEMP VIEW ledger AS FROM read_parquet('{parts}')")
+
+
+def _join(has_proxy: bool, has_application: bool) -> str:
+    proxy = "coalesce(p.rows, 0)" if has_proxy else "NULL::BIGINT"
+    begins = "coalesce(a.begins, 0)" if has_application else "NULL::BIGINT"
+    ends = "coalesce(a.ends, 0)" if has_application else "NULL::BIGINT"
+    return f"""
+    WITH p AS ({_PROXY_BY_ID}), a AS ({_APPLICATION_BY_ID}),
+    c AS (SELECT * EXCLUDE (id, outcome), coalesce(id, '') AS id, outcome AS recorded,
+        CASE WHEN outcome IN ({_KNOWN}) THEN outcome ELSE 'lost' END AS outcome FROM client WHERE block = $block),
+    joined AS (SELECT c.*, {proxy} AS proxy_rows, p.first_at AS proxy_at, p.status AS proxy_status,
+        nullif(p.slot, '') AS proxy_slot, nullif(p.upstream, '') AS upstream,
+        nullif(p.upstream_status, '') AS upstream_status, p.seconds AS proxy_seconds, p.retried,
+        {begins} AS app_begins, {ends} AS app_ends, a.began AS app_began, a.ended AS app_ended,
+        a.slot AS app_slot, a.version AS app_version
+        FROM c LEFT JOIN p USING (id) LEFT JOIN a USING (id))
+    SELECT {_CLIENT}, outcome, detail, strict = 1 AS strict,
+        done - planned AS latency, done - sent AS service,
+        proxy_rows, proxy_at, proxy_status, proxy_slot, upstream, upstream_status, proxy_seconds,
+        app_begins, app_ends, app_began, app_ended, app_slot, app_version,
+        coalesce(served_slot, slot, proxy_slot, app_slot) AS by_slot, coalesce(version, app_version) AS by_version,
+        app_begins > 0 AS executed, app_begins > 1 AS duplicated,
+        CASE WHEN proxy_rows IS NOT NULL THEN coalesce(retried, false) END AS masked,
+        {_findings()} AS findings
+    FROM joined"""
+
+
+def _findings() -> str:
+    """What is wrong with one joined row; a log that was not given (null counts) accuses nobody."""
+    complete = "outcome IN ('answered', 'error')"
+    conditions = {
+        Kind.UNKNOWN_OUTCOME: f"recorded IS NULL OR recorded NOT IN ({_KNOWN})",
+        Kind.CONTRADICTION: f"{complete} AND (status IS NULL OR done IS NULL)",
+        Kind.MISSING_AT_PROXY: f"{complete} AND strict = 1 AND proxy_rows = 0",
+        # A proxy row without upstream was answered by the proxy itself: no application is expected to know it.
+        Kind.MISSING_AT_APPLICATION: f"{complete} AND strict = 1 AND app_begins = 0"
+        " AND (proxy_rows IS NULL OR upstream IS NOT NULL)",
+        Kind.REPEATED_AT_PROXY: "proxy_rows > 1",
+        Kind.UNREACHED_BUT_SEEN: "outcome = 'unreached' AND (proxy_rows > 0 OR app_begins > 0)",
+        Kind.STATUS_DISAGREES: f"{complete} AND status <> proxy_status",
+        # After a retry the slot that answered is not the one the proxy chose: that is `masked`, no disagreement.
+        Kind.SLOT_DISAGREES: "slot <> served_slot"
+        " OR (coalesce(app_begins, 1) = 1 AND (slot <> app_slot OR served_slot <> app_slot))"
+        " OR (NOT coalesce(retried, false) AND (slot <> proxy_slot OR served_slot <> proxy_slot))",
+        Kind.VERSION_DISAGREES: "version <> app_version",
+    }
+    named = ", ".join(f"CASE WHEN {condition} THEN '{kind.value}' END" for kind, condition in conditions.items())
+    # Asked twice, because naming is slow and nearly no row has anything to name.
+    anything = " OR ".join(f"({condition})" for condition in conditions.values())
+    return f"CASE WHEN {anything} THEN concat_ws(',', {named}) END"

@@ -1,0 +1,160 @@
+"""Quantiles from a mergeable histogram, and exact bounds for rare failures.
+
+The histogram keeps three significant digits like HdrHistogram (2,048 linear steps, then each power of two in 1,024),
+so millions of latencies become at most a few thousand (value, count) pairs. Everything that judges works on those.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_LINEAR = 2048
+_EXACT_BITS = 10
+
+
+def bucket(value: int) -> int:
+    """The lowest value that the histogram does not tell apart from `value`."""
+    if value < _LINEAR:
+        return max(0, value)
+    shift = value.bit_length() - 1 - _EXACT_BITS
+    return value >> shift << shift
+
+
+def bucket_sql(expression: str) -> str:
+    """`bucket` in DuckDB SQL, for a BIGINT expression without side effects."""
+    shift = f"(floor(log2({expression}))::INTEGER - {_EXACT_BITS})"
+    exact = f"WHEN {expression} < {_LINEAR} THEN greatest(0, {expression})"
+    return f"(CASE {exact} ELSE ({expression} >> {shift}) << {shift} END)"
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Values counted in buckets of three significant digits, ascending by value."""
+
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, values: Iterable[int]) -> Histogram:
+        counted: dict[int, int] = {}
+        for value in values:
+            edge = bucket(value)
+            counted[edge] = counted.get(edge, 0) + 1
+        return cls(tuple(sorted(counted.items())))
+
+    @cached_property
+    def count(self) -> int:
+        return sum(count for _, count in self.pairs)
+
+    @cached_property
+    def _ranks(self) -> tuple[int, ...]:
+        return tuple(accumulate(count for _, count in self.pairs))
+
+    def __add__(self, other: Histogram) -> Histogram:
+        counted = dict(self.pairs)
+        for value, count in other.pairs:
+            counted[value] = counted.get(value, 0) + count
+        return Histogram(tuple(sorted(counted.items())))
+
+    def at_rank(self, rank: int) -> int:
+        """The value at a rank counted from 1, within 0.1%; ranks beyond the ends give the ends."""
+        if not self.pairs:
+            raise ValueError("a histogram without values has no quantiles")
+        rank = min(max(rank, 1), self.count)
+        low, high = 0, len(self._ranks) - 1
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self._ranks[middle] < rank else (low, middle)
+        return self.pairs[low][0]
+
+    def quantile(self, share: float) -> int:
+        """The smallest recorded value that at least this share of the values does not exceed."""
+        return self.at_rank(math.ceil(share * self.count - 1e-9))
+
+
+def upper_bound(failures: int, total: int, *, confidence: float = 0.95) -> float:
+    """The exact one-sided upper bound of a failure rate (Clopper and Pearson, Biometrika 1934).
+
+    For 0 failures of n at 95% it is 1 - 0.05 ** (1 / n). Without a single observation nothing is known: 1.0.
+    """
+    if not 0 <= failures <= total:
+        raise ValueError(f"{failures} failures of {total} requests cannot be")
+    if failures == total:
+        return 1.0
+    if failures == 0:
+        return -math.expm1(math.log1p(-confidence) / total)
+    return _root(lambda p: incomplete_beta(p, failures + 1, total - failures), confidence)
+
+
+def lower_bound(failures: int, total: int, *, confidence: float = 0.95) -> float:
+    """The exact one-sided lower bound of a failure rate; 0.0 where nothing failed."""
+    return 1.0 - upper_bound(total - failures, total, confidence=confidence) if failures else 0.0
+
+
+def failures_in_words(failures: int, total: int, *, confidence: float = 0.95) -> str:
+    """For instance "0 of 30,124, < 0.010% at 95%"; the bound is rounded up, never down."""
+    if total == 0:
+        return "0 of 0: nothing was measured"
+    percent = 100 * upper_bound(failures, total, confidence=confidence)
+    digits = max(0, 1 - math.floor(math.log10(percent)))
+    rounded = math.ceil(percent * 10**digits - 1e-9) / 10**digits
+    return f"{failures:,} of {total:,}, < {rounded:.{digits}f}% at {confidence * 100:g}%"
+
+
+def incomplete_beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
+    if x <= 0.0 or x >= 1.0:
+        return 0.0 if x <= 0.0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1.0 - incomplete_beta(1.0 - x, b, a)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x) - math.log(a)
+    )
+    tiny = 1e-300
+    c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1), tiny)
+    fraction = d
+    # The number of terms grows with sqrt(max(a, b)): 20,000 reach far beyond a thousand million requests.
+    for m in range(1, 20_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        d = 1.0 / _away_from_zero(1.0 + even * d, tiny)
+        c = _away_from_zero(1.0 + even / c, tiny)
+        fraction *= d * c
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        d = 1.0 / _away_from_zero(1.0 + odd * d, tiny)
+        c = _away_from_zero(1.0 + odd / c, tiny)
+        step = d * c
+        fraction *= step
+        if abs(step - 1.0) < 1e-14:
+            break
+    return front * fraction
+
+
+def normal_tail(deviate: float) -> float:
+    """The share of the standard normal distribution above `deviate`."""
+    return math.erfc(deviate / math.sqrt(2)) / 2
+
+
+def normal_quantile(share: float) -> float:
+    """The standard normal deviate that this share of the distribution does not exceed."""
+    return _root(lambda x: 1.0 - normal_tail((x - 0.5) * 80), share) * 80 - 40
+
+
+def _away_from_zero(value: float, tiny: float) -> float:
+    return value if abs(value) > tiny else tiny
+
+
+def _root(function: Callable[[float], float], target: float) -> float:
+    """Where a rising function of [0, 1] reaches `target`, on the safe (upper) side, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if function(middle) < target else (low, middle)
+    return high

@@ -1,0 +1,188 @@
+"""The run cut along its switches: windows before, during and after, gaps without an answer, series for charts.
+
+All instants and durations are integer microseconds of CLOCK_MONOTONIC. A request belongs to the window in which it was
+planned, so that a stall cannot move requests out of the window that caused it.
+"""
+# ruff: noqa: S608 - the SQL is put together from constants of this package and escaped paths only
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cakravia_verify.traffic.evidence import Counts
+from cakravia_verify.traffic.statistics import Histogram, bucket_sql
+
+if TYPE_CHECKING:
+    from cakravia_verify.traffic.ledger import Ledger
+
+Tick = tuple[int, str, int, int, int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Users moved from one slot to the other: when it was decided, and when it was confirmed."""
+
+    decided_at: int
+    confirmed_at: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """The requests planned in [start, end); `latency` of good answers, from the planned instant."""
+
+    label: str
+    start: int
+    end: int
+    counts: Counts
+    latency: Histogram
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.counts.total * 1e6 / (self.end - self.start) if self.end > self.start else 0.0
+
+    def quantile(self, share: float) -> int | None:
+        return self.latency.quantile(share) if self.latency.count else None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without a good answer; `expected` is how many the plan had in it (1 is an everyday gap)."""
+
+    connection: int | None
+    start: int
+    end: int
+    expected: float
+    failed: int
+
+    @property
+    def duration(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """How fast users moved, counted from the decision; None where it did not happen.
+
+    `first_new`: until the first good answer by the new slot was complete. `last_old`: until the last request was sent
+    that the old slot still answered.
+    """
+
+    first_new: int | None
+    last_old: int | None
+
+
+def latency(ledger: Ledger, *, start: int, end: int, slot: str | None = None, clock: str = "planned") -> Histogram:
+    """Latencies of good answers to requests planned in the window, from `planned` or from `sent`."""
+    since = {"planned": "planned", "sent": "sent"}[clock]
+    value = bucket_sql(f"(done - {since})")
+    pairs = ledger.query(
+        f"SELECT {value}, count(*) FROM ledger WHERE outcome = 'answered' AND done - {since} IS NOT NULL "
+        "AND planned >= $start AND planned < $end AND ($slot IS NULL OR by_slot = $slot) GROUP BY 1 ORDER BY 1",
+        {"start": start, "end": end, "slot": slot},
+    )
+    return Histogram(tuple((int(value), int(count)) for value, count in pairs))
+
+
+def window(ledger: Ledger, label: str, *, start: int, end: int, slot: str | None = None) -> Window:
+    """Everything planned in [start, end), or of it what one slot served."""
+    counts = Counts()
+    for outcome, number in ledger.query(
+        "SELECT outcome, count(*) FROM ledger WHERE planned >= $start AND planned < $end "
+        "AND ($slot IS NULL OR by_slot = $slot) GROUP BY 1",
+        {"start": start, "end": end, "slot": slot},
+    ):
+        counts = counts.plus(outcome, number)
+    return Window(label, start, end, counts, latency(ledger, start=start, end=end, slot=slot))
+
+
+def windows_around(
+    ledger: Ledger, switch: Switch, *, margin: int = 5_000_000, settle: int = 500_000
+) -> tuple[Window, Window, Window]:
+    """Before, during and after a switch: `margin` on both sides; during ends `settle` after the confirmation."""
+    settled = switch.confirmed_at + settle
+    return (
+        window(ledger, "before", start=switch.decided_at - margin, end=switch.decided_at),
+        window(ledger, "during", start=switch.decided_at, end=settled),
+        window(ledger, "after", start=settled, end=settled + margin),
+    )
+
+
+def crossover(ledger: Ledger, switch: Switch, *, until: int | None = None) -> Crossover:
+    """How fast one switch took effect; `until` is the decision for the next one, where there was one."""
+    ((first_new, last_old),) = ledger.query(
+        """SELECT min(done) FILTER (WHERE outcome = 'answered' AND $new IN (served_slot, slot)) - $decided,
+            max(sent) FILTER (WHERE $old IN (served_slot, slot)) - $decided
+        FROM ledger WHERE sent > $decided AND ($until IS NULL OR sent < $until)""",
+        {"new": switch.new, "old": switch.old, "decided": switch.decided_at, "until": until},
+    )
+    return Crossover(first_new, last_old)
+
+
+def longest_gap(ledger: Ledger, *, rate_planned: float, start: int | None = None, end: int | None = None) -> Gap | None:
+    """The longest time in which nobody got a good answer, ends of the run included; None without any request.
+
+    `start` and `end` default to the first and the last planned instant.
+    """
+    found = ledger.query(
+        """WITH bounds AS (
+            SELECT coalesce($start, min(planned)) AS low, coalesce($end, max(planned)) AS high FROM ledger),
+        instants AS (SELECT low AS at_us FROM bounds UNION ALL SELECT high FROM bounds UNION ALL
+            SELECT done FROM ledger, bounds WHERE outcome = 'answered' AND done BETWEEN low AND high),
+        gaps AS (SELECT at_us AS until_us, lag(at_us) OVER (ORDER BY at_us) AS since_us FROM instants)
+        SELECT since_us, until_us, (SELECT count(*) FROM ledger
+            WHERE outcome <> 'answered' AND coalesce(done, sent, started) BETWEEN since_us AND until_us)
+        FROM (FROM gaps WHERE since_us IS NOT NULL ORDER BY until_us - since_us DESC, since_us LIMIT 1)""",
+        {"start": start, "end": end},
+    )
+    return _gap(None, found[0], rate_planned) if found else None
+
+
+def longest_gaps_by_connection(ledger: Ledger, *, rate_planned: float, first: int = 10) -> tuple[Gap, ...]:
+    """For each connection the longest time from one good answer to its next, the longest first.
+
+    Failures at its beginning and end count as if a good answer stood just outside them: a connection that got no good
+    answer at all has a gap from its first start to its last end.
+    """
+    found = ledger.query(
+        """WITH instants AS (
+            SELECT connection, done AS at_us FROM ledger WHERE outcome = 'answered' AND done IS NOT NULL UNION ALL
+            SELECT connection, min(started) FROM ledger GROUP BY 1 UNION ALL
+            SELECT connection, max(coalesce(done, sent, started)) FROM ledger GROUP BY 1),
+        gaps AS (SELECT connection, at_us AS until_us,
+            lag(at_us) OVER (PARTITION BY connection ORDER BY at_us) AS since_us FROM instants),
+        longest AS (FROM gaps WHERE since_us IS NOT NULL
+            QUALIFY row_number() OVER (PARTITION BY connection ORDER BY until_us - since_us DESC, since_us) = 1),
+        first AS (FROM longest ORDER BY until_us - since_us DESC, connection LIMIT $first)
+        SELECT connection, since_us, until_us, (SELECT count(*) FROM ledger l WHERE l.connection = first.connection
+            AND outcome <> 'answered' AND coalesce(done, sent, started) BETWEEN since_us AND until_us)
+        FROM first ORDER BY until_us - since_us DESC, connection""",
+        {"first": first},
+    )
+    ((connections,),) = ledger.query("SELECT count(DISTINCT connection) FROM ledger")
+    share = rate_planned / max(1, connections)
+    return tuple(_gap(row[0], row[1:], share) for row in found)
+
+
+def series(ledger: Ledger, *, every: int = 100_000) -> tuple[Tick, ...]:
+    """One tuple for each interval and slot: start, slot ("" unknown), requests, lost, p50 and p99 of good answers.
+
+    Intervals without any request are absent; p50 and p99 are None where nothing was answered.
+    """
+    rows = ledger.query(
+        """SELECT planned // $every * $every AS at_us, coalesce(by_slot, '') AS slot, count(*),
+            count(*) FILTER (WHERE outcome = 'lost'),
+            quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'),
+            quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered')
+        FROM ledger GROUP BY ALL ORDER BY ALL""",
+        {"every": every},
+    )
+    return tuple((row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows)
+
+
+def _gap(connection: int | None, row: tuple[int, ...], rate: float) -> Gap:
+    since, until, failed = row
+    return Gap(connection, since, until, (until - since) * rate / 1e6, failed)
