@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cakravia_verify.errors import JournalError
 from cakravia_verify.journal import Entry
 from cakravia_verify.slots import Colour
 
@@ -47,7 +48,17 @@ class Intent:
 
 
 def intent_of(entry: Entry) -> Intent:
-    """The intent that a `release.started` entry records."""
+    """The intent that a `release.started` entry records. Raises JournalError where it records none."""
+    try:
+        return _intent(entry)
+    except (KeyError, ValueError) as error:
+        raise JournalError(
+            f"entry {entry.seq} of the history does not say what release {entry.release} is: {error!r}",
+            remedy="mend that line or take it out of deployment-history.log; keep a copy",
+        ) from error
+
+
+def _intent(entry: Entry) -> Intent:
     facts = entry.facts
     return Intent(
         release=entry.release,
@@ -67,13 +78,14 @@ def intent_of(entry: Entry) -> Intent:
 class Record:
     """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
 
-    `begun` and `undone` name steps in the order of the journal; `digest` is the artifact's.
+    `begun`, `undoing` and `undone` name steps in the order of the journal; `digest` is the artifact's.
     """
 
     intent: Intent
     who: str
     at: str
     begun: tuple[str, ...] = ()
+    undoing: tuple[str, ...] = ()
     undone: tuple[str, ...] = ()
     outcome: str = ""
     decision: str = ""
@@ -110,6 +122,8 @@ def _after(record: Record, entry: Entry) -> Record:
         case "step.done":
             timed = (*record.step_seconds, (entry.step, _number(facts, "seconds")))
             return replace(record, step_seconds=timed, digest=str(facts.get("digest") or record.digest))
+        case "undo.intent":
+            return replace(record, undoing=(*record.undoing, entry.step))
         case "undo.done":
             return replace(record, undone=(*record.undone, entry.step))
         case "release.verdict":
@@ -132,8 +146,17 @@ def _number(facts: Mapping[str, Any], key: str) -> float:
 
 
 def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
-    """Releases that neither promoted nor rolled back, newest first: the order in which they are to be undone."""
-    return tuple(record for record in reversed(records(entries)) if not record.is_finished or record.outcome == STUCK)
+    """Releases that neither promoted nor rolled back, newest first: the order in which they are to be undone.
+
+    What lies before a promotion is history: undoing it now would take users away from what was promoted since.
+    """
+    found = []
+    for record in reversed(records(entries)):
+        if record.is_promoted:
+            break
+        if not record.is_finished or record.outcome == STUCK:
+            found.append(record)
+    return tuple(found)
 
 
 def last_promoted(entries: Iterable[Entry]) -> Record | None:
@@ -143,9 +166,28 @@ def last_promoted(entries: Iterable[Entry]) -> Record | None:
 
 
 def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> Record | None:
-    """The newest promoted release of another version than the active one."""
-    for record in reversed(records(entries)):
-        same = record.digest == digest if digest and record.digest else record.intent.version == version
-        if record.is_promoted and not same:
-            return record
-    return None
+    """The release whose version was active before the active one came.
+
+    A rollback takes back what came after its target: rolling back twice goes two versions back, and never forward to
+    the version that was rolled back from.
+    """
+    line: list[Record] = []
+    for record in records(entries):
+        if record.is_promoted:
+            line = [*_before_version(line, record), record]
+    active = [at for at, record in enumerate(line) if _is_of(record, version, digest)]
+    earlier = [record for record in line[: active[-1] if active else None] if not _is_of(record, version, digest)]
+    return earlier[-1] if earlier else None
+
+
+def _before_version(line: list[Record], record: Record) -> list[Record]:
+    """The part of `line` that a promoted release of `record` leaves standing below itself."""
+    if record.intent.kind != "rollback":
+        return line
+    same = [at for at, other in enumerate(line) if _is_of(other, record.intent.version, record.digest)]
+    return line[: same[-1]] if same else line
+
+
+def _is_of(record: Record, version: str, digest: str) -> bool:
+    """Whether a release is of exactly this version: two versions may be built from the same files."""
+    return record.intent.version == version and digest in ("", record.digest or digest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import CakraviaError, ReleaseError, RollbackFailed
+from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, Record
 from cakravia_verify.proxy.switching import Flip
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Moment:
-    """Something a release did, for whoever watches. `at` is in CLOCK_MONOTONIC seconds; `seconds` is how long it took.
+    """Something a release did, for whoever looks on. `at` is in CLOCK_MONOTONIC seconds; `seconds` is how long it took.
 
     `kind` is one of begins, done, failed, undone and undo failed.
     """
@@ -66,7 +66,8 @@ class Release:
     """One attempt to make a version active.
 
     `watchers` are called during every wait and may raise ReleaseError to end the release early; `audience` is told of
-    each moment and cannot change anything. `patience` bounds, in seconds, what an undo may spend on being gentle.
+    each moment and cannot change anything, not even by failing. `patience` bounds, in seconds, what an undo may spend
+    on being gentle.
     """
 
     def __init__(
@@ -122,13 +123,14 @@ class Release:
             self.failure = error
             seconds = self.site.clock.monotonic() - began
             self._tell(Moment(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
-            with contextlib.suppress(CakraviaError):
-                self.site.journal.append(
-                    "step.failed", release=self.id, step=step.name, seconds=round(seconds, 4), error=_first_line(error)
-                )
+            self._note("step.failed", step.name, seconds=round(seconds, 4), error=_first_line(error))
             raise
         seconds = self.site.clock.monotonic() - began
-        self.site.journal.append("step.done", release=self.id, step=step.name, seconds=round(seconds, 4), **facts)
+        try:
+            self.site.journal.append("step.done", release=self.id, step=step.name, seconds=round(seconds, 4), **facts)
+        except CakraviaError as error:
+            self.failure = error
+            raise
         self.done.append(step.name)
         self._tell(Moment(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
@@ -137,29 +139,38 @@ class Release:
 
         Undoes in reverse order every step that was begun. Raises RollbackFailed at the first undo that fails, leaving
         everything else as it is: what serves users is never stopped on the strength of a failed undo.
+
+        A history that takes no more entries does not keep users on a bad version: the intent of each step is in it
+        already, and without the end of this release the next command undoes it once more.
         """
         for step in reversed(self.steps):
             if step.undo is None or step.name not in self.begun or step.name in self.undone:
                 continue
-            self.site.journal.append("undo.intent", release=self.id, step=step.name, why=why)
+            self._note("undo.intent", step.name, why=why)
             began = self.site.clock.monotonic()
             try:
                 facts = step.undo(self)
             except Exception as error:
                 self._tell(Moment(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
-                with contextlib.suppress(CakraviaError):
-                    self.site.journal.append("undo.failed", release=self.id, step=step.name, error=_first_line(error))
+                self._note("undo.failed", step.name, error=_first_line(error))
                 raise RollbackFailed(
                     f"undoing '{step.name}' failed: {_first_line(error)}", remedy=_remedy_of(error)
                 ) from error
             seconds = self.site.clock.monotonic() - began
-            self.site.journal.append("undo.done", release=self.id, step=step.name, seconds=round(seconds, 4), **facts)
+            self._note("undo.done", step.name, seconds=round(seconds, 4), **facts)
             self.undone.append(step.name)
             self._tell(Moment(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def record_verdict(self, decision: str, *, why: str) -> None:
-        """The history knows what the gate decided, before anything is done about it."""
-        self.site.journal.append("release.verdict", release=self.id, decision=decision, why=why)
+        """The history knows what the gate decided, before anything is done about it.
+
+        Raises JournalError where a promotion cannot be recorded; a way back does not wait for a disk.
+        """
+        try:
+            self.site.journal.append("release.verdict", release=self.id, decision=decision, why=why)
+        except JournalError:
+            if decision == "PROMOTE":
+                raise
 
     def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:
         """The history has the end of this release."""
@@ -188,23 +199,27 @@ class Release:
         self.site.clock.sleep(seconds)
         self.watch()
 
+    def _note(self, event: str, step: str, **facts: Any) -> None:
+        """The history has the entry, where it can still be written."""
+        with contextlib.suppress(JournalError):
+            self.site.journal.append(event, release=self.id, step=step, **facts)
+
     def _tell(self, moment: Moment) -> None:
         self.moments.append(moment)
-        self.audience(moment)
+        # A closed terminal or a failing plugin must not stop a release, least of all its way back.
+        with contextlib.suppress(Exception):
+            self.audience(moment)
 
 
 def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
-    """The outcome of a release that died: finished where its promotion had begun, else undone.
+    """The outcome of a release that died: finished where its promotion had begun and still stands, else undone.
 
     Raises RollbackFailed where an undo fails; the next recovery tries again from the first undo.
     """
     release = Release(site, record.intent, steps, audience=audience)
     release.begun = list(record.begun)
     site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
-    if "promote" in record.begun:
-        names = [step.name for step in release.steps]
-        release.done = names[: names.index("promote")]
-        release.advance(names[-1])
+    if "promote" in record.begun and not record.undoing and _is_promoted_again(release):
         release.finish(PROMOTED, why="finished by recovery", recovered=True, digest=record.digest)
         return PROMOTED
     try:
@@ -214,6 +229,17 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Call
         raise
     release.finish(ROLLED_BACK, why="the release died before its end", recovered=True)
     return ROLLED_BACK
+
+
+def _is_promoted_again(release: Release) -> bool:
+    """Whether the promotion could be finished; not where its candidate has lost the users or its health since."""
+    names = [step.name for step in release.steps]
+    release.done = names[: names.index("promote")]
+    try:
+        release.advance(names[-1])
+    except ReleaseError:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

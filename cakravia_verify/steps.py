@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ReleaseError, RollbackFailed
+from cakravia_verify.errors import CakraviaError, NotConfirmed, NotHealthy, PlatformError, ReleaseError, RollbackFailed
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release import Release, Step
 from cakravia_verify.site import Site
@@ -52,12 +53,13 @@ def stage(release: Release) -> dict[str, Any]:
 
 
 def unstage(release: Release) -> dict[str, Any]:
-    """The candidate's process is gone, unless it was warm before the release came."""
+    """What this release started in the candidate's slot is gone; what ran there before it came is left alone."""
     site, colour = release.site, release.intent.candidate
-    if release.intent.is_warm:
-        return {"note": "left warm"}
-    if site.platform.observe(colour) is None:
+    running = site.platform.observe(colour)
+    if running is None:
         return {"note": "nothing was running"}
+    if running.release != release.id:
+        return {"note": f"{running} left warm"}
     _refuse_the_slot_of_users(site, colour)
     site.platform.stop(colour, deadline=release.deadline(f"{colour} stops", release.patience))
     return {"note": f"{colour} stopped"}
@@ -72,6 +74,7 @@ def prove(release: Release) -> dict[str, Any]:
         readings = _round(release, slot)
         streak = streak + 1 if all(reading.is_healthy for reading in readings) else 0
         if streak >= health.consecutive:
+            _require_its_name(release, slot, readings)
             rounds = release.seen.good_rounds + release.seen.bad_rounds
             return {"rounds": rounds, "note": f"{streak} good rounds in a row, {rounds} in all"}
         if deadline.is_over:
@@ -125,17 +128,21 @@ def switch(release: Release) -> dict[str, Any]:
 def unswitch(release: Release) -> dict[str, Any]:
     """Users are back on the slot that served them before, which is healthy; on a first release the proxy is down."""
     site, intent = release.site, release.intent
+    state = site.proxy.observe()
     if intent.active is None:
         if not intent.proxy_was_running:
             site.proxy.stop(deadline=release.deadline("the proxy stops", release.patience))
+        elif state.is_running:
+            site.proxy.point_at(intent.candidate.other, deadline=release.deadline("users leave", PROXY_SECONDS))
         return {"note": "no version was active before"}
-    slot = _standing(release, intent.active)
+    has_users = state.is_running and state.chosen is intent.active
+    slot = _standing(release, intent.active, must_be_healthy=not has_users)
     deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
-    state = site.proxy.observe()
-    if not state.is_running:
-        release.seen.flips.append(site.proxy.start(slot.colour, deadline=deadline))
-    elif state.chosen is not slot.colour:
-        release.seen.flips.append(site.proxy.point_at(slot.colour, deadline=deadline))
+    # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
+    tell = site.proxy.point_at if state.is_running else site.proxy.start
+    flip = tell(slot.colour, deadline=deadline)
+    if not has_users:
+        release.seen.flips.append(flip)
     _confirm(release, slot, count=site.settings.release.confirmations)
     left = _drain(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
@@ -154,7 +161,7 @@ def drain(release: Release) -> dict[str, Any]:
     """The old slot has nothing in flight, or the deadline passed and what is left is known."""
     if release.intent.active is None:
         return {"note": "no old slot"}
-    left = _drain(release, release.intent.active, seconds=release.site.settings.release.drain)
+    left = _drain(release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause)
     release.seen.left_in_flight = left
     release.seen.drained_at = release.site.clock.monotonic()
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
@@ -174,23 +181,30 @@ def bake(release: Release) -> dict[str, Any]:
         seen.bake_bad_rounds += bool(bad)
         if in_a_row > BAKE_TOLERATES:
             raise NotHealthy(f"{slot} became unhealthy under traffic: {_worst(readings)}")
-        if over.is_over:
+        if over.is_over and not in_a_row:
             break
-        release.pause(min(max(site.settings.health.interval, 0.25), max(over.remaining, 0.01)))
+        interval = max(site.settings.health.interval, 0.25)
+        release.pause(interval if in_a_row else min(interval, max(over.remaining, 0.01)))
     seen.bake_ended = site.clock.monotonic()
     return {"rounds": seen.bake_rounds, "bad_rounds": seen.bake_bad_rounds, "note": f"{seen.bake_rounds} health rounds"}
 
 
 def promote(release: Release) -> dict[str, Any]:
-    """The candidate is the site's version; the old slot is warm and may stand in, or is gone."""
-    site, old = release.site, release.intent.active
+    """The candidate is the site's version; the old slot is warm and may stand in, or is gone.
+
+    A version that users were brought back from never stands in. Raises NotConfirmed where users are not on a healthy
+    candidate: then the old slot may be all they have.
+    """
+    site, intent = release.site, release.intent
+    old = intent.active
+    _require_users_on(site, intent.candidate)
     if old is None:
         return {"note": "first version"}
     running = site.platform.observe(old)
     if not site.settings.slots.keep_warm:
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}
-    may_stand_in = running is not None and all(reading.is_healthy for reading in site.readings(running))
+    may_stand_in = intent.kind != "rollback" and running is not None and _is_healthy(site, running)
     site.proxy.set_failover(allowed=may_stand_in)
     return {"failover": may_stand_in, "note": f"{running or old} kept warm"}
 
@@ -199,7 +213,10 @@ def cleanup(release: Release) -> dict[str, Any]:
     """Only versions that a slot or a rollback may need are kept."""
     site = release.site
     needed = {release.intent.active_digest} - {""}
-    removed = site.platform.prune(keep=needed, retain=site.settings.release.retain)
+    try:
+        removed = site.platform.prune(keep=needed, retain=site.settings.release.retain)
+    except (CakraviaError, OSError) as error:  # old files in the way are no reason to take users back
+        return {"note": f"old versions could not be removed: {error}"}
     return {"removed": [artifact.version for artifact in removed], "note": f"{len(removed)} old versions removed"}
 
 
@@ -207,7 +224,7 @@ def restore_failover(release: Release) -> dict[str, Any]:
     """The idle slot may stand in for the active one again, where it runs and is healthy."""
     site, active = release.site, release.intent.active
     other = site.platform.observe(active.other) if active else None
-    allowed = other is not None and all(reading.is_healthy for reading in site.readings(other))
+    allowed = other is not None and _is_healthy(site, other)
     site.proxy.set_failover(allowed=allowed)
     return {"failover": allowed}
 
@@ -275,8 +292,41 @@ def _require_healthy(site: Site, slot: Slot) -> None:
         raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
 
 
-def _standing(release: Release, colour: Colour) -> Slot:
-    """The slot users return to, running the version it ran before; restarted where it died."""
+def _is_healthy(site: Site, slot: Slot) -> bool:
+    return all(reading.is_healthy for reading in site.readings(slot))
+
+
+def _require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]) -> None:
+    """Health that nobody signs proves nothing: something else may listen there."""
+    contract = release.site.settings.contract
+    for what, named, places in (
+        ("slot", any(reading.slot for reading in readings), (contract.slot_field, contract.slot_header)),
+        ("version", any(reading.version for reading in readings), (contract.version_field, contract.version_header)),
+    ):
+        if any(places) and not named:
+            raise NotHealthy(
+                f"{slot} answers, but nothing in its answers names its {what}: {readings[0]}",
+                remedy=f"name it in {' or '.join(filter(None, places))}; an application that cannot has "
+                f'{what}_field = "" and {what}_header = "" in [contract]',
+            )
+
+
+def _require_users_on(site: Site, colour: Colour) -> None:
+    state, slot = site.proxy.observe(), site.platform.observe(colour)
+    if not state.is_running or state.chosen is not colour or slot is None or not _is_healthy(site, slot):
+        where = state.chosen if state.is_running else "nothing, for it does not run"
+        raise NotConfirmed(
+            f"{slot or colour} cannot be promoted: the proxy sends users to {where}, "
+            f"and the candidate {'is gone' if slot is None else 'says ' + _worst(site.readings(slot))}",
+            remedy="cakravia status shows who serves",
+        )
+
+
+def _standing(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
+    """The slot users return to, running the version it ran before; restarted where it died.
+
+    Where users are already (`must_be_healthy` False), its health is not this release's doing.
+    """
     site, intent = release.site, release.intent
     slot = site.platform.observe(colour)
     if slot is None:
@@ -288,13 +338,11 @@ def _standing(release: Release, colour: Colour) -> Slot:
             )
         deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
         slot = site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
+    elif not must_be_healthy:
+        return slot
     standing = slot
-
-    def is_healthy() -> bool:
-        return all(reading.is_healthy for reading in site.readings(standing))
-
     poll(
-        is_healthy,
+        lambda: _is_healthy(site, standing),
         deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
         every=site.settings.health.interval,
         seen=lambda: _worst(site.readings(standing)),
@@ -319,15 +367,16 @@ def _confirm(release: Release, slot: Slot, *, count: int) -> None:
             site.clock.sleep(0.02)
 
 
-def _drain(release: Release, colour: Colour, *, seconds: float) -> int:
+def _drain(release: Release, colour: Colour, *, seconds: float, pause: Callable[[float], None] | None = None) -> int:
     """How many requests are still open on a slot that gets no new ones, 0 as soon as there are none."""
     site = release.site
-    site.clock.sleep(site.settings.release.drain_minimum)
+    pause = pause or site.clock.sleep
+    pause(site.settings.release.drain_minimum)
     deadline: Deadline = release.deadline(f"{colour} drains", max(seconds - site.settings.release.drain_minimum, 0))
     while left := _in_flight(site, colour):
         if deadline.is_over:
             return left
-        site.clock.sleep(0.05)
+        pause(0.05)
     return 0
 
 
