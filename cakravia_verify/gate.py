@@ -50,7 +50,8 @@ class Check:
 @dataclass(frozen=True)
 class Measured:
     """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
-    `share_held` is achieved over planned arrivals. None: was not measured."""
+    `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
+    measured."""
 
     sent: int | None = None
     answered: int | None = None
@@ -66,7 +67,7 @@ class Measured:
     p99: float | None = None
     longest_gap: float | None = None
     lost_bound: str = ""
-    integrity: tuple[str, ...] = ()
+    integrity: tuple[str, ...] | None = None
     idle_closes: int | None = None
     sent_after_switch: int | None = None
 
@@ -85,7 +86,7 @@ class Evidence:
     candidate: str = ""
     built_digest: str = ""
     running_digest: str = ""
-    has_previous: bool = False
+    has_previous: bool = True
     health_rounds: int = 0
     health_rounds_needed: int = 1
     bake_rounds: int = 0
@@ -194,7 +195,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             "The candidate stayed healthy under traffic for the whole bake",
             Standing.UNKNOWN
             if baked is None or not evidence.bake_rounds
-            else _passed_if(baked >= evidence.bake_seconds_planned and evidence.bake_bad_rounds < evidence.bake_rounds),
+            else _passed_if(baked >= evidence.bake_seconds_planned and _is_mostly_good(evidence)),
             "not reached"
             if baked is None
             else f"{baked:.1f} s, {evidence.bake_bad_rounds} of {evidence.bake_rounds} rounds bad",
@@ -239,8 +240,8 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
         Check(
             "ledger",
             "Every request is accounted for",
-            Standing.UNKNOWN if seen.sent is None or seen.integrity else Standing.PASSED,
-            "no ledger" if seen.sent is None else "; ".join(seen.integrity[:3]) or "complete",
+            Standing.UNKNOWN if seen.sent is None or seen.integrity is None or seen.integrity else Standing.PASSED,
+            "no ledger" if seen.sent is None or seen.integrity is None else "; ".join(seen.integrity[:3]) or "complete",
             "complete",
         ),
         _at_most("lost", "Lost requests", seen.lost, budget.lost, note=seen.lost_bound),
@@ -251,26 +252,32 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
         Check(
             "errors",
             "Error answers",
-            Standing.UNKNOWN if error_share is None else _passed_if(error_share <= budget.errors),
+            Standing.UNKNOWN if error_share is None or error_share < 0 else _passed_if(error_share <= budget.errors),
             "not measured" if error_share is None else f"{seen.errors:,} ({error_share:.3%})",
             f"<= {budget.errors:.3%}",
         ),
         Check(
             "latency",
             "99th percentile of latency, from the planned instant",
-            Standing.UNKNOWN if seen.p99 is None else _passed_if(seen.p99 <= budget.p99),
+            Standing.UNKNOWN if seen.p99 is None or seen.p99 < 0 else _passed_if(seen.p99 <= budget.p99),
             "not measured" if seen.p99 is None else f"{seen.p99 * 1000:,.0f} ms",
             f"<= {budget.p99 * 1000:,.0f} ms",
         ),
         Check(
             "users",
             "Users were answered by the candidate after the switch",
-            Standing.PASSED if seen.candidate_answers else Standing.UNKNOWN,
+            Standing.PASSED if (seen.candidate_answers or 0) > 0 else Standing.UNKNOWN,
             _count(seen.candidate_answers),
             ">= 1",
         ),
     ]
     return checks if has_previous else [check for check in checks if check.name != "fence"]
+
+
+def _is_mostly_good(evidence: Evidence) -> bool:
+    """One bad round is a flap; more than one in ten is an illness, even where good ones lie between."""
+    tolerated = max(1, evidence.bake_rounds // 10)
+    return 0 <= evidence.bake_bad_rounds <= tolerated and evidence.bake_bad_rounds < evidence.bake_rounds
 
 
 def _passed_if(condition: bool) -> Standing:
@@ -282,7 +289,7 @@ def _at_least(name: str, title: str, seen: int, needed: int) -> Check:
 
 
 def _at_most(name: str, title: str, seen: int | None, allowed: int, *, note: str = "") -> Check:
-    standing = Standing.UNKNOWN if seen is None else _passed_if(seen <= allowed)
+    standing = Standing.UNKNOWN if seen is None or seen < 0 else _passed_if(seen <= allowed)
     return Check(name, title, standing, _count(seen), f"<= {allowed:,}" if allowed else "0", note)
 
 

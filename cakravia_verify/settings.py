@@ -22,9 +22,14 @@ from cakravia_verify.slots import Address, Colour
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65_535)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+UrlPath: TypeAlias = Annotated[str, Field(pattern=r"^(/[!-~]*)?$")]
+Codes: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, strict=False)]
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
-# Not settings: what other parts of the ecosystem, tests and CI say through the environment.
-OTHER_ENVIRONMENT = ("CAKRAVIA_SITE", "CAKRAVIA_TEST_", "CAKRAVIA_TRAFFIC_", "CAKRAVIA_CI_")
+# Not settings: what tests, CI and the traffic's child process are told through the environment.
+OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
+# A host ends up in nginx's configuration and in URLs: nothing that means something else there.
+HOST_PATTERN = r"^[^\s:;{}\[\]#\"'$/@\\]+$"
+MEMORY_LEAST, MEMORY_MOST = 2**20, 2**46
 
 
 class Section(BaseModel):
@@ -45,10 +50,10 @@ class SiteSettings(Section):
 class SlotSettings(Section):
     """Where the two slots listen and what they may use."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(pattern=HOST_PATTERN)] = "127.0.0.1"
     blue: Port = 3000
     green: Port = 3001
-    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+[KMG]?$")] = "512M"
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "512M"
     keep_warm: bool = True
 
     @model_validator(mode="after")
@@ -57,13 +62,19 @@ class SlotSettings(Section):
             raise ValueError("blue and green need different ports")
         return self
 
+    @field_validator("memory_limit")
+    @classmethod
+    def _enough_to_start(cls, value: str) -> str:
+        if not MEMORY_LEAST <= _bytes(value) <= MEMORY_MOST:
+            raise ValueError(f"{value} is not between 1M and 65536G")
+        return value
+
     def port(self, colour: Colour) -> int:
         return self.blue if colour is Colour.BLUE else self.green
 
     @property
     def memory_bytes(self) -> int:
-        factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(self.memory_limit[-1])
-        return int(self.memory_limit[:-1]) * factor if factor else int(self.memory_limit)
+        return _bytes(self.memory_limit)
 
 
 class ProxySettings(Section):
@@ -111,11 +122,11 @@ class AppSettings(Section):
 class ContractSettings(Section):
     """Where the application tells its health, its slot and its version. An empty path means: does not have it."""
 
-    health: str = "/api/health"
-    ready: str = "/api/health/ready"
-    live: str = "/api/health/live"
-    status: str = "/api/deployment/status"
-    healthy_codes: Annotated[tuple[int, ...], Field(strict=False)] = (200,)
+    health: UrlPath = "/api/health"
+    ready: UrlPath = "/api/health/ready"
+    live: UrlPath = "/api/health/live"
+    status: UrlPath = "/api/deployment/status"
+    healthy_codes: Codes = (200,)
     slot_field: str = "deployment.slot"
     version_field: str = "deployment.version|version"
     slot_header: str = "X-Deployment-Slot"
@@ -147,10 +158,10 @@ class SmokeRequest(Section):
     """One request to the candidate before any user reaches it."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] = "GET"
-    path: Annotated[str, Field(pattern=r"^/")] = "/"
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
     body: str = ""
     headers: dict[str, str] = Field(default_factory=dict)
-    expect: Annotated[tuple[int, ...], Field(strict=False)] = (200,)
+    expect: Codes = (200,)
     contains: str = ""
 
 
@@ -194,10 +205,19 @@ class BudgetSettings(Section):
     lost: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     duplicated: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     left_open: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    errors: Share = 0.0
+    errors: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
     p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5
     min_requests: Annotated[int, Field(ge=1)] = 200
     min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+
+    @model_validator(mode="after")
+    def _leaves_something_to_judge(self) -> BudgetSettings:
+        for name in ("lost", "duplicated"):
+            if (allowed := getattr(self, name)) >= self.min_requests:
+                raise ValueError(
+                    f"{name} = {allowed} permits that of every one of min_requests = {self.min_requests} requests"
+                )
+        return self
 
 
 class Settings(Section):
@@ -247,18 +267,17 @@ def load_settings(
     text = _read(path)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}", remedy="mend that place in the file") from error
     origins: dict[str, str] = {}
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_ENVIRONMENT):
-            _put(table, _key_of_variable(name), _toml_value(value))
-            origins[_key_of_variable(name)] = f"environment variable {name}"
+            _put(table, _key_of_variable(name), value, origin=f"environment variable {name}", origins=origins)
     for key, value in overrides:
-        _put(table, key, _toml_value(value) if isinstance(value, str) else value)
-        origins[key] = f"command line, {key}"
+        _put(table, key, value, origin=f"command line, {key}", origins=origins)
     if "root" in table:
-        raise SettingsError(f"{path}: unknown key 'root'", remedy="paths start from the folder of the file")
+        where = origins.get("root") or f"{path}{_line_of(text, ['root'])}"
+        raise SettingsError(f"{where}: unknown key 'root'", remedy="paths start from the folder of cakravia.toml")
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:
@@ -281,30 +300,62 @@ def _read(path: Path) -> str:
 
 def _key_of_variable(name: str) -> str:
     section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-    return f"{section}.{key}"
+    return f"{section}.{key}" if key else section
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(text: str, *, is_text: bool) -> Any:
+    """What is written as TOML, or plain text; where a text is wanted, `512` and `true` are texts too."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    value = table["value"]
+    return text if len(table) > 1 or (is_text and not isinstance(value, str)) else value
 
 
-def _put(table: dict[str, Any], key: str, value: Any) -> None:
+def _put(table: dict[str, Any], key: str, value: Any, *, origin: str, origins: dict[str, str]) -> None:
     *sections, last = key.split(".")
     for section in sections:
         inner = table.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise SettingsError(f"{key}: '{section}' is not a section", remedy="name it as section.key")
+            raise SettingsError(f"{origin}: '{section}' is not a section", remedy="name it as section.key")
         table = inner
-    table[last] = value
+    table[last] = _toml_value(value, is_text=_wants_text([*sections, last])) if isinstance(value, str) else value
+    origins[key] = origin
+
+
+def _wants_text(parts: Sequence[str]) -> bool:
+    model = _model_at(parts[:-1])
+    field = model.model_fields.get(parts[-1]) if model else None
+    return field is not None and field.annotation is str
+
+
+def _model_at(parts: Sequence[str]) -> type[Section] | None:
+    model: Any = Settings
+    for part in parts:
+        field = model.model_fields.get(part)
+        model = field.annotation if field else None
+        if not (isinstance(model, type) and issubclass(model, Section)):
+            return None
+    found: type[Section] = model
+    return found
+
+
+def _bytes(size: str) -> int:
+    factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1])
+    return int(size[:-1]) * factor if factor else int(size)
 
 
 def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str]) -> str:
     location = [str(part) for part in problem["loc"]]
+    if not location and (named := re.search(r"\[(\w+)\] (\w+)", str(problem["msg"]))):
+        location = [named[1], named[2]]
     key = ".".join(location)
-    where = origins.get(".".join(location[:2])) or f"{path}{_line_of(text, location)}"
+    said = [
+        origin for name, origin in origins.items() if f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.")
+    ]
+    is_own = any(f"{key}.".startswith(f"{name}.") for name in origins)
+    where = said[-1] if said and (is_own or not _line_of(text, location)) else f"{path}{_line_of(text, location)}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key {key!r}{_nearest(location)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -319,7 +370,7 @@ def _line_of(text: str, location: Sequence[str]) -> str:
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
             section = header[1]
-            if [section] == list(location):
+            if section.split(".")[0] == location[0] and len(location) == 1:
                 return f", line {number}"
         elif (key := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, section.split(".")), key[1]] == [
             part for part in location if not part.isdigit()
@@ -329,12 +380,7 @@ def _line_of(text: str, location: Sequence[str]) -> str:
 
 
 def _nearest(location: Sequence[str]) -> str:
-    model: Any = Settings
-    for part in location[:-1]:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        if field is None:
-            return ""
-        model = field.annotation
-    names = [name for name in getattr(model, "model_fields", {}) if name != "root"]
+    model = SmokeRequest if location[:2] == ["release", "smoke"] else _model_at(location[:-1])
+    names = [name for name in model.model_fields if name != "root"] if model else []
     close = difflib.get_close_matches(location[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""
