@@ -1,1 +1,1 @@
-"""What a release leaves for people and machines to decide from."""
+"""What a release leaves behind for people and for pipelines: the page, the verdict, the summaries."""

@@ -52,7 +52,12 @@ class Window:
 @dataclass(frozen=True)
 class ReleaseDocument:
     """One release, told whole. Instants are ISO 8601 in UTC; durations are seconds; `files` maps a file of the report
-    folder to its SHA-256; `lost_rows` holds the first raw rows of lost requests."""
+    folder to its SHA-256; `lost_rows` holds the first raw rows of lost requests.
+
+    `switched_at` and `returned_at` are when users were sent to the candidate and back, in seconds since the release
+    began; `switch_seconds` is how long the switch took from decision to effect. None: it did not happen, or is only
+    known from the timeline.
+    """
 
     release: str
     kind: str
@@ -85,3 +90,6 @@ class ReleaseDocument:
     files: Mapping[str, str] = field(default_factory=dict)
     settings_digest: str = ""
     tool: str = ""
+    switched_at: float | None = None
+    returned_at: float | None = None
+    switch_seconds: float | None = None

@@ -1,0 +1,148 @@
+"""The verdict as a block of HTML: no outside files, no scripts, nothing from the application unescaped."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from cakravia_verify.gate import Decision, Exit, Standing
+from cakravia_verify.report.document import ReleaseDocument
+from cakravia_verify.report.timeline import timeline_of
+from cakravia_verify.report.traffic_chart import traffic_chart_of
+from cakravia_verify.report.wording import (
+    Tone,
+    count_in_words,
+    headline,
+    key_figures,
+    one_line,
+    seconds_in_words,
+    told_checks,
+    tone_of,
+    visible,
+    what_happened,
+    what_to_do,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
+_LOST_ROWS: Final = 20
+
+
+def render_summary(document: ReleaseDocument) -> str:
+    """The whole verdict as HTML that stands on its own inside any page; its styles hold for class `cakravia` only."""
+    tone = tone_of(document)
+    return (
+        _templates()
+        .get_template("summary.html.j2")
+        .render(
+            document=document,
+            tone=tone,
+            is_good=tone is Tone.GOOD,
+            sign=_sign(document),
+            kind="Rollback" if document.kind == "rollback" else "Release",
+            headline=headline(document),
+            sentence=what_happened(document),
+            next_step=what_to_do(document),
+            figures=key_figures(document),
+            checks=told_checks(document),
+            tally=_tally(document),
+            timeline=timeline_of(document),
+            chart=traffic_chart_of(document),
+            lost=_lost(document),
+            particulars=_particulars(document),
+            traffic=[(f"traffic: {name}", value) for name, value in _flat(document.traffic)],
+            symbols=SYMBOLS,
+            count=count_in_words,
+            duration=seconds_in_words,
+        )
+    )
+
+
+def render_frame() -> str:
+    """What the page around the verdict needs to be readable on a narrow or dark screen and on paper."""
+    return _templates().get_template("frame.html.j2").render()
+
+
+@cache
+def _templates() -> Environment:
+    # Loaded on first use: a session that fails in its options should not wait for a template engine.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("cakravia_verify.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        finalize=_final,
+    )
+
+
+def _final(value: Any) -> Any:
+    # Markup is what the templates themselves made; everything else may come from outside.
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _sign(document: ReleaseDocument) -> str:
+    if document.exit_status == Exit.NEEDS_A_PERSON:
+        return "person"
+    if tone_of(document) is Tone.GOOD:
+        return "promote"
+    return "back" if document.verdict.decision is Decision.ROLL_BACK else "unsure"
+
+
+def _tally(document: ReleaseDocument) -> str:
+    counted = Counter(check.standing for check in document.verdict.checks)
+    return ", ".join(f"{counted[standing]} {standing}" for standing in Standing if counted[standing]) or "none"
+
+
+def _lost(document: ReleaseDocument) -> Mapping[str, object]:
+    """The first raw rows of lost requests, without the columns that say nothing in any of them."""
+    rows = document.lost_rows[:_LOST_ROWS]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
+    seen = document.evidence.measured
+    total = seen.lost if seen is not None and seen.lost is not None else len(document.lost_rows)
+    return {
+        "columns": columns,
+        "rows": [["" if row.get(name) is None else one_line(str(row.get(name))) for name in columns] for row in rows],
+        "note": f"first {len(rows):,} of {total:,}" if len(rows) < total else f"all {len(rows):,}",
+    }
+
+
+def _particulars(document: ReleaseDocument) -> list[tuple[str, str]]:
+    facts = {
+        "release": document.release,
+        "artifact": document.digest,
+        "reason": document.reason,
+        "by": document.who,
+        "on host": document.host,
+        "platform": document.platform,
+        "began": document.started_at,
+        "ended": document.finished_at,
+        "took": seconds_in_words(document.seconds),
+        "outcome": document.outcome,
+        "exit status": str(document.exit_status),
+        "settings": document.settings_digest,
+        "made by": document.tool,
+    }
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every plain value of nested mappings under its full name."""
+    for name, value in facts.items():
+        full = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{full} ")
+        elif isinstance(value, float) and math.isfinite(value):
+            yield full, f"{value:,.6g}"
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield full, f"{value:,}"
+        elif value not in (None, "", [], ()):
+            yield full, one_line(str(value))

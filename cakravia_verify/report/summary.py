@@ -1,0 +1,148 @@
+"""The verdict in short: Markdown for a pipeline's summary page, plain lines for the end of a terminal run."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Final
+
+from cakravia_verify.gate import Standing
+from cakravia_verify.report.document import ReleaseDocument
+from cakravia_verify.report.wording import (
+    ToldCheck,
+    Tone,
+    headline,
+    key_figures,
+    lost_in_words,
+    one_line,
+    seconds_in_words,
+    switch_seconds,
+    told_checks,
+    tone_of,
+    what_happened,
+    what_to_do,
+)
+
+_EMOJI: Final = {Tone.GOOD: "✅", Tone.BAD: "❌", Tone.UNSURE: "⚠️"}
+_ALERTS: Final = {Tone.GOOD: "TIP", Tone.BAD: "CAUTION", Tone.UNSURE: "WARNING"}
+_SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
+_WORDS: Final = {Standing.PASSED: "passed", Standing.FAILED: "FAILED", Standing.UNKNOWN: "NOT SHOWN"}
+_COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
+_ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
+_ROWS: Final = 40
+
+
+def job_summary(document: ReleaseDocument) -> str:
+    """The verdict in GitHub-flavoured Markdown, for the file that GITHUB_STEP_SUMMARY names."""
+    tone = tone_of(document)
+    checks = told_checks(document)
+    objecting = [check for check in checks if check.standing is not Standing.PASSED]
+    figures = key_figures(document)
+    lines = [
+        f"## {_EMOJI[tone]} {_quoted(headline(document))}: {_quoted(document.version)} on {_quoted(document.site)}",
+        "",
+        f"> [!{_ALERTS[tone]}]",
+        f"> {_quoted(what_happened(document))}",
+        ">",
+        f"> **Next:** {_commands(what_to_do(document))}",
+        "",
+        f"| {' | '.join(figure.label for figure in figures)} |",
+        f"|{'---|' * len(figures)}",
+        f"| {' | '.join(f'**{_quoted(figure.value)}**<br>{_quoted(figure.note)}' for figure in figures)} |",
+        "",
+    ]
+    if objecting:
+        lines += ["### What spoke against it", "", *_table(objecting), ""]
+    for title, notes in (("Findings", document.findings), ("Drift", document.drift)):
+        if notes:
+            lines += [f"### {title}", "", *(f"- {_quoted(note)}" for note in notes), ""]
+    lines += [
+        f"<details><summary>All {len(checks)} checks</summary>",
+        "",
+        *_table(checks),
+        "",
+        "</details>",
+        "",
+        f"Release {_quoted(document.release)} by {_quoted(document.who or 'nobody known')}, "
+        f"{_quoted(seconds_in_words(document.seconds))}, artifact {_quoted(document.digest or 'unknown')}, "
+        f"exit status {document.exit_status}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(checks: tuple[ToldCheck, ...] | list[ToldCheck]) -> list[str]:
+    rows = [
+        f"| {_SYMBOLS[check.standing]} {check.standing} | {_quoted(check.title)} | {_quoted(check.seen)} "
+        f"| {_quoted(check.threshold)} |"
+        for check in checks[:_ROWS]
+    ]
+    more = [f"| | and {len(checks) - _ROWS} more | | |"] if len(checks) > _ROWS else []
+    return ["| | Check | Seen | Required |", "|---|---|---|---|", *rows, *more]
+
+
+def _quoted(text: str) -> str:
+    """`text` on one line, every character that Markdown, HTML or mentions act on written as an entity."""
+    return _ACTIVE.sub(lambda found: f"&#{ord(found.group())};", one_line(text, limit=600))
+
+
+def _commands(text: str) -> str:
+    """`text` quoted, with what stands between backticks as code."""
+    parts = text.split("`")
+    words = []
+    for number, part in enumerate(parts):
+        is_command = number % 2 and number < len(parts) - 1
+        before, after = (" " if part[:1].isspace() else ""), (" " if part[-1:].isspace() else "")
+        words.append(f"<code>{_quoted(part)}</code>" if is_command else f"{before}{_quoted(part)}{after}")
+    return "".join(words)
+
+
+def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, report: str = "") -> list[str]:
+    """The end of a terminal run in short lines of plain text: verdict, what happened, figures, what spoke against it,
+    where the report is if `report` names it, what to do. No line is wider than `width`, except where one word is."""
+    room = max(width, 40)
+    paint = _COLOURS[tone_of(document)]
+    verdict = f" {headline(document)} "
+    lines = [_painted(verdict.center(min(room, 100), "="), f"1;{paint}", colour)]
+    lines += _wrapped(what_happened(document), room)
+    lines += ["", *_wrapped(_figures(document), room)]
+    objecting = [check for check in told_checks(document) if check.standing is not Standing.PASSED]
+    if objecting:
+        lines.append("")
+    for check in objecting[:12]:
+        text = f"{check.title}: {check.seen} (required: {check.threshold})"
+        body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")
+        hue = "31" if check.standing is Standing.FAILED else "33"
+        lines += [_painted(body[0], hue, colour), *body[1:]]
+    if len(objecting) > 12:
+        lines.append(f"... and {len(objecting) - 12} more, all in the report")
+    lines.append("")
+    if report:
+        lines += _wrapped(report, room, label="Report: ")
+    lines += _wrapped(what_to_do(document), room, label="Next:   ")
+    return lines
+
+
+def _figures(document: ReleaseDocument) -> str:
+    seen = document.evidence.measured
+    if seen is None:
+        return "No traffic was measured."
+    lost, bound = lost_in_words(seen)
+    parts = [
+        f"lost {lost}" + (f", {bound}" if bound else ""),
+        *(f"{name} {value:,}" for name, value in (("duplicated", seen.duplicated), ("errors", seen.errors)) if value),
+        *([f"old slot after the switch {seen.fence_violations:,}"] if seen.fence_violations else []),
+        f"p50 {seconds_in_words(seen.p50)}",
+        f"p99 {seconds_in_words(seen.p99)}",
+    ]
+    switch = switch_seconds(document)
+    parts += [f"switch {seconds_in_words(switch)}"] if switch is not None else ["never switched"]
+    return "; ".join([*parts, f"{seconds_in_words(document.seconds)} in all"])
+
+
+def _wrapped(text: str, width: int, *, label: str = "") -> list[str]:
+    lines = textwrap.wrap(one_line(text), width - len(label), break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{' ' * len(label) if number else label}{line}" for number, line in enumerate(lines)]
+
+
+def _painted(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text

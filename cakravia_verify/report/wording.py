@@ -1,0 +1,260 @@
+"""How a release is put into words: one wording for the page, the job summary and the terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cakravia_verify.gate import Check, Decision, Exit, Measured, Standing
+from cakravia_verify.history import PROMOTED, ROLLED_BACK
+from cakravia_verify.report.document import Event, ReleaseDocument
+
+_LIMIT = 2000
+# Characters that reorder what stands beside them, so that text can be made to read as something it is not.
+_DECEIVING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+class Tone(StrEnum):
+    """How the end of a release is to be taken."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number worth a glance: what it is, its value, what it is held against, and how it came out."""
+
+    label: str
+    value: str
+    note: str
+    standing: Standing | None
+
+
+@dataclass(frozen=True)
+class ToldCheck:
+    """A check in words: a test as the claim its name makes, with its id as `place`."""
+
+    title: str
+    place: str
+    standing: Standing
+    seen: str
+    threshold: str
+
+
+def visible(text: str, *, limit: int = _LIMIT) -> str:
+    """`text` without anything that acts instead of being read: control, reordering and unpaired surrogate characters
+    become U+FFFD, line ends stay, and what is longer than `limit` is cut with a note."""
+    cut = text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+    shown = _DECEIVING.sub("\ufffd", cut)
+    return "".join(
+        "\ufffd" if unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" else one for one in shown
+    )
+
+
+def one_line(text: str, *, limit: int = _LIMIT) -> str:
+    """`text` made visible, on one line."""
+    return " ".join(visible(text, limit=limit).split())
+
+
+def seconds_in_words(seconds: float | None) -> str:
+    """A duration with three digits at most, in the unit that fits: 0.31 ms, 42 ms, 1.24 s, 3 min 05 s."""
+    if seconds is None:
+        return "not measured"
+    if seconds < 0.0000005:
+        return "0 ms"
+    if seconds < 1:
+        milliseconds = seconds * 1000
+        digits = 0 if milliseconds >= 99.95 else 1 if milliseconds >= 9.995 else 2
+        return f"{_trimmed(f'{milliseconds:.{digits}f}')} ms"
+    if seconds < 99.95:
+        return f"{_trimmed(f'{seconds:.{2 if seconds < 9.995 else 1}f}')} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def _trimmed(number: str) -> str:
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+def count_in_words(count: int | None) -> str:
+    return "not measured" if count is None else f"{count:,}"
+
+
+def tone_of(document: ReleaseDocument) -> Tone:
+    """GOOD only where decision, outcome and exit status all say promoted."""
+    decision = document.verdict.decision
+    if decision is Decision.PROMOTE and document.exit_status == Exit.PROMOTED and document.outcome == PROMOTED:
+        return Tone.GOOD
+    if document.exit_status == Exit.NEEDS_A_PERSON or decision is Decision.ROLL_BACK:
+        return Tone.BAD
+    return Tone.UNSURE
+
+
+def headline(document: ReleaseDocument) -> str:
+    """The verdict in one or two words; a person who is needed comes before any verdict."""
+    return "A PERSON IS NEEDED" if document.exit_status == Exit.NEEDS_A_PERSON else str(document.verdict.decision)
+
+
+def what_happened(document: ReleaseDocument) -> str:
+    """What the release did to users, in one or two sentences that a person woken at night understands."""
+    return f"{_where_users_are(document)} {_what_they_lost(document.evidence.measured)}"
+
+
+def _where_users_are(document: ReleaseDocument) -> str:
+    new = f"{document.version} ({document.slot})" if document.slot else document.version
+    if document.exit_status == Exit.NEEDS_A_PERSON:
+        return f"The way back did not complete: check now which slot users reach. {new} was not promoted."
+    if tone_of(document) is Tone.GOOD:
+        return f"All users are on {new}."
+    if document.outcome != ROLLED_BACK:
+        return f"The gate said {document.verdict.decision}, but the release ended {document.outcome or 'unfinished'}."
+    if not document.previous_version:
+        return f"{new} was not promoted; no version was active before it."
+    if not _users_may_have_moved(document):
+        return f"Users stayed on {document.previous_version} throughout: {new} was refused before the switch."
+    return f"Users are back on {document.previous_version}: {new} had them{_for_how_long(document)}."
+
+
+def _users_may_have_moved(document: ReleaseDocument) -> bool:
+    """True unless nothing at all hints at a switch; one that failed half-way counts as a switch."""
+    seen = document.evidence.measured or Measured()
+    hints = (switched_at(document) is not None, document.evidence.confirmations, seen.candidate_answers)
+    return any(hints) or any(event.step == "switch" for event in document.timeline)
+
+
+def _for_how_long(document: ReleaseDocument) -> str:
+    there, back = switched_at(document), returned_at(document)
+    if there is None or back is None or back < there:
+        return " for a time"
+    return f" for {seconds_in_words(back - there)}"
+
+
+def _what_they_lost(seen: Measured | None) -> str:
+    if seen is None or seen.sent is None or seen.lost is None:
+        return "What they lost was not measured."
+    if seen.sent == 0:
+        return "No request was sent, so nothing is proven."
+    if seen.lost == 0:
+        return f"None of {seen.sent:,} requests was lost."
+    return f"{seen.lost:,} of {seen.sent:,} requests {'was' if seen.lost == 1 else 'were'} lost."
+
+
+def what_to_do(document: ReleaseDocument) -> str:
+    """What to do next; never empty."""
+    if document.next_step:
+        return document.next_step
+    if document.exit_status == Exit.NEEDS_A_PERSON:
+        return "See who serves with `cakravia status`, then repair with `cakravia recover`."
+    if tone_of(document) is Tone.GOOD:
+        return "Nothing."
+    if document.verdict.decision is Decision.ROLL_BACK:
+        return "Mend what the failed checks name, then release again. Users need nothing."
+    return "Find out why the checks below could not be answered, then release again. Users need nothing."
+
+
+def lost_in_words(seen: Measured | None) -> tuple[str, str]:
+    """Lost requests as a count of all, and what that count proves: ("0 of 30,124", "< 0.010% at 95%")."""
+    if seen is None or seen.lost is None:
+        return "not measured", ""
+    value = f"{seen.lost:,} of {seen.sent:,}" if seen.sent is not None else f"{seen.lost:,}"
+    bound = seen.lost_bound.removeprefix(value).lstrip(", ")
+    return value, bound
+
+
+def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
+    """The numbers that tell the release at a glance, each with the standing of the check that judged it."""
+    seen = document.evidence.measured or Measured()
+    standings = {check.name: check.standing for check in document.verdict.checks}
+    lost, bound = lost_in_words(document.evidence.measured)
+    held = "" if seen.share_held is None else f"{_percent(seen.share_held)} of the plan"
+    switch = switch_seconds(document)
+    gap = "" if seen.longest_gap is None else f"longest silence {seconds_in_words(seen.longest_gap)}"
+    figures = [
+        Figure("Sent", count_in_words(seen.sent), held, standings.get("samples")),
+        Figure("Lost", lost, bound, standings.get("lost")),
+        Figure("Duplicated", count_in_words(seen.duplicated), "executed more than once", standings.get("duplicated")),
+        Figure(
+            "Old slot after switch",
+            count_in_words(seen.fence_violations),
+            "fence violations",
+            standings.get("fence"),
+        ),
+        Figure("Errors", count_in_words(seen.errors), _share(seen.errors, seen.sent), standings.get("errors")),
+        Figure("Latency p50", seconds_in_words(seen.p50), "from the planned instant", None),
+        Figure(
+            "Latency p99",
+            seconds_in_words(seen.p99),
+            f"budget {seconds_in_words(document.budget.p99)}",
+            standings.get("latency"),
+        ),
+        Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), gap, None),
+    ]
+    return tuple(figures)
+
+
+def _share(part: int | None, whole: int | None) -> str:
+    return f"{part / whole:.3%} of sent" if part is not None and whole else ""
+
+
+def _percent(share: float) -> str:
+    # Rounded down: 99.996% of the plan is not the whole plan.
+    return f"{_trimmed(f'{int(share * 10_000 + 1e-9) / 100:.2f}')}%"
+
+
+def told_checks(document: ReleaseDocument) -> tuple[ToldCheck, ...]:
+    """Every check of the gate, those that decided against the release first."""
+    rank = {Standing.FAILED: 0, Standing.UNKNOWN: 1, Standing.PASSED: 2}
+    return tuple(map(_told, sorted(document.verdict.checks, key=lambda check: rank[check.standing])))
+
+
+def _told(check: Check) -> ToldCheck:
+    is_test = check.name.startswith("test ")
+    seen = check.value
+    if check.detail and check.detail != check.value:
+        seen = check.detail if check.detail.startswith(f"{check.value} ") else f"{check.value}; {check.detail}"
+    title = claim_of(check.title) if is_test else check.title
+    return ToldCheck(title, check.title if is_test else "", check.standing, seen, check.threshold)
+
+
+def claim_of(nodeid: str) -> str:
+    """The claim a test's name makes: `a.py::test_no_request_was_lost[blue]` says "No request was lost [blue]"."""
+    path, _, name = nodeid.partition("::")
+    bare, bracket, parameters = (name or path).partition("[")
+    words = re.sub(r"^test_+", "", bare.rpartition("::")[2]).replace("_", " ").strip()
+    claim = f"{words[:1].upper()}{words[1:]}" or nodeid
+    return one_line(f"{claim} [{parameters}" if bracket else claim, limit=400)
+
+
+def switched_at(document: ReleaseDocument) -> float | None:
+    """When users were sent to the candidate, in seconds since the release began; None where they never were."""
+    if document.switched_at is not None:
+        return document.switched_at
+    done = _events(document, step="switch", kinds=("done",))
+    return done[0].at if done else None
+
+
+def returned_at(document: ReleaseDocument) -> float | None:
+    """When users were brought back, in seconds since the release began; None where they were not.
+
+    Undoing the switch also drains the candidate, so without a measured instant its beginning is the nearest known.
+    """
+    if document.returned_at is not None:
+        return document.returned_at
+    undone = _events(document, step="switch", kinds=("undone",))
+    return max(undone[0].at - undone[0].seconds, 0.0) if undone and switched_at(document) is not None else None
+
+
+def switch_seconds(document: ReleaseDocument) -> float | None:
+    """How long the switch took, from decision to effect; None where it was not made."""
+    if document.switch_seconds is not None:
+        return document.switch_seconds
+    done = _events(document, step="switch", kinds=("done",))
+    return done[0].seconds if done else None
+
+
+def _events(document: ReleaseDocument, *, step: str, kinds: tuple[str, ...]) -> list[Event]:
+    return [event for event in document.timeline if event.step == step and event.kind in kinds]
