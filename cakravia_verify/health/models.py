@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEALTHY_WORDS = frozenset(
-    {"healthy", "degraded", "ok", "up", "pass", "ready", "alive", "active", "inactive", "deploying"}
-)
+HEALTHY_WORDS = frozenset({"healthy", "degraded", "ok", "up", "pass", "ready", "alive"})
+# What a deployment may be without its slot being ill; as an answer about health these words say nothing good.
+DEPLOYMENT_WORDS = HEALTHY_WORDS | {"active", "inactive", "deploying"}
 
 
 @dataclass(frozen=True)

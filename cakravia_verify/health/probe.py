@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 import httpx
 
-from cakravia_verify.health.models import HEALTHY_WORDS, Reading, field_of
+from cakravia_verify.health.models import DEPLOYMENT_WORDS, HEALTHY_WORDS, Reading, field_of
 from cakravia_verify.settings import ContractSettings
 from cakravia_verify.slots import Address
+
+LONGEST_BODY: Final = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,11 @@ class Prober(Protocol):
 
 
 class HttpProber:
-    """A prober over HTTP/1.1. Every question goes over a fresh connection, is asked once and follows no redirect."""
+    """A prober over HTTP/1.1. Every question goes over a fresh connection, is asked once and follows no redirect.
+
+    `timeout` bounds connecting, and then the whole answer, however slowly it drips. Cookies are not kept: no answer
+    depends on an earlier one.
+    """
 
     def __init__(
         self,
@@ -51,11 +62,13 @@ class HttpProber:
     ) -> None:
         self._contract = contract
         self._clock = clock
+        self._timeout = timeout
         self._client = httpx.Client(
             transport=transport
             or httpx.HTTPTransport(retries=0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)),
             timeout=timeout,
             trust_env=False,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": "cakravia-verify", "Connection": "close"},
         )
 
@@ -63,11 +76,24 @@ class HttpProber:
         self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         began = self._clock()
-        try:
-            answer = self._client.request(method, address.url + path, content=body or None, headers=dict(headers or {}))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            return Answer(None, {}, b"", _in_words(error), self._clock() - began)
-        return Answer(answer.status_code, answer.headers, answer.content, "", self._clock() - began)
+        with _Hangup(self._timeout) as hangup:
+            try:
+                with self._client.stream(
+                    method,
+                    address.url + path,
+                    content=body or None,
+                    headers=dict(headers or {}),
+                    extensions={"trace": hangup.follow},
+                ) as answer:
+                    content = _content(answer)
+                problem = ""
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+                problem = _in_words(error)
+        if hangup.is_over:
+            problem = "no answer in time"
+        if problem:
+            return Answer(None, {}, b"", problem, self._clock() - began)
+        return Answer(answer.status_code, answer.headers, content, "", self._clock() - began)
 
     def read(self, address: Address, endpoint: str) -> Reading:
         path = self._contract.endpoints[endpoint]
@@ -84,25 +110,67 @@ class HttpProber:
             or answer.headers.get(self._contract.version_header),
             in_flight=_whole_number(field_of(payload, self._contract.in_flight_field)),
             latency=answer.latency,
-            problem=answer.problem or self._complaint(answer.status_code, state, payload),
+            problem=answer.problem or self._complaint(endpoint, answer.status_code, state, payload),
         )
 
     def read_all(self, address: Address) -> tuple[Reading, ...]:
         return tuple(self.read(address, endpoint) for endpoint in self._contract.endpoints)
 
-    def _complaint(self, status_code: int | None, state: str, payload: Any) -> str:
+    def _complaint(self, endpoint: str, status_code: int | None, state: str, payload: Any) -> str:
         if status_code not in self._contract.healthy_codes:
             failing = _failing_checks(payload)
             return f"status {status_code}{f', says {state}' if state else ''}{f': {failing}' if failing else ''}"
-        if state and state.lower() not in HEALTHY_WORDS:
+        if state and state.lower() not in (DEPLOYMENT_WORDS if endpoint == "status" else HEALTHY_WORDS):
             return f"says {state}"
         return ""
+
+
+class _Hangup:
+    """Ends a connection that has not answered wholly in time: a server that sends a byte now and then ends no read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._seconds = seconds
+        self._timers: list[threading.Timer] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    def follow(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Told by httpcore's `trace` extension of what a request is doing."""
+        if event == "connection.connect_tcp.complete":
+            timer = threading.Timer(
+                self._seconds, self._hang_up, args=(facts["return_value"].get_extra_info("socket"),)
+            )
+            timer.daemon = True
+            self._timers.append(timer)
+            timer.start()
+
+    def _hang_up(self, connection: socket.socket) -> None:
+        self.is_over = True
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def _content(answer: httpx.Response) -> bytes:
+    parts: list[bytes] = []
+    for part in answer.iter_bytes():
+        parts.append(part)
+        if sum(map(len, parts)) > LONGEST_BODY:
+            raise ValueError(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
+    return b"".join(parts)
 
 
 def _payload(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -116,7 +184,7 @@ def _failing_checks(payload: Any) -> str:
 
 
 def _whole_number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and len(text) < 19 and text.isascii() and text.isdigit() else None
 
 
 def _in_words(error: Exception) -> str:

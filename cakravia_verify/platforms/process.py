@@ -16,15 +16,21 @@ from pathlib import Path
 import psutil
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
-from cakravia_verify.errors import MissingTool, PlatformError
+from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
+from cakravia_verify.platforms.slot_process import (
+    find_by_environment,
+    group_of,
+    identity_of,
+    kill_group,
+    last_bytes,
+    open_connections,
+    process_named,
+)
 from cakravia_verify.platforms.store import VersionStore
-from cakravia_verify.ports import listening_pid, require_free_port
+from cakravia_verify.ports import require_free_port
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
-
-TCP_ESTABLISHED = "01"
-TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
 class ProcessPlatform:
@@ -48,8 +54,15 @@ class ProcessPlatform:
                 f"[app] command: {program!r} is not a program here", remedy="correct it or install the program"
             )
         for colour in Colour:
-            if self.observe(colour) is None:
-                require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
+            address, running = self._settings.slot_address(colour), self.observe(colour)
+            if running is None:
+                require_free_port(address, what=f"[slots] {colour}")
+            elif running.address != address:
+                raise UsageError(
+                    f"[slots] {colour} is {address}, but {running} listens on {running.address} there now",
+                    remedy=f"put {running.address} back: the proxy would send that slot's users to where nothing is; "
+                    "an address can change while nothing runs in its slot",
+                )
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         app = self._settings.app
@@ -66,21 +79,18 @@ class ProcessPlatform:
         return self._store.retained()
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
-        self.stop(colour, deadline=deadline)
         self._store.verify(artifact, command=self._settings.app.command)
+        self.stop(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
         require_free_port(address, what=f"[slots] {colour}")
         place = self._folder(colour)
-        place.mkdir(parents=True, exist_ok=True)
-        _rotate(place / "app.log")
-        command = self._command(artifact.version)
-        copied = (
-            Path(artifact.location)
-            / (self._settings.root / self._filled(self._settings.app.source, artifact.version)).resolve().name
-        )
-        working_directory = copied / self._settings.app.directory
+        template = self._store.command_of(artifact, default=self._settings.app.command)
+        command = [self._filled(part, artifact.version) for part in template]
         limit = self._settings.slots.memory_bytes // 1024
         try:
+            working_directory = self._store.source_of(artifact) / self._settings.app.directory
+            place.mkdir(parents=True, exist_ok=True)
+            _rotate(place / "app.log")
             with (place / "app.log").open("ab") as log:
                 child = subprocess.Popen(
                     # RLIMIT_DATA bounds what the process can allocate; set by the shell that then becomes the process.
@@ -92,19 +102,22 @@ class ProcessPlatform:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        except OSError as error:
+            self._children[child.pid] = child
+            slot = self._recorded_anew(colour, artifact, child.pid, release=release, address=address)
+        except (OSError, psutil.NoSuchProcess) as error:
             raise PlatformError(
                 f"{colour} does not start: {error}", remedy=f"check [app] command and directory; see {place}/app.log"
             ) from error
-        self._children[child.pid] = child
-        process = psutil.Process(child.pid)
+        return slot
+
+    def _recorded_anew(self, colour: Colour, artifact: Artifact, pid: int, *, release: str, address: Address) -> Slot:
         slot = Slot(
             colour=colour,
             version=artifact.version,
             digest=artifact.digest,
             release=release,
             address=address,
-            identity=_identity(process),
+            identity=identity_of(psutil.Process(pid)),
             started_at=self._clock.wall(),
         )
         self._record(slot)
@@ -112,32 +125,26 @@ class ProcessPlatform:
 
     def observe(self, colour: Colour) -> Slot | None:
         slot = self._recorded(colour)
-        if slot is not None and self._process_of(slot) is not None:
+        if slot is not None and process_named(slot.identity) is not None:
             return slot
         return self._discovered(colour)
 
     def connections(self, colour: Colour) -> int:
-        port = self._settings.slots.port(colour)
-        if TCP_TABLES[0].exists():
-            return sum(_established(table, port) for table in TCP_TABLES)
-        return sum(
-            1
-            for connection in psutil.net_connections(kind="tcp")
-            if connection.status == psutil.CONN_ESTABLISHED and connection.laddr and connection.laddr.port == port
-        )
+        return open_connections(self._settings.slots.port(colour))
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
         slot = self.observe(colour)
-        process = self._process_of(slot) if slot else None
+        process = process_named(slot.identity) if slot else None
         if process is None:
             self._forget(colour)
             return
+        group = group_of(process)
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
         grace = Deadline(f"{colour} ends", min(self._settings.app.grace, deadline.remaining), clock=deadline.clock)
         while not grace.is_over and self._is_alive(process):
             grace.clock.sleep(0.02)
-        self._kill_group(process)
+        kill_group(process, group=group)
         poll(
             lambda: not self._is_alive(process),
             deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
@@ -151,10 +158,7 @@ class ProcessPlatform:
         return self._store.prune(keep={*keep, *running}, retain=retain)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
-        try:
-            content = (self._folder(colour) / "app.log").read_bytes()[-1_000_000:]
-        except FileNotFoundError:
-            return ""
+        content = last_bytes(self._folder(colour) / "app.log", limit=1_000_000)
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
     def request_log(self, colour: Colour) -> Path | None:
@@ -204,6 +208,8 @@ class ProcessPlatform:
             "digest": slot.digest,
             "release": slot.release,
             "identity": slot.identity,
+            "host": slot.address.host,
+            "port": slot.address.port,
             "started_at": slot.started_at,
         }
         write_atomically(self._folder(slot.colour) / "slot.json", json.dumps(row).encode())
@@ -216,35 +222,30 @@ class ProcessPlatform:
                 version=row["version"],
                 digest=row["digest"],
                 release=row["release"],
-                address=self._settings.slot_address(colour),
-                identity=row["identity"],
+                address=Address(str(row["host"]), int(row["port"])),
+                identity=str(row["identity"]),
                 started_at=row["started_at"],
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _discovered(self, colour: Colour) -> Slot | None:
-        """A slot whose record was lost, read back from the environment of the process that listens on its port."""
-        pid = listening_pid(self._settings.slots.port(colour))
-        if pid is None:
+        """A slot whose record was lost, or never written, read back from the environment of its process."""
+        found = find_by_environment({"DEPLOYMENT_SLOT": str(colour), "REQUEST_LOG": str(self.request_log(colour))})
+        if found is None:
             return None
+        process, told = found
         try:
-            process = psutil.Process(pid)
-            told = process.environ()
-            if told.get("DEPLOYMENT_SLOT") != str(colour) or "CAKRAVIA_DIGEST" not in told:
-                return None
-            if told.get("REQUEST_LOG") != str(self.request_log(colour)):
-                return None
             slot = Slot(
                 colour=colour,
                 version=told["APP_VERSION"],
                 digest=told["CAKRAVIA_DIGEST"],
                 release=told["DEPLOYMENT_RELEASE"],
-                address=self._settings.slot_address(colour),
-                identity=_identity(process),
+                address=Address(told["HOST"], int(told["PORT"])),
+                identity=identity_of(process),
                 started_at=process.create_time(),
             )
-        except (psutil.Error, KeyError, OSError):
+        except (psutil.Error, KeyError, ValueError):
             return None
         with contextlib.suppress(OSError):
             self._record(slot)
@@ -252,13 +253,6 @@ class ProcessPlatform:
 
     def _forget(self, colour: Colour) -> None:
         (self._folder(colour) / "slot.json").unlink(missing_ok=True)
-
-    def _process_of(self, slot: Slot) -> psutil.Process | None:
-        with contextlib.suppress(psutil.Error, ValueError):
-            process = psutil.Process(int(slot.identity.partition("@")[0]))
-            if _identity(process) == slot.identity and self._is_alive(process):
-                return process
-        return None
 
     def _is_alive(self, process: psutil.Process) -> bool:
         child = self._children.get(process.pid)
@@ -268,25 +262,6 @@ class ProcessPlatform:
             return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
-
-    def _kill_group(self, process: psutil.Process) -> None:
-        """The process and whatever it started in its own session is gone."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _identity(process: psutil.Process) -> str:
-    return f"{process.pid}@{process.create_time():.2f}"
-
-
-def _established(table: Path, port: int) -> int:
-    wanted = f":{port:04X}"
-    count = 0
-    with contextlib.suppress(FileNotFoundError):
-        for line in table.read_text().splitlines()[1:]:
-            fields = line.split()
-            count += fields[3] == TCP_ESTABLISHED and fields[1].endswith(wanted)
-    return count
 
 
 def _rotate(log: Path, *, limit: int = 10_000_000) -> None:

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
@@ -41,18 +43,19 @@ class VersionStore:
                 f"[app] source: {source} is not a folder", remedy="name the folder of the application's version"
             )
         draft = self.folder / f".draft-{os.getpid()}"
-        shutil.rmtree(draft, ignore_errors=True)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._clear_drafts()
             copy = draft / source.resolve().name
             shutil.copytree(source, copy, ignore=lambda _, names: IGNORED & set(names), symlinks=True)
             if build:
                 _run_build(build, copy, environment=environment, deadline=deadline)
             digest = digest_of(draft, command=command)
-            artifact = Artifact(version, digest, str(self._place(version, digest)))
-            if not Path(artifact.location).exists():
-                draft.replace(artifact.location)
-            self._describe(artifact)
+            place = self._place_for(version, digest, command=command)
+            if not place.exists():
+                draft.replace(place)
+            artifact = Artifact(version, digest, str(place))
+            self._describe(artifact, command=command)
         except OSError as error:
             raise PlatformError(
                 f"version {version} cannot be kept in {self.folder}: {error}", remedy="free space or mend permissions"
@@ -62,46 +65,100 @@ class VersionStore:
         return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
-        described = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        described = sorted(self.folder.glob("*.json"), key=_age)
         artifacts = []
         for path in described:
             try:
                 row = json.loads(path.read_text(encoding="utf-8"))
-                artifact = Artifact(row["version"], row["digest"], str(self._place(row["version"], row["digest"])))
-            except (OSError, ValueError, KeyError):
+                artifact = Artifact(str(row["version"]), str(row["digest"]), str(self.folder / row["folder"]))
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
             if Path(artifact.location).is_dir():
                 artifacts.append(artifact)
         return tuple(artifacts)
 
     def verify(self, artifact: Artifact, *, command: Sequence[str]) -> None:
-        """The retained files are still those the digest names. Raises PlatformError."""
+        """The retained files are still those the digest names. Raises PlatformError.
+
+        `command` is what the digest was made with where the description does not say.
+        """
         if not Path(artifact.location).is_dir():
             raise PlatformError(
                 f"version {artifact.version} is not retained any more", remedy="deploy it again from its source"
             )
-        seen = digest_of(Path(artifact.location), command=command)
+        seen = digest_of(Path(artifact.location), command=self.command_of(artifact, default=command))
         if seen != artifact.digest:
             raise PlatformError(
                 f"the retained files of {artifact.version} have changed: {seen} instead of {artifact.digest}",
                 remedy="deploy the version again from its source; what runs now was not touched",
             )
 
+    def command_of(self, artifact: Artifact, *, default: Sequence[str]) -> tuple[str, ...]:
+        """The command the artifact was built to be run by: it is a part of its identity."""
+        try:
+            row = json.loads(self._description(artifact).read_text(encoding="utf-8"))
+            return tuple(str(part) for part in row["command"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return tuple(default)
+
+    def source_of(self, artifact: Artifact) -> Path:
+        """The copy of the source folder, under the name that it had when it was built."""
+        folders = [path for path in Path(artifact.location).iterdir() if path.is_dir() and path.name not in IGNORED]
+        if len(folders) != 1:
+            raise PlatformError(
+                f"{artifact.location} holds {len(folders)} folders instead of one",
+                remedy=f"deploy {artifact.version} again from its source",
+            )
+        return folders[0]
+
     def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
         removed = []
         for artifact in self.retained()[retain:]:
             if artifact.digest not in keep:
-                Path(f"{artifact.location}.json").unlink(missing_ok=True)
-                shutil.rmtree(artifact.location, ignore_errors=True)
+                self._description(artifact).unlink(missing_ok=True)
+                place = self._place(artifact.version, artifact.digest)
+                for folder in (place, *self.folder.glob(f"{place.name}.*/")):
+                    shutil.rmtree(folder, ignore_errors=True)
                 removed.append(artifact)
         return tuple(removed)
 
     def _place(self, version: str, digest: str) -> Path:
         return self.folder / f"{version}-{digest.removeprefix('sha256:')[:12]}"
 
-    def _describe(self, artifact: Artifact) -> None:
-        row = {"version": artifact.version, "digest": artifact.digest}
-        write_atomically(Path(f"{artifact.location}.json"), json.dumps(row).encode())
+    def _place_for(self, version: str, digest: str, *, command: Sequence[str]) -> Path:
+        """Where exactly these files are or may be put. A changed copy stays: something may be running from it."""
+        first = place = self._place(version, digest)
+        number = 1
+        while place.exists() and digest_of(place, command=command) != digest:
+            number += 1
+            place = first.with_name(f"{first.name}.{number}")
+        return place
+
+    def _description(self, artifact: Artifact) -> Path:
+        return Path(f"{self._place(artifact.version, artifact.digest)}.json")
+
+    def _describe(self, artifact: Artifact, *, command: Sequence[str]) -> None:
+        row = {
+            "version": artifact.version,
+            "digest": artifact.digest,
+            "folder": Path(artifact.location).name,
+            "command": list(command),
+        }
+        write_atomically(self._description(artifact), json.dumps(row).encode())
+
+    def _clear_drafts(self) -> None:
+        """What builds that were killed left behind is gone."""
+        for draft in self.folder.glob(".draft-*"):
+            number = draft.name.removeprefix(".draft-")
+            if not number.isdigit() or int(number) == os.getpid() or not psutil.pid_exists(int(number)):
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def digest_of(folder: Path, *, command: Sequence[str]) -> str:

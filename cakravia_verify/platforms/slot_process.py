@@ -1,0 +1,109 @@
+"""The process behind a slot: who it is, how it is found again, and what is open on its port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+TCP_ESTABLISHED = "01"
+TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+
+
+def identity_of(process: psutil.Process) -> str:
+    """A name that no other process of this machine has had or will have, whatever happens to the clock.
+
+    Linux counts a process's start in ticks since boot; the start in seconds since 1970 changes with every step of
+    the wall clock.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{process.pid}@{fields[19]}.{_boot()}"
+    return f"{process.pid}@{process.create_time():.2f}"
+
+
+@cache
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+    return ""
+
+
+def process_named(identity: str) -> psutil.Process | None:
+    """The process of that identity, None where it has ended."""
+    with contextlib.suppress(psutil.Error, ValueError):
+        process = psutil.Process(int(identity.partition("@")[0]))
+        if identity_of(process) == identity and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def find_by_environment(wanted: Mapping[str, str]) -> tuple[psutil.Process, dict[str, str]] | None:
+    """The oldest process of this user that was started with all of `wanted` in its environment, and that environment.
+
+    The oldest is the one that was started, not one that it started itself.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            told = process.environ()
+            if all(told.get(name) == value for name, value in wanted.items()) and (
+                process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append((process.create_time(), process.pid, process, told))
+    if not found:
+        return None
+    _, _, process, told = min(found, key=lambda row: row[:2])
+    return process, told
+
+
+def kill_group(process: psutil.Process, *, group: int) -> None:
+    """The process and whatever it started in its own group is gone; our own group is never meant."""
+    if group != os.getpgrp():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error):
+        process.kill()
+
+
+def group_of(process: psutil.Process) -> int:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return process.pid
+
+
+def open_connections(port: int) -> int:
+    """Established TCP connections whose local end is `port`."""
+    if TCP_TABLES[0].exists():
+        return sum(_established(table, port) for table in TCP_TABLES)
+    return sum(
+        1
+        for connection in psutil.net_connections(kind="tcp")
+        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr and connection.laddr.port == port
+    )
+
+
+def _established(table: Path, port: int) -> int:
+    wanted = f":{port:04X}"
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            count += fields[3] == TCP_ESTABLISHED and fields[1].endswith(wanted)
+    return count
+
+
+def last_bytes(path: Path, *, limit: int) -> bytes:
+    """The end of a file, b"" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""
