@@ -150,6 +150,7 @@ class Connection:
 
     def close(self) -> None:
         self._expecting = False
+        self.reader.drop()
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher.close()

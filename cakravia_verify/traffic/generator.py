@@ -63,6 +63,7 @@ class Generator:
         self._idle: deque[Any] = deque()
         self._late: deque[Arrival] = deque()
         self._users = self._most_users = self._busy = 0
+        self._called = plan.users
         self.failure: TrafficError | None = None
         self._arrivals: Iterator[Arrival] = iter(())
         self._next = Arrival(0, 0, 0)
@@ -134,7 +135,8 @@ class Generator:
                 self._idle.popleft().switch(arrival)
                 continue
             self._late.append(arrival)
-            if self._more_users is not None and self._users < self.plan.most_users:
+            if self._more_users is not None and self._called < self.plan.most_users:
+                self._called += 1  # counted when called: it takes a moment until the user is there
                 self._more_users()
         if self._is_open:
             self.alarm.at(self._next.planned, self._dispatch)

@@ -176,6 +176,10 @@ class ResponseReader:
         else:
             self.broken = f"{how} before the response"
 
+    def drop(self) -> None:
+        """No more is read; what was read stays. Frees the parser, which otherwise waits for the garbage collector."""
+        self._parser = None
+
     @property
     def has_headers(self) -> bool:
         return self._headers_done

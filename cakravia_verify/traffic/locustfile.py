@@ -80,7 +80,7 @@ def prepare(environment: object, runner: object, **_: object) -> None:
     # What Locust has loaded stays until the end; looking through it for garbage again and again stalls the schedule.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(20_000, 10, 10)
 
 
 @events.spawning_complete.add_listener  # type: ignore[untyped-decorator]

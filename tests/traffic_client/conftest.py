@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 import pytest
 
+from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.generator import Generator
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.records import REQUESTS_FILE, Row, read_rows
@@ -28,13 +30,20 @@ class RawServer:
     `number` is the one in the request's id. What a handler does to the socket is what the client sees.
     """
 
-    def __init__(self, handle: Callable[[socket.socket, int, bytes, bytes], bool], *, reads_body: bool = True) -> None:
+    def __init__(
+        self,
+        handle: Callable[[socket.socket, int, bytes, bytes], bool],
+        *,
+        reads_body: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._handle = handle
+        self._tls = tls
         self._reads_body = reads_body
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
@@ -52,6 +61,8 @@ class RawServer:
     def _serve(self, accepted: socket.socket) -> None:
         data = b""
         with contextlib.suppress(OSError, ValueError):
+            if self._tls is not None:
+                accepted = self._tls.wrap_socket(accepted, server_side=True)
             while True:
                 while b"\r\n\r\n" not in data:
                     more = accepted.recv(65536)
@@ -98,7 +109,11 @@ def reset(connection: socket.socket) -> None:
 
 class Serve(Protocol):
     def __call__(
-        self, handle: Callable[[socket.socket, int, bytes, bytes], bool], *, reads_body: bool = True
+        self,
+        handle: Callable[[socket.socket, int, bytes, bytes], bool],
+        *,
+        reads_body: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> RawServer: ...
 
 
@@ -106,8 +121,13 @@ class Serve(Protocol):
 def serve() -> Iterator[Serve]:
     servers: list[RawServer] = []
 
-    def start(handle: Callable[[socket.socket, int, bytes, bytes], bool], *, reads_body: bool = True) -> RawServer:
-        servers.append(RawServer(handle, reads_body=reads_body))
+    def start(
+        handle: Callable[[socket.socket, int, bytes, bytes], bool],
+        *,
+        reads_body: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> RawServer:
+        servers.append(RawServer(handle, reads_body=reads_body, tls=tls))
         return servers[-1]
 
     yield start
@@ -126,14 +146,14 @@ class Sender:
         self._client = StrictClient(self.generator.run)
 
     def send(self, number: int, entry: int = 0) -> None:
-        gevent.spawn(self._client.send, Arrival(number, gevent_now(), entry)).get()
+        gevent.spawn(self._client.send, Arrival(number, now_us(), entry)).get()
 
     def send_all(self, count: int) -> None:
         """In one greenlet, without a pause between the requests."""
 
         def work() -> None:
             for number in range(count):
-                self._client.send(Arrival(number, gevent_now(), 0))
+                self._client.send(Arrival(number, now_us(), 0))
 
         gevent.spawn(work).get()
 
@@ -142,12 +162,6 @@ class Sender:
         self.generator.close("asked")
         self.generator.alarm.close()
         return read_rows(self.folder / REQUESTS_FILE)
-
-
-def gevent_now() -> int:
-    from cakravia_verify.traffic.alarm import now_us
-
-    return now_us()
 
 
 class MakeSender(Protocol):
@@ -187,7 +201,7 @@ def run_load(tmp_path: Path) -> RunLoad:
         generator = Generator(plan, more_users=lambda: users.append(gevent.spawn(generator.serve)))
         users = [gevent.spawn(generator.serve) for _ in range(plan.users)]
         gevent.sleep(0)
-        begun = gevent_now()
+        begun = now_us()
         generator.begin()
         beside = gevent.spawn(during) if during else None
         gevent.sleep(seconds)

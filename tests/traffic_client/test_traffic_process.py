@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,6 @@ def test_a_run_accounts_for_every_planned_request(serve: Serve, tmp_path: Path, 
 def test_requests_in_flight_at_the_end_are_finished(
     serve: Serve, tmp_path: Path, started: list[TrafficProcess]
 ) -> None:
-    import time
-
     def slow(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
         time.sleep(0.4)
         return answer(accepted, number, head, body)
@@ -179,9 +178,6 @@ def test_a_child_ended_by_a_signal_still_leaves_a_summary_that_says_so(
 def test_the_users_own_locust_classes_enter_the_same_records_as_not_strict(
     serve: Serve, tmp_path: Path, started: list[TrafficProcess]
 ) -> None:
-    def any_client(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
-        return answer(accepted, number, head, body)
-
     (tmp_path / "own.py").write_text(
         textwrap.dedent("""
             from locust import FastHttpUser, HttpUser, constant, task
@@ -201,7 +197,7 @@ def test_the_users_own_locust_classes_enter_the_same_records_as_not_strict(
                     self.client.get("/", name="own fast page", headers={"X-Request-ID": "own-0"})
         """)
     )
-    settings = plan(serve(any_client).url, tmp_path, locustfile=str(tmp_path / "own.py"), locustfile_users=2)
+    settings = plan(serve(answer).url, tmp_path, locustfile=str(tmp_path / "own.py"), locustfile_users=2)
     traffic = flowing(started, settings)
     poll(lambda: traffic.live().foreign >= 6, deadline=Deadline("own requests are seen", 20))
     traffic.stop(deadline=Deadline("traffic stops", 20))
