@@ -91,7 +91,7 @@ class Gatekeeper:
 
     # What pytest calls.
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self.progress.opened(self.run)
 
@@ -105,6 +105,8 @@ class Gatekeeper:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.checks.selected(session.items)
+        # One line a check from here on: their names are sentences.
+        self.config.option.verbose = max(1, self.config.option.verbose)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item):  # type: ignore[no-untyped-def]
@@ -116,8 +118,11 @@ class Gatekeeper:
         self.checks.reported(report)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item):  # type: ignore[no-untyped-def]
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
         report = yield
+        if call.excinfo is not None and isinstance(call.excinfo.value, CakraviaError):
+            # What went wrong with the release, in words; where in our code it was noticed helps nobody at 2 a.m.
+            report.longrepr = str(call.excinfo.value)
         if report.failed and not hasattr(report, "wasxfail") and self.checks.outcomes().get(item.name) is not None:
             item.session.shouldfail = f"{item.name} failed: users do not sit through the rest"
         return report
@@ -178,7 +183,6 @@ class Gatekeeper:
         terminalreporter.ensure_newline()
         for line in terminal_summary(self.outcome.document, width=width, colour=terminalreporter.hasmarkup):
             terminalreporter.write_line(line)
-        terminalreporter.write_line(f"report: {self.run.folder / 'report.html'}")
 
 
 def _refuse_unfit(config: pytest.Config) -> None:

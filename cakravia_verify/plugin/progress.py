@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import pytest
 
 from cakravia_verify.release import Moment
@@ -16,7 +18,6 @@ class Progress:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._is_quiet = False
 
     @property
     def _terminal(self) -> pytest.TerminalReporter | None:
@@ -24,9 +25,18 @@ class Progress:
         return reporter if isinstance(reporter, pytest.TerminalReporter) else None
 
     def line(self, text: str, **markup: bool) -> None:
-        if self._terminal is not None:
-            self._terminal.ensure_newline()
-            self._terminal.write_line(text, **markup)
+        terminal = self._terminal
+        if terminal is None:
+            return
+        with self._uncaptured():
+            terminal.ensure_newline()
+            terminal.write_line(text, **markup)
+            terminal.flush()
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        """Steps happen inside fixtures, whose output pytest captures; a person wants to see them as they happen."""
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        return capture.global_and_fixture_disabled() if capture is not None else nullcontext()
 
     def opened(self, run: ReleaseRun) -> None:
         intent = run.release.intent

@@ -157,10 +157,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class FenceReport:
-    """Requests that the old slot served although the switch was confirmed when they were sent.
+    """Requests that the old slot served although they were begun after the fence.
 
-    `straddling` began before the fence and were sent completely after it (bodies of POST, PUT and PATCH take a while
-    to write): the proxy had chosen their slot already, so they are counted apart.
+    `straddling` were begun before the fence and written completely after it: the proxy may have chosen their slot
+    already (and the instant of a write is noted after it), so they are counted apart.
     """
 
     violations: Rows

@@ -148,14 +148,16 @@ class Ledger:
         return rows_of(self._database, sql, parameters or {}, examples=examples)
 
     def fence_violations(self, confirmed_at: int, old_slot: str, *, until: int | None = None) -> FenceReport:
-        """Requests sent after the confirmed switch (monotonic microseconds) that the old slot served nevertheless.
+        """Requests begun after the fence (monotonic microseconds) that the old slot served nevertheless.
 
         The old slot served a request when any record says so: its own header, the proxy's, or its request log, lost
-        requests included. `until` is the instant the next switch was decided, where there was one.
+        requests included. `until` is the instant the next switch was decided, where there was one: what had not ended
+        by then may rightly have gone to either slot.
         """
-        served = """FROM ledger WHERE coalesce(sent, started) > $fence AND started < coalesce($until, started + 1)
+        served = """FROM ledger WHERE coalesce(sent, started) > $fence
+            AND coalesce(done, started) <= coalesce($until, 1::BIGINT << 62)
             AND (slot = $old OR served_slot = $old OR list_contains(string_split(coalesce(app_slot, ''), ','), $old))"""
-        straddles = "method IN ('POST', 'PUT', 'PATCH') AND greatest(started, coalesce(connected, started)) <= $fence"
+        straddles = "greatest(started, coalesce(connected, started)) <= $fence"
         instants = {"fence": confirmed_at, "until": until, "old": old_slot}
         return FenceReport(
             violations=self.rows(f"{served} AND NOT ({straddles}) ORDER BY sent, id", instants),
