@@ -247,7 +247,7 @@ def _wash(staged: Staged, washed: Path) -> None:
     staged.is_torn = False
     with washed.open("w", encoding="utf-8") as clean:
         for line, is_whole in _lines(staged.path):
-            text = line.decode("utf-8", "backslashreplace")
+            text = line.decode("utf-8", "replace")
             row = _json_row(text)
             if row is None and not is_whole:
                 staged.is_torn = True

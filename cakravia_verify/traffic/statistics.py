@@ -104,6 +104,7 @@ def failures_in_words(failures: int, total: int, *, confidence: float = 0.95) ->
     percent = 100 * upper_bound(failures, total, confidence=confidence)
     digits = max(0, 1 - math.floor(math.log10(percent)))
     rounded = math.ceil(percent * 10**digits - 1e-9) / 10**digits
+    digits = max(0, 1 - math.floor(math.log10(rounded) + 1e-9))
     return f"{failures:,} of {total:,}, < {rounded:.{digits}f}% at {confidence * 100:g}%"
 
 
