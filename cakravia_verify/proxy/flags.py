@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from cakravia_verify.errors import ProxyError
 from cakravia_verify.journal import sync_folder
 from cakravia_verify.slots import Colour
 
@@ -28,17 +31,31 @@ class FlagFolder:
         self.folder = folder
 
     def has(self, name: str) -> bool:
-        return (self.folder / name).exists()
+        return (self.folder / name).is_file()
 
     def put(self, name: str) -> None:
+        """Raises ProxyError where the disk refuses it."""
         draft = self.folder / f".{name}.{os.getpid()}"
-        draft.touch(mode=0o644)
-        draft.replace(self.folder / name)
-        sync_folder(self.folder)
+        with self._translated(name):
+            draft.touch(mode=0o644)
+            draft.replace(self.folder / name)
+            sync_folder(self.folder)
 
     def remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
-        sync_folder(self.folder)
+        """Raises ProxyError where the disk refuses it."""
+        with self._translated(name):
+            (self.folder / name).unlink(missing_ok=True)
+            sync_folder(self.folder)
+
+    @contextlib.contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ProxyError(
+                f"the flag {self.folder / name} cannot be changed: {error.strerror}",
+                remedy="free space or mend the permissions of its folder; users are where they were",
+            ) from error
 
 
 def chosen_colour(flags: Flags) -> Colour:

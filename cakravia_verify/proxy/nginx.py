@@ -20,6 +20,7 @@ from cakravia_verify.journal import write_atomically
 from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.flags import FlagFolder
+from cakravia_verify.proxy.nginx_processes import NginxFamily, takes_requests, workers_of
 from cakravia_verify.proxy.render import NginxPaths, render_nginx, render_upstream
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import ProxySettings
@@ -37,6 +38,7 @@ class LocalNginx:
         self._upstreams = upstreams
         self._clock = clock
         self._flags = FlagFolder(folder / "flags")
+        self._family = NginxFamily(folder, folder / "nginx.pid")
 
     @property
     def address(self) -> Address:
@@ -74,47 +76,58 @@ class LocalNginx:
         return tuple(int(part) for part in match.groups())
 
     def check(self) -> None:
+        self._refuse_odd_folder()
+        _ = self.version
+        if not self.observe().is_running:
+            require_free_port(self.address, what="[proxy] listen")
+
+    def _refuse_odd_folder(self) -> None:
         if re.search(r"""["'$;{}\s\\]""", str(self._folder)):
             raise UsageError(
                 f"the state folder {str(self._folder)!r} has a character that nginx cannot take in a path",
                 remedy="name one without spaces, quotes, '$', ';', braces and backslashes in [site] state",
             )
-        _ = self.version
-        if self._master() is None:
-            require_free_port(self.address, what="[proxy] listen")
 
     def observe(self) -> ProxyState:
-        master = self._master()
+        master = self._family.master()
+        workers = workers_of(master) if master else [orphan.pid for orphan in self._family.orphans()]
         return ProxyState(
-            is_running=master is not None,
+            is_running=master is not None or bool(workers),
             chosen=self._chosen(),
             has_failover=self._flags.has(flag_files.FAILOVER),
-            generation=",".join(str(pid) for pid in self._workers(master)) if master else "",
+            generation=",".join(str(pid) for pid in workers),
         )
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
-        if self._master() is not None:
+        if self._family.master() is not None:
             self.refresh(deadline=deadline)
             return self.point_at(colour, deadline=deadline)
+        self._refuse_odd_folder()
         self._prepare_folders()
         decided = self._clock.monotonic()
-        if self._settings.switch == "reload":
-            self._write_upstream(colour)
-        else:
-            flag_files.choose(self._flags, colour)
+        self._write_choice(colour)
         self._write_configuration(self._rendered())
+        self._retire_orphans(deadline)
         require_free_port(self.address, what="[proxy] listen")
         started = self._run()
         if started.returncode != 0:
             raise ProxyError(f"nginx does not start: {_last_lines(started.stderr)}", remedy=f"see {self._error_log}")
         poll(self._is_ready, deadline=deadline, every=0.01, seen=lambda: "no worker process yet")
+        self._note_loaded()
         return Flip(colour, decided, self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
-        rendered = self._rendered()
-        if self._configuration.exists() and self._configuration.read_text(encoding="utf-8") == rendered:
+        if self._family.master() is None:
+            if not self._family.orphans():
+                raise ProxyError("nginx is not running", remedy="cakravia up starts it")
+            self.start(self._chosen(), deadline=deadline)
+            return True
+        rendered, chosen = self._rendered(), self._chosen()
+        if self._loaded == rendered + self._upstream_text(chosen):
             return False
         before = self._configuration.read_text(encoding="utf-8") if self._configuration.exists() else ""
+        # A configuration that switches another way than the running one finds the same choice made.
+        self._write_choice(chosen)
         self._write_configuration(rendered)
         try:
             self._reload(deadline)
@@ -126,9 +139,11 @@ class LocalNginx:
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
         decided = self._clock.monotonic()
-        if self._settings.switch == "flag":
+        if self._runs_by_flag:
             flag_files.choose(self._flags, colour)
-        elif self._chosen() is not colour:
+        elif self._family.master() is None:
+            return self.start(colour, deadline=deadline)
+        elif not self._loaded or self._chosen() is not colour:
             before = self._chosen()
             self._write_upstream(colour)
             try:
@@ -144,12 +159,12 @@ class LocalNginx:
 
     def stop(self, *, deadline: Deadline) -> None:
         """No master and no worker is left. Requests in flight are finished first, up to the deadline."""
-        master = self._master()
-        if master is None:
-            return
-        family = [master, *master.children()]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            master.send_signal(signal.SIGQUIT)
+        family = self._family.orphans()
+        if (master := self._family.master()) is not None:
+            family += [master, *master.children()]
+        for process in [each for each in family if each == master or master is None]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGQUIT)
         _, alive = psutil.wait_procs(family, timeout=deadline.remaining)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -161,6 +176,10 @@ class LocalNginx:
     @property
     def _configuration(self) -> Path:
         return self._folder / "nginx.conf"
+
+    @property
+    def _loaded_note(self) -> Path:
+        return self._folder / "nginx.conf.loaded"
 
     @property
     def _error_log(self) -> Path:
@@ -198,6 +217,12 @@ class LocalNginx:
             raise ProxyError(f"nginx refuses the configuration: {_last_lines(tested.stderr)}", remedy=f"see {draft}")
         draft.replace(self._configuration)
 
+    def _write_choice(self, colour: Colour) -> None:
+        if self._settings.switch == "reload":
+            self._write_upstream(colour)
+        else:
+            flag_files.choose(self._flags, colour)
+
     def _write_upstream(self, colour: Colour) -> None:
         for each in Colour:
             text = render_upstream(self._settings, each, address=self._upstreams[each])
@@ -205,13 +230,37 @@ class LocalNginx:
         source = self._folder / f"upstream.{colour}.template"
         write_atomically(self._folder / "upstream.conf", source.read_bytes(), mode=0o644)
 
-    def _chosen(self) -> Colour:
+    def _upstream_text(self, colour: Colour) -> str:
         if self._settings.switch == "flag":
+            return ""
+        return render_upstream(self._settings, colour, address=self._upstreams[colour])
+
+    @property
+    def _loaded(self) -> str:
+        """The configuration that the running nginx has taken up; empty while that is not certain."""
+        with contextlib.suppress(OSError):
+            return self._loaded_note.read_text(encoding="utf-8")
+        return ""
+
+    def _note_loaded(self) -> None:
+        text = self._configuration.read_text(encoding="utf-8")
+        if not _is_by_flag(text):
+            text += (self._folder / "upstream.conf").read_text(encoding="utf-8")
+        write_atomically(self._loaded_note, text.encode(), mode=0o644)
+
+    @property
+    def _runs_by_flag(self) -> bool:
+        """How the running nginx is switched, which a changed setting alters only with the next reload."""
+        return _is_by_flag(self._loaded) if self._loaded else self._settings.switch == "flag"
+
+    def _chosen(self) -> Colour:
+        if self._runs_by_flag:
             return flag_files.chosen_colour(self._flags)
-        with contextlib.suppress(FileNotFoundError):
-            first = (self._folder / "upstream.conf").read_text(encoding="utf-8").split("\n", 1)[0]
-            return Colour(first.removeprefix("# active: ").strip())
-        return Colour.BLUE
+        text = self._loaded
+        with contextlib.suppress(OSError):
+            text = text or (self._folder / "upstream.conf").read_text(encoding="utf-8")
+        named = re.search(r"^# active: (blue|green)$", text, re.MULTILINE)
+        return Colour(named[1]) if named else Colour.BLUE
 
     def _reload(self, deadline: Deadline) -> None:
         tested = self._run("-t")
@@ -220,53 +269,37 @@ class LocalNginx:
                 f"nginx refuses the configuration: {_last_lines(tested.stderr)}",
                 remedy=f"see {self._configuration}; the running one is unchanged",
             )
-        master = self._master()
+        master = self._family.master()
         if master is None:
             raise ProxyError("nginx is not running", remedy="cakravia up starts it")
-        before = set(self._workers(master))
+        before = set(workers_of(master))
+        # From here until the new workers are seen, a crash leaves it open which configuration runs.
+        self._loaded_note.unlink(missing_ok=True)
         master.send_signal(signal.SIGHUP)
 
         def renewed() -> bool:
-            return len(set(self._workers(master)) - before) >= self._settings.workers
+            new = set(workers_of(master)) - before
+            return len(new) >= self._settings.workers and not any(takes_requests(pid) for pid in before)
 
         poll(renewed, deadline=deadline, every=0.005, seen=lambda: "no new worker generation after the reload")
+        self._note_loaded()
+
+    def _retire_orphans(self, deadline: Deadline) -> None:
+        """Workers without a master have let go of the port; the requests they hold are finished."""
+        orphans = self._family.orphans()
+        for orphan in orphans:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                orphan.send_signal(signal.SIGQUIT)
+        poll(
+            lambda: not any(takes_requests(orphan.pid) for orphan in orphans),
+            deadline=deadline,
+            every=0.002,
+            seen=lambda: "workers of an nginx whose master was killed still hold the port",
+        )
 
     def _is_ready(self) -> bool:
-        master = self._master()
-        return master is not None and len(self._workers(master)) >= self._settings.workers
-
-    def _master(self) -> psutil.Process | None:
-        with contextlib.suppress(FileNotFoundError, ValueError, psutil.Error):
-            process = psutil.Process(int(Path(self._paths.pid).read_text()))
-            if self._is_ours(process):
-                return process
-        return self._find_master()
-
-    def _find_master(self) -> psutil.Process | None:
-        """A running master whose pid file was lost."""
-        for process in psutil.process_iter(["name"]):
-            if process.info["name"] == "nginx" and self._is_ours(process):
-                return process
-        return None
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):
-            title = " ".join(process.cmdline())
-            return (
-                title.startswith("nginx: master")
-                and f" -p {self._folder}/ " in f"{title} "
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        return False
-
-    def _workers(self, master: psutil.Process) -> list[int]:
-        workers = []
-        with contextlib.suppress(psutil.Error):
-            for child in master.children():
-                with contextlib.suppress(psutil.Error):
-                    if child.status() != psutil.STATUS_ZOMBIE:
-                        workers.append(child.pid)
-        return sorted(workers)
+        master = self._family.master()
+        return master is not None and len(workers_of(master)) >= self._settings.workers
 
     def _prepare_folders(self) -> None:
         for folder in (self._folder, self._flags.folder, self._folder / "temp"):
@@ -303,6 +336,10 @@ def _from_wheel() -> Path | None:
     except (RuntimeError, OSError):
         return None
     return binary
+
+
+def _is_by_flag(configuration: str) -> bool:
+    return "proxy_pass http://active;" not in configuration
 
 
 def _last_lines(text: str, *, count: int = 3) -> str:

@@ -98,5 +98,5 @@ def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address
 
 
 def _milliseconds(seconds: float) -> str:
-    """nginx takes no fractions of a unit."""
-    return f"{round(seconds * 1000)}ms"
+    """nginx takes no fractions of a unit, and 0 would mean: never, or at once."""
+    return f"{max(1, round(seconds * 1000))}ms"
