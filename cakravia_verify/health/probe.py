@@ -159,12 +159,12 @@ class _Hangup:
 
 
 def _content(answer: httpx.Response) -> bytes:
-    parts: list[bytes] = []
+    content = bytearray()
     for part in answer.iter_bytes():
-        parts.append(part)
-        if sum(map(len, parts)) > LONGEST_BODY:
+        content += part
+        if len(content) > LONGEST_BODY:
             raise ValueError(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
-    return b"".join(parts)
+    return bytes(content)
 
 
 def _payload(body: bytes) -> Any:
