@@ -77,6 +77,7 @@ class Generator:
         self._hub = gevent.get_hub()
         self._flusher = self._hub.loop.timer(FLUSH_SECONDS, FLUSH_SECONDS)
         self._flusher.start(self._flush)
+        self._write_summary(None)
 
     # For users: each runs in a greenlet of its own.
 

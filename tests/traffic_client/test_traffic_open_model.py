@@ -36,12 +36,12 @@ def test_the_p99_of_a_stall_is_within_5_percent_of_the_analytic_value(
         gevent.sleep(0.7)
         running.clear()
         stalled.append(time.monotonic())
-        gevent.sleep(1.2)
+        gevent.sleep(1.8)
         stalled.append(time.monotonic())
         running.set()
 
     load = run_load(
-        3.0,
+        3.5,
         during=stall,
         url=serve(handle).url,
         mix=(MixEntry("x"),),
@@ -94,7 +94,7 @@ def test_every_connection_of_the_pool_gets_its_turn(serve: Serve, run_load: RunL
         0.5, url=serve(handle).url, mix=(MixEntry("x"),), users=20, growth=1.0, rate=200.0, arrivals="constant"
     )
     turns = [row.connection for row in load.rows]
-    assert len(set(turns[:20])) == 20
+    assert len(set(turns)) == 20
     assert all(turns.count(connection) >= 2 for connection in set(turns))
 
 
