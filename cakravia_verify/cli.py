@@ -204,26 +204,24 @@ def _told_state(site: Site, state: SiteState) -> Sequence[str]:
         lines.append(f"{site.settings.site.name}: users are not served")
     for slot in (state.slots.blue, state.slots.green):
         if slot is not None:
-            role = (
-                "active"
-                if active and slot.colour is active.colour
-                else "warm, can stand in"
-                if state.proxy.has_failover
-                else "idle"
-            )
-            lines.append(
-                f"  {slot.colour:<6} {slot.version:<16} {role:<20} up {_since(slot)}   {slot.digest[:19]}  {slot.address}"
-            )
+            role = _role_of(slot, state)
+            place = f"{slot.digest[:19]}  {slot.address}"
+            lines.append(f"  {slot.colour:<6} {slot.version:<16} {role:<20} up {_since(slot)}   {place}")
     for colour in ("blue", "green"):
         if getattr(state.slots, colour) is None and not state.is_empty:
             lines.append(f"  {colour:<6} empty")
-    lines.append(
-        f"  proxy  {'running' if state.proxy.is_running else 'not running'}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
-    )
+    running = "running" if state.proxy.is_running else "not running"
+    lines.append(f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}")
     if holder := site.lock.holder():
         lines.append(f"  busy   {holder}")
     lines += [f"  drift: {each}" for each in state.drift]
     return lines
+
+
+def _role_of(slot: Slot, state: SiteState) -> str:
+    if state.active and slot.colour is state.active.colour:
+        return "active"
+    return "warm, can stand in" if state.proxy.has_failover else "idle"
 
 
 def _since(slot: Slot) -> str:

@@ -561,7 +561,7 @@ class ReleaseRun:
     def _timeline(self) -> tuple[Event, ...]:
         begin = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), self._began)
         return tuple(
-            Event(m.step, m.kind, m.at - m.seconds - begin, m.seconds, m.note)
+            Event(m.step, m.kind, m.at - begin, m.seconds, m.note)
             for m in self.release.moments
             if m.kind != "begins"
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release import Moment
+from cakravia_verify.report import pytest_html as pages
 from cakravia_verify.report.latest import point_latest, require_writable, seal
 from cakravia_verify.run import Outcome, ReleaseRun, Request
 from cakravia_verify.settings import load_settings
@@ -36,6 +39,7 @@ class Gatekeeper:
         self.progress = Progress(config)
         self.interrupts = Interrupts()
         self.outcome: Outcome | None = None
+        self._page: Any = None
         self.run: ReleaseRun = self._new_run()
 
     def _new_run(self) -> ReleaseRun:
@@ -149,8 +153,6 @@ class Gatekeeper:
         self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=self.outcome)
 
     def _write(self, outcome: Outcome) -> None:
-        from dataclasses import replace
-
         from cakravia_verify.report.summary import job_summary
         from cakravia_verify.report.verdict import write_verdict
 
@@ -163,15 +165,29 @@ class Gatekeeper:
             with Path(path).open("a", encoding="utf-8") as summary:
                 summary.write(job_summary(document))
 
-    def pytest_html_report_title(self, report: object) -> None:
+    # pytest-html: the verdict on top, the checks as sentences, everything escaped.
+
+    def pytest_html_report_title(self, report: Any) -> None:
         intent = self.run.release.intent
-        report.title = f"{'Rollback to' if intent.kind == 'rollback' else 'Release'} {intent.version}"  # type: ignore[attr-defined]
+        self._page = report
+        report.title = pages.starting_title(intent.kind, intent.version)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_metadata(self, metadata: dict[str, object]) -> None:
+        escaped = pages.safe_environment(metadata)
+        metadata.clear()
+        metadata.update(escaped)
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        pages.name_columns(cells)
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        pages.fill_columns(cells, nodeid=report.nodeid, when=report.when)
 
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        from cakravia_verify.report.page import render_summary
-
         if self.outcome is not None:
-            prefix.append(render_summary(self.outcome.document))
+            self._page.title = pages.title_of(self.outcome.document)
+            prefix.extend(pages.summary_blocks(self.outcome.document))
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,8 @@ from cakravia_verify.gate import Budget, Evidence, Verdict
 
 @dataclass(frozen=True)
 class Event:
-    """One moment on the release's timeline. `at` is in seconds since the release began; `seconds` its duration."""
+    """One moment on the release's timeline. `at` is when it was over, in seconds since the release began; `seconds` is
+    how long it took."""
 
     step: str
     kind: str
