@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def one_line(text: str, *, limit: int = _LIMIT) -> str:
 
 def seconds_in_words(seconds: float | None) -> str:
     """A duration with three digits at most, in the unit that fits: 0.31 ms, 42 ms, 1.24 s, 3 min 05 s."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "not measured"
     if seconds < 0.0000005:
         return "0 ms"
@@ -151,9 +152,11 @@ def what_to_do(document: ReleaseDocument) -> str:
         return "See who serves with `cakravia status`, then repair with `cakravia recover`."
     if tone_of(document) is Tone.GOOD:
         return "Nothing."
+    if document.outcome != ROLLED_BACK:
+        return "See who serves with `cakravia status`; what was left half done is repaired with `cakravia recover`."
     if document.verdict.decision is Decision.ROLL_BACK:
         return "Mend what the failed checks name, then release again. Users need nothing."
-    return "Find out why the checks below could not be answered, then release again. Users need nothing."
+    return "Find out why the open checks could not be answered, then release again. Users need nothing."
 
 
 def lost_in_words(seen: Measured | None) -> tuple[str, str]:

@@ -1,0 +1,244 @@
+"""verdict.json: whole, strict, and closed by default."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cakravia_verify.errors import CakraviaError, UsageError
+from cakravia_verify.gate import Budget, Check, Evidence, Measured, Standing
+from cakravia_verify.report.document import Event, ReleaseDocument, Window
+from cakravia_verify.report.latest import seal
+from cakravia_verify.report.schema import problems, verdict_schema
+from cakravia_verify.report.verdict import altered_files, as_json, read_verdict, still_holds, write_verdict
+from tests.report import samples
+
+ALL = (samples.promoted, samples.rolled_back, samples.inconclusive, samples.needs_a_person, samples.empty)
+
+
+def holds(path: Path, *, version: str = "v1.2.0", digest: str = samples.NEW_DIGEST) -> list[str]:
+    return still_holds(read_verdict(path), version=version, digest=digest)
+
+
+def edited(path: Path, **changes: Any) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+@pytest.fixture
+def promoted(tmp_path: Path) -> Path:
+    return write_verdict(samples.promoted(), tmp_path)
+
+
+@pytest.mark.parametrize("sample", ALL)
+def test_every_verdict_conforms_to_the_shipped_schema(sample: Any) -> None:
+    validator = jsonschema.Draft202012Validator(verdict_schema())
+    jsonschema.Draft202012Validator.check_schema(verdict_schema())
+    assert [error.message for error in validator.iter_errors(as_json(sample()))] == []
+
+
+@pytest.mark.parametrize("sample", ALL)
+def test_a_written_verdict_reads_back_as_it_was(sample: Any, tmp_path: Path) -> None:
+    document: ReleaseDocument = sample()
+    read = read_verdict(write_verdict(document, tmp_path))
+    assert (read.decision, read.why, read.checks) == (
+        document.verdict.decision,
+        document.verdict.why,
+        document.verdict.checks,
+    )
+    assert read.raw == json.loads(json.dumps(as_json(document)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (Evidence, ("evidence",)),
+        (Measured, ("evidence", "measured")),
+        (Budget, ("budget",)),
+        (Check, ("checks", "items")),
+        (Event, ("timeline", "items")),
+        (Window, ("windows", "items")),
+    ],
+)
+def test_the_schema_describes_every_fact_that_is_written(kind: Any, place: tuple[str, ...]) -> None:
+    node: Any = verdict_schema()
+    for name in place:
+        node = node["items"] if name == "items" else node["properties"][name]
+    assert {field.name for field in fields(kind)} == set(node["properties"])
+
+
+def test_the_same_release_is_written_the_same_byte_for_byte(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first = write_verdict(samples.rolled_back(), tmp_path / "a").read_bytes()
+    assert first == write_verdict(samples.rolled_back(), tmp_path / "b").read_bytes()
+
+
+def test_everybody_may_read_the_verdict(promoted: Path) -> None:
+    assert promoted.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_number_that_is_none_is_told_as_not_measured() -> None:
+    measured = replace(samples.promoted().evidence.measured or Measured(), p99=math.nan, p50=math.inf)
+    document = samples.promoted()
+    told = as_json(replace(document, evidence=replace(document.evidence, measured=measured)))
+    assert (told["evidence"]["measured"]["p50"], told["evidence"]["measured"]["p99"]) == (None, None)
+
+
+def test_text_that_is_no_text_survives(tmp_path: Path) -> None:
+    document = replace(samples.promoted(), reason="\udcff\x00\x1b[31m\u202e", lost_rows=({"detail": b"\xff"},))
+    assert read_verdict(write_verdict(document, tmp_path)).raw["reason"] == "\udcff\x00\x1b[31m\u202e"
+
+
+def test_a_verdict_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(CakraviaError, match="cannot be written") as caught:
+        write_verdict(samples.promoted(), tmp_path / "taken")
+    assert caught.value.remedy
+
+
+def test_a_promotion_holds_for_what_was_promoted(promoted: Path) -> None:
+    assert holds(promoted) == []
+
+
+@pytest.mark.parametrize("sample", ALL[1:])
+def test_nothing_but_a_promotion_holds(sample: Any, tmp_path: Path) -> None:
+    assert holds(write_verdict(sample(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"version": "v1.2.1"}, {"version": ""}, {"digest": samples.OLD_DIGEST}, {"digest": ""}],
+)
+def test_a_promotion_of_something_else_does_not_hold(promoted: Path, asked: dict[str, str]) -> None:
+    assert holds(promoted, **asked)
+
+
+def test_an_empty_digest_does_not_match_an_empty_digest(promoted: Path) -> None:
+    assert holds(edited(promoted, digest=""), digest="")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decision": "INCONCLUSIVE"},
+        {"outcome": "rolled back"},
+        {"exit_status": 10},
+        {"checks": []},
+        {"evidence": {"measured": None, "required": {}}},
+        {"evidence": {"measured": {"sent": 0, "lost": 0}, "required": {}}},
+    ],
+)
+def test_a_verdict_that_contradicts_itself_does_not_hold(promoted: Path, change: dict[str, Any]) -> None:
+    assert holds(edited(promoted, **change))
+
+
+def test_one_check_that_did_not_pass_is_enough(promoted: Path) -> None:
+    checks = json.loads(promoted.read_text())["checks"]
+    checks[-1]["standing"] = str(Standing.UNKNOWN)
+    assert len(holds(edited(promoted, checks=checks))) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PROMOTE",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"schema": "cakravia-verdict/2"}',
+        b'{"schema": "cakravia-verdict/1", "decision": "PROMOTE"}',
+        b"[" * 100_000,
+        b'{"seconds": NaN}',
+        b'{"schema": "cakravia-verdict/1", "schema": "cakravia-verdict/1"}',
+    ],
+)
+def test_what_is_not_a_verdict_is_refused_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "verdict.json").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_verdict(tmp_path)
+    assert caught.value.remedy
+
+
+def test_no_verdict_is_an_error_and_not_a_pass(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no verdict to read"):
+        read_verdict(tmp_path / "verdict.json")
+
+
+def test_a_decision_that_stands_twice_is_refused(promoted: Path) -> None:
+    promoted.write_text(promoted.read_text().replace('"why":', '"decision": "PROMOTE",\n  "why":', 1))
+    with pytest.raises(UsageError, match="twice"):
+        read_verdict(promoted)
+
+
+def test_a_cut_verdict_is_refused(promoted: Path) -> None:
+    promoted.write_bytes(promoted.read_bytes()[:-40])
+    with pytest.raises(UsageError):
+        read_verdict(promoted)
+
+
+def test_an_altered_file_of_the_report_is_named(tmp_path: Path) -> None:
+    for name in ("requests.csv", "junit.xml", "gone.txt"):
+        (tmp_path / name).write_text(name)
+    path = write_verdict(replace(samples.promoted(), files=seal(tmp_path)), tmp_path)
+    (tmp_path / "requests.csv").write_text("shorter")
+    (tmp_path / "gone.txt").unlink()
+    assert altered_files(read_verdict(path)) == [
+        "gone.txt: is missing",
+        "requests.csv: is not what the release left",
+    ]
+
+
+def test_files_outside_of_the_report_are_not_looked_at(promoted: Path) -> None:
+    read = read_verdict(edited(promoted, files={"../elsewhere": "0" * 64}))
+    assert altered_files(read) == ["../elsewhere: lies outside of the report"]
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> Any:
+    """A verdict with one value somewhere replaced, removed or added."""
+    value = json.loads(json.dumps(as_json(draw(st.sampled_from(ALL))())))
+    node: Any = value
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        if not keys:
+            return value
+        key = draw(st.sampled_from(keys))
+        if isinstance(node[key], dict | list) and node[key] and draw(st.booleans()):
+            node = node[key]
+            continue
+        act = draw(st.sampled_from(("replace", "remove", "add")))
+        if act == "remove":
+            del node[key]
+        elif act == "add" and isinstance(node, dict):
+            node[draw(st.text(max_size=5))] = draw(JSON)
+        else:
+            node[key] = draw(JSON)
+        return value
+
+
+@settings(deadline=None)
+@given(mutants())
+def test_our_reading_of_the_schema_agrees_with_the_reference(value: Any) -> None:
+    reference = jsonschema.Draft202012Validator(verdict_schema()).is_valid(value)
+    assert (problems(value, verdict_schema()) == []) == reference

@@ -1,0 +1,265 @@
+"""What a release is said to have done: in words, on a page, in Markdown and on a terminal."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cakravia_verify.gate import Check, Exit, Measured, Standing
+from cakravia_verify.report.document import Bucket, Event, ReleaseDocument, Window
+from cakravia_verify.report.page import render_summary
+from cakravia_verify.report.pytest_html import fill_columns, safe_environment, title_of
+from cakravia_verify.report.summary import job_summary, terminal_summary
+from cakravia_verify.report.timeline import timeline_of
+from cakravia_verify.report.traffic_chart import traffic_chart_of
+from cakravia_verify.report.wording import (
+    Tone,
+    claim_of,
+    headline,
+    key_figures,
+    seconds_in_words,
+    tone_of,
+    visible,
+    what_happened,
+    what_to_do,
+)
+from tests.report import samples
+
+ALL = (samples.promoted, samples.rolled_back, samples.inconclusive, samples.needs_a_person, samples.empty)
+TEXTS = st.text(max_size=40) | st.sampled_from(
+    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "\x1b[2J", "a|b`c`\n# d", "\udc80"]
+)
+NUMBERS = st.none() | st.floats() | st.floats(0, 100)
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page, its styles left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen |= {tag, *(f"@{name}" for name, _ in attrs)}
+
+
+def tags(page: str) -> set[str]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.seen
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> ReleaseDocument:
+    def text() -> str:
+        return draw(TEXTS)
+
+    checks = [
+        Check(text(), text(), draw(st.sampled_from(Standing)), text(), text(), text())
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+    kinds = st.sampled_from(["begins", "done", "failed", "undone", "undo failed", text()])
+    sample = draw(st.sampled_from(ALL))()
+    names = ("version", "slot", "previous_version", "site", "reason", "who", "outcome")
+    texts: dict[str, Any] = {name: text() for name in names}
+    return replace(
+        sample,
+        **texts,
+        next_step=text(),
+        exit_status=draw(st.sampled_from(Exit)),
+        verdict=replace(sample.verdict, why=text(), checks=tuple(checks)),
+        findings=(text(),),
+        drift=(text(),),
+        timeline=tuple(
+            Event(text(), draw(kinds), draw(st.floats(-5, 100)), draw(st.floats(0, 50)), text())
+            for _ in range(draw(st.integers(0, 4)))
+        ),
+        buckets=tuple(
+            Bucket(draw(st.floats(-5, 100)), draw(st.integers(0, 500)), 1, 1, draw(NUMBERS), draw(NUMBERS), {text(): 3})
+            for _ in range(draw(st.integers(0, 4)))
+        ),
+        windows=(Window(text(), 1, 1, 1, draw(NUMBERS), draw(NUMBERS), None),),
+        lost_rows=({text(): text()}, {text(): None}),
+        traffic={text(): text(), "nested": {text(): 1.5}},
+        files={text(): text()},
+    )
+
+
+@settings(deadline=None)
+@given(documents())
+def test_no_text_from_outside_becomes_part_of_the_page(document: ReleaseDocument) -> None:
+    known = tags(render_summary(samples.rolled_back())) | tags(render_summary(samples.promoted())) | {"@colspan"}
+    page = render_summary(document)
+    assert tags(page) <= known
+    assert not {name for name in tags(page) if name.startswith("@on")} | ({"script"} & tags(page))
+    page.encode("utf-8")
+
+
+@settings(deadline=None)
+@given(documents(), st.integers(20, 160))
+def test_no_text_from_outside_controls_the_terminal(document: ReleaseDocument, width: int) -> None:
+    lines = terminal_summary(document, width=width, colour=False)
+    assert not any(re.search(r"[\x00-\x1f\x7f-\x9f\u202e\ud800-\udfff]", line) for line in lines)
+
+
+@settings(deadline=None)
+@given(documents())
+def test_no_text_from_outside_becomes_markdown(document: ReleaseDocument) -> None:
+    summary = job_summary(document)
+    bare = re.sub(
+        r"</?(details|summary|code)>|<br>|^> ?(\[![A-Z]+\])?|^#+ |^- |\*\*|^\|[-|]+$", "", summary, flags=re.M
+    )
+    assert not set(bare.replace(" | ", " ").replace("| ", "").replace(" |", "")) & set("<>`*[]@\\")
+    summary.encode("utf-8")
+
+
+@pytest.mark.parametrize("sample", ALL)
+def test_the_page_needs_nothing_from_outside(sample: Any) -> None:
+    page = render_summary(sample())
+    assert not re.search(r"https?://|url\(|@import|<script|<link|\bsrc=", page)
+
+
+@pytest.mark.parametrize("sample", ALL)
+def test_every_style_of_the_verdict_stays_inside_of_it(sample: Any) -> None:
+    style = re.search(r"<style>(.*?)</style>", render_summary(sample()), re.S)
+    assert style is not None
+    bare = re.sub(r"@media [^{]+\{", "", style.group(1))
+    selectors = [one.strip() for rule in re.findall(r"([^{}]+)\{", bare) for one in rule.split(",")]
+    assert all(selector.startswith(".cakravia") for selector in selectors)
+
+
+def test_a_promotion_says_that_all_users_have_it_and_none_lost_anything() -> None:
+    assert what_happened(samples.promoted()) == "All users are on v1.2.0 (green). None of 30,124 requests was lost."
+
+
+def test_a_rollback_says_where_users_are_and_what_they_lost() -> None:
+    assert what_happened(samples.rolled_back()) == (
+        "Users are back on v1.1.0: v1.2.0 (green) had them for 3.79 s. 23 of 11,842 requests were lost."
+    )
+
+
+def test_a_release_refused_before_the_switch_says_that_users_never_moved() -> None:
+    document = samples.rolled_back()
+    early = replace(
+        document,
+        timeline=document.timeline[:6],
+        switch_seconds=None,
+        returned_at=None,
+        evidence=replace(document.evidence, confirmations=0, measured=Measured(sent=500, lost=0)),
+    )
+    assert what_happened(early) == (
+        "Users stayed on v1.1.0 throughout: v1.2.0 (green) was refused before the switch. "
+        "None of 500 requests was lost."
+    )
+
+
+def test_a_switch_that_failed_half_way_is_not_told_as_no_switch() -> None:
+    document = samples.rolled_back()
+    half = replace(document, timeline=(Event("switch", "failed", 5.0, 0.1, ""),), returned_at=None)
+    half = replace(half, evidence=replace(half.evidence, confirmations=0, measured=None))
+    assert "Users stayed" not in what_happened(half)
+
+
+def test_silence_is_not_told_as_success() -> None:
+    document = samples.promoted()
+    silent = replace(document, evidence=replace(document.evidence, measured=Measured(sent=0, lost=0)))
+    assert "nothing is proven" in what_happened(silent)
+
+
+@pytest.mark.parametrize("change", [{"exit_status": 1}, {"outcome": "rolled back"}, {"exit_status": 11}])
+def test_only_a_release_that_is_promoted_in_every_respect_is_green(change: dict[str, Any]) -> None:
+    assert tone_of(samples.promoted()) is Tone.GOOD
+    assert tone_of(replace(samples.promoted(), **change)) is not Tone.GOOD
+
+
+def test_a_person_who_is_needed_comes_before_any_verdict() -> None:
+    assert headline(samples.needs_a_person()) == "A PERSON IS NEEDED"
+    assert "A PERSON IS NEEDED" in title_of(samples.needs_a_person())
+
+
+@pytest.mark.parametrize("sample", ALL)
+def test_there_is_always_something_to_do_next(sample: Any) -> None:
+    assert what_to_do(replace(sample(), next_step=""))
+
+
+def test_a_count_stands_beside_what_it_proves() -> None:
+    lost = key_figures(samples.promoted())[1]
+    assert (lost.value, lost.note) == ("0 of 30,124", "< 0.010% at 95%")
+
+
+def test_what_was_not_measured_is_not_shown_as_zero() -> None:
+    assert {figure.value for figure in key_figures(samples.empty())} == {"not measured", "not reached"}
+
+
+def test_failed_checks_stand_with_value_and_threshold_on_the_terminal() -> None:
+    lines = terminal_summary(samples.rolled_back(), width=120, colour=False)
+    assert "FAILED     Error answers: 205 (1.731%) (required: <= 0.000%)" in lines
+
+
+def test_a_plain_terminal_gets_plain_lines() -> None:
+    plain = terminal_summary(samples.rolled_back(), width=72, colour=False)
+    coloured = terminal_summary(samples.rolled_back(), width=72, colour=True)
+    assert plain == [re.sub(r"\x1b\[[\d;]*m", "", line) for line in coloured]
+    assert max(map(len, plain)) <= 72
+
+
+def test_a_step_without_an_end_reaches_to_the_end_of_the_picture() -> None:
+    document = replace(samples.promoted(), timeline=(Event("bake", "begins", 2.0, 0.0, ""),))
+    (bar,) = timeline_of(document).bars
+    assert bar.left + bar.width == pytest.approx(100.0)
+
+
+def test_a_long_release_is_drawn_with_few_columns_and_no_request_is_dropped() -> None:
+    buckets = tuple(Bucket(number / 10, 10, 0, 0, 0.01, 0.02, {"blue": 10}) for number in range(36_000))
+    chart = traffic_chart_of(replace(samples.promoted(), buckets=buckets, seconds=3600.0))
+    assert chart is not None
+    assert chart.layers[0].answers == 360_000
+    assert chart.layers[0].path.count("M") <= 241
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "not measured"),
+        (math.nan, "not measured"),
+        (math.inf, "not measured"),
+        (0.0, "0 ms"),
+        (0.00031, "0.31 ms"),
+        (0.0221, "22.1 ms"),
+        (1.24, "1.24 s"),
+        (185, "3 min 05 s"),
+    ],
+)
+def test_durations_are_told_in_the_unit_that_fits(seconds: float | None, words: str) -> None:
+    assert seconds_in_words(seconds) == words
+
+
+def test_text_that_would_act_is_made_visible() -> None:
+    assert visible("a\x1b[2J\u202eb\udc80\nc") == "a\ufffd[2J\ufffdb\ufffd\nc"
+
+
+def test_a_test_is_told_as_the_claim_it_makes() -> None:
+    assert claim_of("suites/a.py::TestX::test_no_request_was_lost[blue]") == "No request was lost [blue]"
+
+
+def test_test_ids_and_environment_are_escaped_for_pytest_html() -> None:
+    cells = ["<td>Passed</td>", "raw", "<td>1 ms</td>", "<td></td>"]
+    fill_columns(cells, nodeid="a.py::test_x[<b>]")
+    assert "<b>" not in cells[1]
+    assert len(cells) == 3
+    assert "<b>" not in str(safe_environment({"branch": "<b>", "plugins": {"<b>": "<b>"}, "list": ["<b>"]}))
+
+
+def test_importing_the_report_room_does_not_load_a_template_engine() -> None:
+    rooms = "document, page, pytest_html, summary, verdict, latest"
+    code = f"import sys; from cakravia_verify.report import {rooms}; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
