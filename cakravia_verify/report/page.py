@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
 _LOST_ROWS: Final = 20
+_TELLING: Final = ("id", "method", "name", "status", "served_slot", "detail")
 
 
 def render_summary(document: ReleaseDocument) -> str:
@@ -105,6 +106,8 @@ def _lost(document: ReleaseDocument) -> Mapping[str, object]:
     """The first raw rows of lost requests, without the columns that say nothing in any of them."""
     rows = document.lost_rows[:_LOST_ROWS]
     columns = list(dict.fromkeys(name for row in rows for name in row))
+    # What tells most comes first: the rest is a scroll away on most screens.
+    columns.sort(key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
     columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
     seen = document.evidence.measured
     total = seen.lost if seen is not None and seen.lost is not None else len(document.lost_rows)

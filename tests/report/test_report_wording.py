@@ -218,6 +218,13 @@ def test_a_step_without_an_end_reaches_to_the_end_of_the_picture() -> None:
     assert bar.left + bar.width == pytest.approx(100.0)
 
 
+def test_the_chart_does_not_end_before_the_traffic_does() -> None:
+    chart = traffic_chart_of(samples.promoted())
+    assert chart is not None
+    page = render_summary(samples.promoted())
+    assert all(path in page for path in (chart.tail, chart.median, *(layer.path for layer in chart.layers)))
+
+
 def test_a_long_release_is_drawn_with_few_columns_and_no_request_is_dropped() -> None:
     buckets = tuple(Bucket(number / 10, 10, 0, 0, 0.01, 0.02, {"blue": 10}) for number in range(36_000))
     chart = traffic_chart_of(replace(samples.promoted(), buckets=buckets, seconds=3600.0))
