@@ -129,7 +129,7 @@ def unswitch(release: Release) -> dict[str, Any]:
     """Users are back on the slot that served them before, which is healthy; on a first release the proxy is down."""
     site, intent = release.site, release.intent
     state = site.proxy.observe()
-    if intent.active is None:
+    if intent.active is None or not intent.active_digest:  # a proxy may point at a slot where nothing runs
         if not intent.proxy_was_running:
             site.proxy.stop(deadline=release.deadline("the proxy stops", release.patience))
         elif state.is_running:
