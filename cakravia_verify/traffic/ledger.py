@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.traffic.evidence import Evidence, FenceReport, Finding, Kind, Rows, Source
-from cakravia_verify.traffic.ledger_sources import Stage, fingerprint
-from cakravia_verify.traffic.reconciliation import reconcile, show_ledger
+from cakravia_verify.traffic.ledger_sources import RawFiles, Stage, Staged, fingerprint
+from cakravia_verify.traffic.reconciliation import duplicate_ids, reconcile, show_ledger
 from cakravia_verify.traffic.summary import Summary, read_schedule, rows_of
 
 if TYPE_CHECKING:
@@ -63,71 +63,19 @@ class Ledger:
         own ids start with. `traffic` is the client's traffic.json: without it completeness is unproven and a finding.
         `examples` raw rows are kept of whatever goes wrong. Raises TrafficError where requests.csv is no record file.
         """
-        given = [path for path in (access_log, events, *application_logs) if path is not None]
-        missing = [path for path in given if not path.is_file()]
-        if not requests.is_file():
+        files = RawFiles(requests, access_log, tuple(application_logs), events)
+        if requests in files.missing:
             raise TrafficError(f"{requests} is not there", remedy="run the traffic again; nothing is proven without it")
-        access_log = None if access_log in missing else access_log
-        application_logs = [path for path in application_logs if path not in missing]
-        has_application = bool(application_logs)
-
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".ledger-", dir=folder))
-        (scratch / LEDGER_FOLDER).mkdir()
-        database = _connect(scratch=scratch)
-        stage = Stage(database, scratch)
         try:
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="fingerprint") as pool:
-                files = [requests, *(path for path in given if path not in missing)]
-                prints = {path: pool.submit(fingerprint, path) for path in files}
-                client = stage.client(requests)
-                prefixes = [f"{run}-"] if run else _prefixes(database)
-                others = [
-                    stage.proxy(access_log, prefixes),
-                    *stage.applications(application_logs, prefixes),
-                    stage.events(None if events in missing else events),
-                ]
-                staged = [client, *(other for other in others if other is not None)]
-                reconcile(
-                    database,
-                    scratch / LEDGER_FOLDER,
-                    has_proxy=access_log is not None,
-                    has_application=has_application,
-                )
-                origins = tuple(
-                    Source(
-                        s.role,
-                        str(s.path),
-                        s.path.stat().st_size,
-                        s.rows,
-                        s.foreign,
-                        s.is_torn,
-                        prints[s.path].result(),
-                    )
-                    for s in staged
-                )
-            schedule, findings = read_schedule(traffic, rows=client.rows)
-            findings += [Finding(Kind.MISSING_SOURCE, 1, (), str(path)) for path in missing]
-            findings += [
-                Finding(
-                    Kind.MALFORMED, len(s.malformed), tuple({"raw": raw} for raw in s.malformed[:examples]), str(s.path)
-                )
-                for s in staged
-                if s.malformed
-            ]
-            evidence = Summary(database, examples=examples).evidence(
-                schedule=schedule,
-                findings=findings,
-                sources=origins,
-                has_proxy=access_log is not None,
-                has_application=has_application,
-            )
+            (scratch / LEDGER_FOLDER).mkdir()
+            evidence = _reconciled(files, scratch=scratch, traffic=traffic, run=run, examples=examples)
             (scratch / EVIDENCE_FILE).write_text(json.dumps(evidence.as_dict(), indent=1, default=str) + "\n")
             shutil.rmtree(folder / LEDGER_FOLDER, ignore_errors=True)
             for name in (LEDGER_FOLDER, EVIDENCE_FILE):
                 (scratch / name).replace(folder / name)
         finally:
-            database.close()
             shutil.rmtree(scratch, ignore_errors=True)
         return cls(folder / LEDGER_FOLDER, evidence)
 
@@ -174,6 +122,46 @@ class Ledger:
         self.close()
 
 
+def _reconciled(files: RawFiles, *, scratch: Path, traffic: Path | None, run: str, examples: int) -> Evidence:
+    """The evidence; the part files stand in the scratch folder afterwards."""
+    missing = files.missing
+    files = files.without(missing)
+    has_proxy, has_application = files.access_log is not None, bool(files.application_logs)
+    # Fingerprints are taken beside the reconciliation: both leave the interpreter alone while they compute.
+    with _connect(scratch=scratch) as database, ThreadPoolExecutor(1, "fingerprint") as pool:
+        prints = {path: pool.submit(fingerprint, path) for path in files.all}
+        staged = Stage(database, scratch).everything(files, run=run)
+        duplicates = duplicate_ids(database, examples=examples)
+        reconcile(
+            database,
+            scratch / LEDGER_FOLDER,
+            has_proxy=has_proxy,
+            has_application=has_application,
+            has_duplicates=duplicates.total > 0,
+        )
+        schedule, findings = read_schedule(traffic, rows=staged[0].rows)
+        findings += [Finding(Kind.MISSING_SOURCE, 1, (), str(path)) for path in missing]
+        findings += [_malformed(one, examples=examples) for one in staged if one.malformed]
+        findings += [Finding(Kind.DUPLICATE_ID, duplicates.total, duplicates.first)] if duplicates.total else []
+        return Summary(database, examples=examples).evidence(
+            schedule=schedule,
+            findings=findings,
+            sources=tuple(_source(one, sha256=prints[one.path].result()) for one in staged),
+            has_proxy=has_proxy,
+            has_application=has_application,
+        )
+
+
+def _malformed(staged: Staged, *, examples: int) -> Finding:
+    first = tuple({"raw": raw} for raw in staged.malformed[:examples])
+    return Finding(Kind.MALFORMED, len(staged.malformed), first, str(staged.path))
+
+
+def _source(staged: Staged, *, sha256: str) -> Source:
+    path = staged.path
+    return Source(staged.role, str(path), path.stat().st_size, staged.rows, staged.foreign, staged.is_torn, sha256)
+
+
 def _connect(*, scratch: Path) -> DuckDBPyConnection:
     """A DuckDB of bounded memory, which spills into the scratch folder and never fetches an extension."""
     import duckdb
@@ -188,11 +176,3 @@ def _connect(*, scratch: Path) -> DuckDBPyConnection:
             "autoload_known_extensions": False,
         },
     )
-
-
-def _prefixes(database: DuckDBPyConnection) -> list[str]:
-    """What the client's ids have before their last number, with the dash."""
-    found = database.execute(
-        "SELECT DISTINCT id[1:length(id) - length(string_split(id, '-')[-1])] FROM client WHERE contains(id, '-')"
-    ).fetchall()
-    return sorted(str(prefix) for (prefix,) in found if prefix not in ("", "-"))

@@ -80,6 +80,34 @@ APPLICATION_TYPES = {
 _FOREIGN, _UNREADABLE = -100, -101
 
 
+@dataclass(frozen=True)
+class RawFiles:
+    """The files of one run; logs that do not exist for a run are None or not listed."""
+
+    requests: Path
+    access_log: Path | None = None
+    application_logs: tuple[Path, ...] = ()
+    events: Path | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        given = (self.requests, self.access_log, *self.application_logs, self.events)
+        return tuple(path for path in given if path is not None)
+
+    @property
+    def missing(self) -> tuple[Path, ...]:
+        return tuple(path for path in self.all if not path.is_file())
+
+    def without(self, missing: Sequence[Path]) -> RawFiles:
+        """The same files but those."""
+        return RawFiles(
+            self.requests,
+            None if self.access_log in missing else self.access_log,
+            tuple(path for path in self.application_logs if path not in missing),
+            None if self.events in missing else self.events,
+        )
+
+
 @dataclass
 class Staged:
     """What reading one file left besides its rows: lines that are not rows, and a last line that was cut."""
@@ -108,6 +136,17 @@ class Stage:
     def __init__(self, database: DuckDBPyConnection, scratch: Path) -> None:
         self._database = database
         self._scratch = scratch
+
+    def everything(self, files: RawFiles, *, run: str) -> list[Staged]:
+        """All views and the table `events`; the client's file stands first. Without `run` its ids tell who is ours."""
+        client = self.client(files.requests)
+        prefixes = [f"{run}-"] if run else self._prefixes()
+        others = [
+            self.proxy(files.access_log, prefixes),
+            *self.applications(files.application_logs, prefixes),
+            self.events(files.events),
+        ]
+        return [client, *(staged for staged in others if staged is not None)]
 
     def client(self, path: Path) -> Staged:
         """View `client` from requests.csv; columns may stand in any order and new ones are ignored."""
@@ -172,6 +211,13 @@ class Stage:
             self._count_rows(staged, "proxy-0")
         self._show("proxy", PROXY_TYPES)
         return staged
+
+    def _prefixes(self) -> list[str]:
+        """What the client's ids have before their last number, with the dash."""
+        found = self._texts(
+            "SELECT DISTINCT id[1:length(id) - length(split_part(id, '-', -1))] FROM client WHERE contains(id, '-')"
+        )
+        return sorted(prefix for prefix in found if prefix not in ("", "-"))
 
     def _read_json(self, path: Path, prefixes: Sequence[str]) -> int:
         """The number of lines that are no row, or -1 where the file could not be read through."""

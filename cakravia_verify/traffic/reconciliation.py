@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cakravia_verify.traffic.evidence import OUTCOMES, Kind
+from cakravia_verify.traffic.evidence import OUTCOMES, Kind, Row, Rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,31 +34,66 @@ _APPLICATION_BY_ID = """
     FROM application WHERE block = $block GROUP BY id"""
 
 
-def reconcile(database: DuckDBPyConnection, folder: Path, *, has_proxy: bool, has_application: bool) -> None:
-    """Fills the folder with part files, one row a client row, and table `strays` with rows that no client row explains.
+def reconcile(
+    database: DuckDBPyConnection, folder: Path, *, has_proxy: bool, has_application: bool, has_duplicates: bool
+) -> None:
+    """Fills the folder with part files, one row a client row, and shows all of them in the view `ledger`.
 
-    Afterwards the view `ledger` shows all parts.
+    Table `strays` then holds the rows of proxy and application that no client row explains.
     """
-    database.execute("CREATE TABLE strays (source VARCHAR, id VARCHAR, raw VARCHAR)")
-    blocks = database.execute(
-        "SELECT DISTINCT block FROM (SELECT block FROM client UNION ALL SELECT block FROM proxy "
-        "UNION ALL SELECT block FROM application) WHERE block > -100 ORDER BY block"
-    ).fetchall()
     # Without a single row there still is a part, which has the columns.
-    for number, (block,) in enumerate(blocks or [(0,)]):
+    for number, block in enumerate(_blocks(database) or [0]):
         part = str(folder / f"part-{number:04}.parquet").replace("'", "''")
         database.execute(
             f"COPY ({_join(has_proxy, has_application)}) TO '{part}' "
             "(FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)",
             {"block": block},
         )
-        for source in ("proxy",) * has_proxy + ("application",) * has_application:
-            database.execute(
-                f"INSERT INTO strays SELECT '{source}', id, to_json(s) FROM (SELECT * EXCLUDE (block) FROM {source} "
-                "WHERE block = $block) s WHERE NOT EXISTS (FROM client c WHERE c.block = $block AND c.id = s.id)",
-                {"block": block},
-            )
     show_ledger(database, folder)
+    database.execute("CREATE TABLE strays (source VARCHAR, id VARCHAR, raw VARCHAR)")
+    for source, explained in (("proxy", "proxy_rows"), ("application", "app_begins + app_ends")):
+        _find_strays(database, source, explained=explained, has_duplicates=has_duplicates)
+
+
+def duplicate_ids(database: DuckDBPyConnection, *, examples: int) -> Rows:
+    """How many client rows too many there are, and the first of their ids with how often each stands there."""
+    extra = 0
+    first: list[Row] = []
+    # Block by block, as one set of all ids would not fit into the memory of a long run.
+    for block in _blocks(database):
+        found = database.execute(
+            "SELECT coalesce(id, ''), count(*) AS n FROM client WHERE block = ? GROUP BY 1 HAVING n > 1 ORDER BY 1",
+            [block],
+        ).fetchall()
+        extra += sum(number - 1 for _, number in found)
+        first += [{"id": ident, "rows": number} for ident, number in found[: examples - len(first)]]
+    return Rows(extra, tuple(first))
+
+
+def _find_strays(database: DuckDBPyConnection, source: str, *, explained: str, has_duplicates: bool) -> None:
+    """Adds the rows of one source whose id no client row has; `explained` counts those that one ledger row took.
+
+    Searched only where the sums differ. An id that the client used twice takes its rows twice, so then always.
+    """
+    ((staged, joined),) = database.execute(
+        f"SELECT (SELECT count(*) FROM {source} WHERE block > -100), (SELECT coalesce(sum({explained}), 0) FROM ledger)"
+    ).fetchall()
+    if staged == joined and not has_duplicates:
+        return
+    for block in _blocks(database):
+        database.execute(
+            f"INSERT INTO strays SELECT '{source}', id, to_json(s) FROM (SELECT * EXCLUDE (block) FROM {source} "
+            "WHERE block = $block) s WHERE NOT EXISTS (FROM client c WHERE c.block = $block AND c.id = s.id)",
+            {"block": block},
+        )
+
+
+def _blocks(database: DuckDBPyConnection) -> list[int]:
+    found = database.execute(
+        "SELECT DISTINCT block FROM (SELECT block FROM client UNION ALL SELECT block FROM proxy "
+        "UNION ALL SELECT block FROM application) WHERE block > -100 ORDER BY block"
+    ).fetchall()
+    return [int(block) for (block,) in found]
 
 
 def show_ledger(database: DuckDBPyConnection, folder: Path) -> None:

@@ -54,7 +54,7 @@ def rows_of(database: DuckDBPyConnection, sql: str, parameters: dict[str, Any], 
 
 
 class Summary:
-    """Reads evidence from the tables `ledger`, `strays`, `client` and `events` of a staging database."""
+    """Reads evidence from the tables `ledger`, `strays` and `events` of a staging database."""
 
     def __init__(self, database: DuckDBPyConnection, *, examples: int) -> None:
         self._database = database
@@ -101,7 +101,7 @@ class Summary:
             masked=self._where("masked") if has_proxy else None,
             idle_closes=self._number("SELECT count(*) FROM events WHERE kind = 'idle_close'"),
             schedule=schedule,
-            findings=(*findings, *self._duplicate_ids(), *self._disagreements(), *self._strays()),
+            findings=(*findings, *self._disagreements(), *self._strays()),
             sources=sources,
         )
 
@@ -113,18 +113,6 @@ class Summary:
     def _number(self, question: str) -> int:
         row = self._database.execute(question).fetchone()
         return int(row[0]) if row else 0
-
-    def _duplicate_ids(self) -> list[Finding]:
-        # Block by block, as one set of all ids would not fit into the memory of a long run.
-        extra, first = 0, []
-        for (block,) in self._database.execute("SELECT DISTINCT block FROM client ORDER BY 1").fetchall():
-            found = self._database.execute(
-                "SELECT coalesce(id, ''), count(*) AS n FROM client WHERE block = ? GROUP BY 1 HAVING n > 1 ORDER BY 1",
-                [block],
-            ).fetchall()
-            extra += sum(number - 1 for _, number in found)
-            first += [{"id": ident, "rows": number} for ident, number in found[: self._examples]]
-        return [Finding(Kind.DUPLICATE_ID, extra, tuple(first[: self._examples]))] if extra else []
 
     def _disagreements(self) -> list[Finding]:
         kinds = self._database.execute(
