@@ -554,14 +554,31 @@ class ReleaseRun:
             windows=shown.windows if shown else (),
             lost_rows=shown.lost_rows if shown else (),
             traffic=self._traffic_figures(shown),
+            switched_at=self._flipped_at(0),
+            returned_at=self._flipped_at(1),
+            switch_seconds=self._switch_seconds(),
             settings_digest=_digest_of(self.settings),
             tool=f"cakravia-verify {__version__}",
         )
 
+    @property
+    def _zero(self) -> float:
+        """The instant that the report counts from: when the release first touched anything."""
+        touched = (m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins")
+        return next(touched, self._began)
+
+    def _flipped_at(self, index: int) -> float | None:
+        flips = self.release.seen.flips
+        return flips[index].effective_at - self._zero if index < len(flips) else None
+
+    def _switch_seconds(self) -> float | None:
+        """From the decision to its effect; starting a proxy on an empty site is no switch."""
+        flips = self.release.seen.flips
+        return flips[0].effective_at - flips[0].decided_at if flips and self._has_previous else None
+
     def _timeline(self) -> tuple[Event, ...]:
-        begin = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), self._began)
         return tuple(
-            Event(m.step, m.kind, m.at - begin, m.seconds, m.note)
+            Event(m.step, m.kind, m.at - self._zero, m.seconds, m.note)
             for m in self.release.moments
             if m.kind != "begins"
         )
