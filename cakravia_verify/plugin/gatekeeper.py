@@ -197,7 +197,9 @@ class Gatekeeper:
             return
         width = terminalreporter._tw.fullwidth
         terminalreporter.ensure_newline()
-        for line in terminal_summary(self.outcome.document, width=width, colour=terminalreporter.hasmarkup):
+        report = str(self.run.folder / "report.html")
+        colour = terminalreporter.hasmarkup
+        for line in terminal_summary(self.outcome.document, width=width, colour=colour, report=report):
             terminalreporter.write_line(line)
 
 
