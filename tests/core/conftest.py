@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from memory_stage import Stage
+
+from tests.core.memory_stage import Stage
 
 
 @pytest.fixture

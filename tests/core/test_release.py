@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
-from memory_stage import Crash, Stage, events
 
 from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ReleaseError, RollbackFailed
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, records, unfinished
@@ -13,6 +13,7 @@ from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.release import Moment, recover
 from cakravia_verify.slots import Colour
 from cakravia_verify.steps import STEPS
+from tests.core.memory_stage import Crash, Stage, events
 
 BEFORE_THE_SWITCH = ("build", "prepare", "stage", "prove", "smoke")
 OPERATIONS = {"build": "build", "prepare": "refresh", "stage": "start", "switch": "point_at"}
@@ -200,6 +201,12 @@ def test_a_step_whose_outcome_cannot_be_recorded_ends_the_release(site_with_v1: 
 # Recovery.
 
 
+def make_ill_once_it_serves(stage: Stage, version: str) -> None:
+    running = stage.memory.running.get(stage.memory.chosen)
+    if running and running.version == version:
+        stage.memory.sick.add(version)
+
+
 def is_settled(stage: Stage) -> bool:
     """One healthy slot has the users, and the history agrees with everything seen."""
     return stage.serving is not None and stage.site.observe().drift == () and not unfinished_of(stage)
@@ -222,10 +229,8 @@ def test_a_deploy_killed_at_any_point_is_recovered_to_one_healthy_slot(
         if ending == "refused before the switch":
             stage.memory.lies["v2"] = "v0"
         if ending == "ill after the switch":
-            stage.clock.on_sleep = lambda stage=stage: (
-                stage.memory.sick.add("v2") if stage.memory.chosen is Colour.GREEN else None
-            )
-        died = stage.die_at(point, lambda stage=stage: stage.deploy("v2"))
+            stage.clock.on_sleep = partial(make_ill_once_it_serves, stage, "v2")
+        died = stage.die_at(point, partial(stage.deploy, "v2"))
         assert ending == "ill after the switch" or stage.serving is not None, point
         stage.recover()
         assert is_settled(stage), (point, stage.site.observe().drift)
@@ -240,7 +245,7 @@ def test_a_first_release_killed_at_any_point_ends_serving_or_gone(quick_folder: 
     while died:
         point += 1
         stage = Stage(quick_folder / str(point))
-        died = stage.die_at(point, lambda stage=stage: stage.deploy("v1"))
+        died = stage.die_at(point, partial(stage.deploy, "v1"))
         stage.recover()
         assert stage.site.observe().is_empty or is_settled(stage), point
 
@@ -265,7 +270,7 @@ def test_a_recovery_killed_at_any_point_is_recovered_in_turn(quick_folder: Path,
         second += 1
         stage = Stage(quick_folder / str(second), keep_warm=False)
         stage.deploy("v1")
-        assert stage.die_at(first, lambda stage=stage: stage.deploy("v2"))
+        assert stage.die_at(first, partial(stage.deploy, "v2"))
         died = stage.die_at(second, stage.recover)
         stage.recover()
         assert is_settled(stage), (first, second, stage.site.observe().drift)
