@@ -123,7 +123,7 @@ class Shuttle:
         rounds = (self.bring_back, self.deploy_and_fail, self.deploy)
         while (left := count - (len(self.flips) - so_far)) > 0:
             for release in rounds:
-                if release is not self.deploy_and_fail or left >= 2:
+                if release != self.deploy_and_fail or left >= 2:
                     release()
                     yield
                 if (left := count - (len(self.flips) - so_far)) <= 0:

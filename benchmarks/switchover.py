@@ -173,8 +173,8 @@ def table(results: list[Result]) -> None:
         print("  ".join([f"{first:<{widths[0]}}", *cells]))
     print(
         "\nold slot: answers by it to requests begun after the switch was in force. old, ms: from the decision to the\n"
-        "last request written after it that the old slot answered, 0 for none. new p99: from the decision to the first\n"
-        "user answered by the new slot. predicted: rate on reused connections x round trip x reloads."
+        "last request written after it that the old slot answered, 0 for none. new p99: from the decision to the\n"
+        "first user answered by the new slot. predicted: rate on reused connections x round trip x reloads."
     )
 
 
