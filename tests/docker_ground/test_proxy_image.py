@@ -44,7 +44,7 @@ http {
 
 @pytest.fixture(scope="module")
 def proxy_image(build_image: BuildImage) -> Image:
-    return build_image("docker/nginx", base="nginx")
+    return build_image("images/nginx", base="nginx")
 
 
 @pytest.fixture
