@@ -8,18 +8,22 @@ from enum import IntEnum, StrEnum
 
 
 class Decision(StrEnum):
-    """What the gate says."""
+    """What the gate says: of a release the first two or INCONCLUSIVE, of a load the last two or INCONCLUSIVE."""
 
     PROMOTE = "PROMOTE"
     ROLL_BACK = "ROLL BACK"
     INCONCLUSIVE = "INCONCLUSIVE"
+    WITHIN_BUDGET = "WITHIN BUDGET"
+    OVER_BUDGET = "OVER BUDGET"
 
 
 class Exit(IntEnum):
-    """The exit statuses of a release session."""
+    """The exit statuses of a session; those of a load share their numbers with those of a release."""
 
     PROMOTED = 0
+    WITHIN_BUDGET = 0
     ROLLED_BACK = 1
+    OVER_BUDGET = 1
     INTERRUPTED = 2
     USAGE_ERROR = 4
     INCONCLUSIVE = 10
@@ -140,16 +144,16 @@ def judge(evidence: Evidence, budget: Budget) -> Verdict:
     if evidence.interrupted:
         return Verdict(Decision.INCONCLUSIVE, f"interrupted: {evidence.interrupted}", checks)
     if failed:
-        return Verdict(Decision.ROLL_BACK, _in_words(failed), checks)
+        return Verdict(Decision.ROLL_BACK, in_words(failed), checks)
     if unknown or not checks:
-        return Verdict(Decision.INCONCLUSIVE, _in_words(unknown) or "nothing was checked", checks)
+        return Verdict(Decision.INCONCLUSIVE, in_words(unknown) or "nothing was checked", checks)
     return Verdict(Decision.PROMOTE, f"all {len(checks)} checks passed", checks)
 
 
 def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:
     return [
         *_release_checks(evidence),
-        *_suite_checks(evidence.required),
+        *suite_checks(evidence.required),
         *traffic_checks(evidence.measured or Measured(), budget, has_previous=evidence.has_previous),
     ]
 
@@ -208,7 +212,8 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
     ]
 
 
-def _suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
+def suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
+    """The required checks of the suite: only one that passed speaks for itself."""
     if not required:
         return [Check("suite", "The suite's gate checks", Standing.UNKNOWN, "none was collected", "at least one")]
     standings = {"passed": Standing.PASSED, "failed": Standing.FAILED, "error": Standing.FAILED}
@@ -297,7 +302,8 @@ def _count(number: int | None) -> str:
     return "not measured" if number is None else f"{number:,}"
 
 
-def _in_words(checks: Sequence[Check]) -> str:
+def in_words(checks: Sequence[Check]) -> str:
+    """The first of the checks with what was seen and required."""
     parts = [
         f"{check.title}: {check.value}" + ("" if check.name.startswith("test ") else f" (required: {check.threshold})")
         for check in checks[:4]

@@ -1,0 +1,70 @@
+"""The rule that weighs a load on the live site: within its budget, over it, or not shown. Pure, closed by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cakravia_verify.gate import (
+    Budget,
+    Check,
+    Decision,
+    Evidence,
+    Measured,
+    Standing,
+    Verdict,
+    in_words,
+    suite_checks,
+    traffic_checks,
+)
+
+# What only a switch can bring: a load makes none.
+_OF_A_SWITCH = frozenset({"fence", "users"})
+
+
+def judge_load(evidence: Evidence, budget: Budget, *, seen_by: Sequence[str], trouble: str = "") -> Verdict:
+    """The verdict on a load. WITHIN BUDGET takes every check passed; one failed makes OVER BUDGET.
+
+    `seen_by` names every slot and version that answered. `trouble` is what kept the load from being a measurement at
+    all: with it nothing is proven, whatever failed.
+    """
+    checks = tuple(_checks(evidence, budget, seen_by))
+    failed = [check for check in checks if check.standing is Standing.FAILED]
+    unknown = [check for check in checks if check.standing is Standing.UNKNOWN]
+    if evidence.interrupted or trouble:
+        return Verdict(Decision.INCONCLUSIVE, trouble or f"interrupted: {evidence.interrupted}", checks)
+    if failed:
+        return Verdict(Decision.OVER_BUDGET, in_words(failed), checks)
+    if unknown:
+        return Verdict(Decision.INCONCLUSIVE, in_words(unknown), checks)
+    return Verdict(Decision.WITHIN_BUDGET, f"all {len(checks)} checks passed", checks)
+
+
+def _checks(evidence: Evidence, budget: Budget, seen_by: Sequence[str]) -> list[Check]:
+    lasted = evidence.bake_seconds
+    is_whole = lasted is not None and lasted >= evidence.bake_seconds_planned
+    measured = traffic_checks(evidence.measured or Measured(), budget, has_previous=False)
+    return [
+        Check(
+            "duration",
+            "The load lasted as long as asked",
+            Standing.PASSED if is_whole else Standing.UNKNOWN,
+            evidence.failure or ("not measured" if lasted is None else f"{lasted:.1f} s"),
+            f"{evidence.bake_seconds_planned:g} s",
+        ),
+        Check(
+            "unswitched",
+            "One slot and one version answered throughout",
+            Standing.PASSED if len(seen_by) == 1 else Standing.UNKNOWN,
+            "; ".join(seen_by) or "nobody named itself",
+            evidence.candidate,
+        ),
+        *suite_checks(evidence.required),
+        *(_of_a_load(check) for check in measured if check.name not in _OF_A_SWITCH),
+    ]
+
+
+def _of_a_load(check: Check) -> Check:
+    if check.name == "masked":
+        return replace(check, title="Requests another slot answered in the active one's place")
+    return check
