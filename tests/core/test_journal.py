@@ -1,0 +1,254 @@
+"""The history survives what kills its writer, and loses nothing silently."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cakravia_verify.errors import JournalError
+from cakravia_verify.journal import FIELDS, Journal, write_atomically
+from cakravia_verify.platforms.memory import FakeClock
+
+
+@pytest.fixture
+def journal(quick_folder: Path) -> Journal:
+    return Journal(quick_folder / "state" / "history.log")
+
+
+def numbers(journal: Journal) -> list[int]:
+    return [entry.seq for entry in journal.entries()]
+
+
+def test_an_entry_can_be_read_back_as_it_was_appended(journal: Journal) -> None:
+    appended = journal.append("step.done", release="r1", step="build", seconds=1.5, removed=["v1"])
+    assert journal.entries() == [appended]
+
+
+def test_entries_are_numbered_without_a_gap_across_processes(journal: Journal) -> None:
+    journal.append("a")
+    Journal(journal.path).append("b")
+    journal.append("c")
+    assert numbers(journal) == [1, 2, 3]
+
+
+def test_the_history_belongs_to_its_owner_alone(journal: Journal) -> None:
+    journal.append("a")
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+
+
+def test_a_history_that_does_not_exist_yet_is_empty(journal: Journal) -> None:
+    assert journal.entries() == []
+    assert journal.damage() == []
+
+
+@pytest.mark.parametrize("cut", [1, 3, 7, 8, 20, 60, -2, -1])
+def test_a_torn_last_line_is_passed_over_and_closed_by_the_next_append(journal: Journal, cut: int) -> None:
+    journal.append("whole")
+    whole = journal.path.read_bytes()
+    journal.append("torn", facts={"inner": {"deep": 1}, "text": 'a "quoted" \\ brace }'})
+    torn = journal.path.read_bytes()[len(whole) :]
+    journal.path.write_bytes(whole + torn[:cut])
+    complete = cut == -1
+    reader = Journal(journal.path)
+    assert numbers(reader) == ([1, 2] if complete else [1])
+    assert reader.damage() == []
+    reader.append("after")
+    assert [entry.event for entry in reader.entries()] == ["whole", *(["torn"] if complete else []), "after"]
+    assert reader.damage() == []
+
+
+def test_a_line_cut_behind_an_inner_brace_is_torn_and_not_damaged(journal: Journal) -> None:
+    journal.append("whole")
+    with journal.path.open("ab") as file:
+        file.write(b'{"seq":2,"facts":{"a":1}')
+    journal.append("after")
+    assert journal.damage() == []
+    assert numbers(journal) == [1, 2]
+
+
+def test_damage_in_the_middle_is_named_by_line(journal: Journal) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    lines = journal.path.read_bytes().splitlines()
+    lines[1] = b"\x00garbage\xff"
+    journal.path.write_bytes(b"\n".join(lines) + b"\n")
+    assert "line 2" in journal.damage()[0]
+    assert numbers(journal) == [1, 3]
+
+
+def test_a_line_that_was_taken_out_is_noticed(journal: Journal) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(lines[0] + lines[2])
+    assert "entry 2 should follow, but entry 3 does" in journal.damage()[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 100_000,
+        b"null",
+        b"5",
+        b'"x"',
+        b"[1]",
+        b"{}",
+        b'{"seq":1e999,"at":"","event":""}',
+        b'{"seq":null}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_line_that_is_no_entry_is_damage_and_never_a_traceback(journal: Journal, line: bytes) -> None:
+    journal.append("a")
+    with journal.path.open("ab") as file:
+        file.write(line + b"\n")
+    journal.append("b")
+    assert len(journal.damage()) == 1
+    assert [entry.event for entry in journal.entries()] == ["a", "b"]
+
+
+def test_bytes_that_are_no_text_survive(journal: Journal) -> None:
+    reason = os.fsdecode(b"v1 \xff\xfe")
+    journal.append("release.started", reason=reason)
+    assert journal.entries()[0].facts == {"reason": reason}
+
+
+def test_a_fact_cannot_take_the_place_of_a_field(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="'who'"):
+        journal.append("a", who="somebody else")
+
+
+def test_a_clock_that_jumps_back_does_not_change_the_order(quick_folder: Path) -> None:
+    clock = FakeClock()
+    journal = Journal(quick_folder / "history.log", clock=clock)
+    journal.append("a")
+    clock.now -= 3_600
+    journal.append("b")
+    assert [(entry.seq, entry.event) for entry in journal.entries()] == [(1, "a"), (2, "b")]
+    assert journal.damage() == []
+
+
+def test_a_folder_in_the_place_of_the_history_is_an_error_with_a_remedy(quick_folder: Path) -> None:
+    with pytest.raises(JournalError) as caught:
+        Journal(quick_folder).append("a")
+    assert caught.value.remedy
+
+
+def test_a_history_that_cannot_be_created_is_an_error_with_a_remedy(quick_folder: Path) -> None:
+    (quick_folder / "file").touch()
+    with pytest.raises(JournalError, match="cannot be written") as caught:
+        Journal(quick_folder / "file" / "history.log").append("a")
+    assert caught.value.remedy
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from cakravia_verify.errors import JournalError
+from cakravia_verify.journal import Journal
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + int(sys.argv[2]), resource.RLIM_INFINITY))
+journal = Journal(path)
+try:
+    journal.append("too much", text="x" * 500)
+except JournalError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 1, 100, 400])
+def test_a_full_disk_refuses_the_entry_and_leaves_no_half_of_it(journal: Journal, room: int) -> None:
+    journal.append("whole")
+    before = journal.path.read_bytes()
+    said = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(journal.path), str(room)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "cannot be written" in said
+    assert "free space" in said
+    assert journal.path.read_bytes() == before
+    journal.append("room again")
+    assert numbers(journal) == [1, 2]
+
+
+def write_many(path: Path, count: int) -> None:
+    journal = Journal(path)
+    for number in range(count):
+        journal.append("many", text="y" * 300, number=number)
+
+
+def test_two_writers_neither_mix_their_lines_nor_share_a_number(journal: Journal) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(journal.path, 60)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(30)
+    assert numbers(journal) == list(range(1, 121))
+    assert journal.damage() == []
+
+
+def test_descriptors_are_given_back(journal: Journal) -> None:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0  # noqa: PTH208
+    for _ in range(50):
+        journal.append("a")
+    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0  # noqa: PTH208
+    assert after == before
+
+
+def test_without_a_free_descriptor_the_entry_is_refused_with_words(journal: Journal) -> None:
+    journal.append("a")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(JournalError, match="Too many open files"):
+            journal.append("b")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    journal.append("c")
+    assert [entry.event for entry in journal.entries()] == ["a", "c"]
+
+
+hostile = st.text(st.characters(), max_size=60)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | hostile,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(hostile, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(hostile, hostile, hostile, st.dictionaries(hostile.filter(lambda name: name not in {*FIELDS, "event"}), values))
+def test_any_text_comes_back_as_it_was_written(
+    journal: Journal, event: str, release: str, step: str, facts: dict[str, object]
+) -> None:
+    facts = {name: value for name, value in facts.items() if name not in ("self",)}
+    appended = journal.append(event, release=release, step=step, **facts)
+    assert journal.entries()[-1] == appended
+    assert journal.damage() == []
+
+
+def test_every_line_is_one_json_object(journal: Journal) -> None:
+    journal.append("a", text="line\nbreak\u2028and\u0085more")
+    (line,) = journal.path.read_bytes().split(b"\n")[:-1]
+    assert json.loads(line)["text"] == "line\nbreak\u2028and\u0085more"
+
+
+def test_an_atomic_write_replaces_the_whole_file_or_nothing(quick_folder: Path) -> None:
+    path = quick_folder / "new" / "record.json"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [each.name for each in path.parent.iterdir()] == ["record.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

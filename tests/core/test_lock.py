@@ -1,0 +1,243 @@
+"""One release at a time, across real processes and their deaths."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.errors import LockHeld, UsageError
+from cakravia_verify.lock import Lock
+from cakravia_verify.platforms.memory import FakeClock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from cakravia_verify.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+lease = lock.acquire("deploy v2")
+print(lease.token, flush=True)
+sys.stdin.readline()
+lock.release()
+"""
+
+
+@pytest.fixture
+def path(quick_folder: Path) -> Path:
+    return quick_folder / "state" / "lock"
+
+
+@pytest.fixture
+def hold(path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    holders: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        holders.append(holder)
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip().isdigit()
+        return holder
+
+    yield start
+    for holder in holders:
+        holder.kill()
+        holder.communicate()
+
+
+def test_the_second_is_told_who_holds_the_site_and_why(hold: Callable[[], subprocess.Popen[str]], path: Path) -> None:
+    holder = hold()
+    with pytest.raises(LockHeld, match=rf"process {holder.pid} on .*: deploy v2") as caught:
+        Lock(path).acquire("deploy v3")
+    assert "--wait" in caught.value.remedy
+    asked = Lock(path).holder()
+    assert asked is not None
+    assert asked.pid == holder.pid
+
+
+def test_a_holder_killed_outright_is_taken_over_from_and_named(
+    hold: Callable[[], subprocess.Popen[str]], path: Path
+) -> None:
+    holder = hold()
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    lock = Lock(path)
+    assert lock.holder() is None
+    lease = lock.acquire("deploy v3")
+    assert lock.taken_over is not None
+    assert (lock.taken_over.pid, lock.taken_over.token) == (holder.pid, lease.token - 1)
+    lock.release()
+
+
+def test_a_stopped_holder_still_holds(hold: Callable[[], subprocess.Popen[str]], path: Path) -> None:
+    holder = hold()
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(LockHeld):
+        Lock(path).acquire("deploy v3")
+    holder.send_signal(signal.SIGCONT)
+
+
+def test_a_lock_that_was_released_is_not_taken_over(path: Path) -> None:
+    first, second = Lock(path), Lock(path)
+    first.acquire("deploy v1")
+    first.release()
+    first.release()
+    second.acquire("deploy v2")
+    assert second.taken_over is None
+    second.release()
+
+
+def test_tokens_grow_with_every_lease(path: Path) -> None:
+    tokens = []
+    for _ in range(3):
+        lock = Lock(path)
+        tokens.append(lock.acquire("deploy").token)
+        lock.release()
+    assert tokens == [1, 2, 3]
+
+
+def test_a_lease_with_the_rest_of_an_older_one_behind_it_still_counts(path: Path) -> None:
+    lock = Lock(path)
+    lock.acquire("deploy")
+    lock.release()
+    with path.open("ab") as file:
+        file.write(b'"since": "2020"}\n')
+    assert lock.acquire("deploy").token == 2
+    lock.release()
+
+
+def test_a_lock_file_of_garbage_is_no_obstacle(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"\x00\xff[[[")
+    lock = Lock(path)
+    assert lock.holder() is None
+    assert lock.acquire("deploy").token == 1
+    lock.release()
+
+
+def test_waiting_ends_with_the_lock_when_the_holder_lets_go(path: Path) -> None:
+    clock, holder, waiter = FakeClock(), Lock(path), Lock(path)
+    holder.acquire("deploy v1")
+    clock.on_sleep = lambda: holder.release() if len(clock.slept) == 3 else None
+    lease = waiter.acquire("deploy v2", wait=Deadline("the lock is free", 60, clock=clock))
+    assert lease.token == 2
+    waiter.release()
+
+
+def test_waiting_ends_with_the_holders_name_when_the_time_is_over(path: Path) -> None:
+    clock, holder = FakeClock(), Lock(path)
+    holder.acquire("deploy v1")
+    with pytest.raises(LockHeld, match=f"process {os.getpid()}"):
+        Lock(path).acquire("deploy v2", wait=Deadline("the lock is free", 2, clock=clock))
+    assert sum(clock.slept) >= 2
+    holder.release()
+
+
+def test_a_lock_won_on_a_file_that_was_removed_meanwhile_is_not_taken_for_one(path: Path) -> None:
+    clock, holder, waiter = FakeClock(), Lock(path), Lock(path)
+    holder.acquire("deploy v1")
+
+    def somebody_tidies_up() -> None:
+        path.unlink(missing_ok=True)
+        holder.release()
+
+    clock.on_sleep = somebody_tidies_up
+    waiter.acquire("deploy v2", wait=Deadline("the lock is free", 60, clock=clock))
+    with pytest.raises(LockHeld):
+        Lock(path).acquire("deploy v3")
+    waiter.release()
+
+
+def test_a_lock_that_cannot_be_opened_is_a_usage_error(quick_folder: Path) -> None:
+    (quick_folder / "file").touch()
+    with pytest.raises(UsageError, match="cannot be opened") as caught:
+        Lock(quick_folder / "file" / "lock").acquire("deploy")
+    assert caught.value.remedy
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from cakravia_verify.errors import UsageError
+from cakravia_verify.lock import Lock
+held = Lock(Path(sys.argv[1]))
+held.acquire("deploy v1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+held.release()
+try:
+    held.acquire("deploy v2")
+except UsageError as error:
+    print("refused:", error.message)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+print("token", Lock(Path(sys.argv[1])).acquire("deploy v3").token)
+"""
+
+
+def test_a_full_disk_neither_keeps_the_lock_held_nor_lets_a_nameless_one_be_taken(path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "cannot be written" in said[0]
+    assert said[1].startswith("token ")
+
+
+def contend(path: Path, evidence: Path, number: int) -> None:
+    lock = Lock(path)
+    try:
+        lock.acquire(f"deploy {number}")
+    except LockHeld as error:
+        (evidence / f"told-{number}").write_text(error.message)
+        return
+    inside = evidence / "inside"
+    handle = os.open(inside, os.O_CREAT | os.O_EXCL)
+    os.close(handle)
+    lease = lock.lease
+    assert lease is not None
+    (evidence / f"held-{lease.token}").write_text(json.dumps({"number": number}))
+    inside.unlink()
+    lock.release()
+
+
+def contenders(path: Path, evidence: Path, first: int, count: int) -> None:
+    """Several contenders that live in one process; forks start at the same instant and cost little."""
+    children = []
+    for number in range(first, first + count):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                contend(path, evidence, number)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(int(any(statuses)))
+
+
+def test_of_fifty_contenders_exactly_one_at_a_time_holds_and_the_others_are_told(
+    path: Path, quick_folder: Path
+) -> None:
+    evidence = quick_folder / "evidence"
+    evidence.mkdir()
+    context = multiprocessing.get_context("spawn")
+    crowds = [context.Process(target=contenders, args=(path, evidence, crowd * 25, 25)) for crowd in range(2)]
+    for crowd in crowds:
+        crowd.start()
+    for crowd in crowds:
+        crowd.join(60)
+    assert [crowd.exitcode for crowd in crowds] == [0, 0]
+    held = sorted(int(each.name.removeprefix("held-")) for each in evidence.glob("held-*"))
+    told = [each.read_text() for each in evidence.glob("told-*")]
+    assert held == list(range(1, len(held) + 1))
+    assert len(held) + len(told) == 50
+    assert all("another release holds this site: " in text for text in told)
