@@ -8,14 +8,25 @@ nginx's access log (one JSON object a line), the applications' request logs (tab
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.ledger_formats import (
+    APPLICATION_TYPES,
+    CLIENT_TYPES,
+    EVENT_TYPES,
+    PROXY_TYPES,
+    csv_reader,
+    header_of,
+    json_reader,
+    json_row,
+    tail_of,
+    wash_json_lines,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
@@ -23,59 +34,7 @@ if TYPE_CHECKING:
 # Ids count upwards and every log is nearly in their order, so rows of one block lie together in all three. Two Parquet
 # row groups: each of two threads writes a whole one.
 BLOCK = 245_760
-_TORN_BYTES = 1 << 20
-_CSV_BUFFER = 8_000_000
-_LONGEST_LINE = 1 << 20
 _LONGEST_EXAMPLE = 2000
-
-CLIENT_TYPES = {
-    "id": "VARCHAR",
-    "connection": "BIGINT",
-    "reused": "UTINYINT",
-    "method": "VARCHAR",
-    "name": "VARCHAR",
-    "planned": "BIGINT",
-    "started": "BIGINT",
-    "connected": "BIGINT",
-    "sent": "BIGINT",
-    "first_byte": "BIGINT",
-    "done": "BIGINT",
-    "status": "SMALLINT",
-    "bytes": "BIGINT",
-    "slot": "VARCHAR",
-    "version": "VARCHAR",
-    "served_slot": "VARCHAR",
-    "outcome": "VARCHAR",
-    "detail": "VARCHAR",
-    "strict": "UTINYINT",
-}
-EVENT_TYPES = {"at": "BIGINT", "connection": "BIGINT", "kind": "VARCHAR", "detail": "VARCHAR"}
-PROXY_TYPES = {
-    "at": "DOUBLE",
-    "id": "VARCHAR",
-    "method": "VARCHAR",
-    "uri": "VARCHAR",
-    "status": "SMALLINT",
-    "bytes": "BIGINT",
-    "time": "DOUBLE",
-    "slot": "VARCHAR",
-    "upstream": "VARCHAR",
-    "upstream_status": "VARCHAR",
-    "upstream_time": "VARCHAR",
-    "completion": "VARCHAR",
-}
-APPLICATION_TYPES = {
-    "event": "VARCHAR",
-    "at_us": "BIGINT",
-    "id": "VARCHAR",
-    "slot": "VARCHAR",
-    "version": "VARCHAR",
-    "method": "VARCHAR",
-    "path": "VARCHAR",
-    "status": "SMALLINT",
-}
-
-
 # Blocks of rows that take no part: ids of other people, and rows that are none.
 _FOREIGN, _UNREADABLE = -100, -101
 
@@ -120,6 +79,13 @@ class Staged:
     malformed: list[str] = field(default_factory=list)
 
 
+def _forgive_torn_line(staged: Staged) -> None:
+    tail = tail_of(staged.path)
+    if tail and staged.malformed and staged.malformed[-1].strip("\r\n") == tail.strip("\r\n")[:_LONGEST_EXAMPLE]:
+        staged.malformed.pop()
+        staged.is_torn = True
+
+
 def fingerprint(path: Path) -> str:
     """The file's SHA-256, hexadecimal."""
     with path.open("rb") as file:
@@ -151,7 +117,7 @@ class Stage:
     def client(self, path: Path) -> Staged:
         """View `client` from requests.csv; columns may stand in any order and new ones are ignored."""
         staged = Staged("client", path)
-        reader = _csv(_header(path, CLIENT_TYPES), quote=True)
+        reader = csv_reader(header_of(path, CLIENT_TYPES), quote=True)
         self._read_text(staged, reader, CLIENT_TYPES, _BLOCK_SQL, "client")
         self._show("client", CLIENT_TYPES)
         staged.rows = self._count(self._file("client"), "true")
@@ -164,7 +130,7 @@ class Stage:
         if path is None or path.stat().st_size == 0:
             return None
         staged = Staged("events", path)
-        self._read_text(staged, _csv(_header(path, EVENT_TYPES), quote=True), EVENT_TYPES, "0", "events")
+        self._read_text(staged, csv_reader(header_of(path, EVENT_TYPES), quote=True), EVENT_TYPES, "0", "events")
         self._database.execute(f"INSERT INTO events SELECT * EXCLUDE (block) FROM {self._file('events')}")
         staged.rows = self._count("events", "true")
         return staged
@@ -177,7 +143,7 @@ class Stage:
             staged = Staged("application", path)
             if path.stat().st_size:
                 name = f"application-{number}"
-                reader = _csv(APPLICATION_TYPES, quote=False)
+                reader = csv_reader(APPLICATION_TYPES, quote=False)
                 self._read_text(staged, reader, APPLICATION_TYPES, _block_of_ours(prefixes, bad), name)
                 self._count_rows(staged, name)
                 fields = ", ".join(f"coalesce({column}::VARCHAR, '')" for column in APPLICATION_TYPES)
@@ -200,11 +166,12 @@ class Stage:
             return None
         staged = Staged("proxy", path)
         if path.stat().st_size:
-            tail = _tail(path)
-            staged.is_torn = bool(tail) and _json_row(tail) is None
+            tail = tail_of(path)
+            staged.is_torn = bool(tail) and json_row(tail) is None
             if self._read_json(path, prefixes) != int(staged.is_torn):
                 washed = self._scratch / "access.washed"
-                _wash(staged, washed)
+                malformed, staged.is_torn = wash_json_lines(path, washed)
+                staged.malformed += [text[:_LONGEST_EXAMPLE] for text in malformed]
                 if self._read_json(washed, prefixes) != 0:
                     raise TrafficError(f"{path} cannot be read as nginx's access log", remedy="look at the file")
                 washed.unlink()
@@ -224,9 +191,8 @@ class Stage:
         import duckdb
 
         bad = 'status IS NULL OR "at" IS NULL OR id IS NULL'
-        reader = f"read_ndjson(?, columns = {PROXY_TYPES}, ignore_errors = true, maximum_object_size = {_LONGEST_LINE})"
         try:
-            self._copy(reader, path, PROXY_TYPES, _block_of_ours(prefixes, bad), "proxy-0")
+            self._copy(json_reader(), path, PROXY_TYPES, _block_of_ours(prefixes, bad), "proxy-0")
         except duckdb.Error:
             return -1
         return self._count(self._file("proxy-0"), f"block = {_UNREADABLE}")
@@ -282,101 +248,6 @@ class Stage:
 
     def _texts(self, question: str) -> list[str]:
         return [str(text)[:_LONGEST_EXAMPLE] for (text,) in self._database.execute(question).fetchall()]
-
-
-def _wash(staged: Staged, washed: Path) -> None:
-    """Copies the readable lines and keeps the others as malformed.
-
-    nginx escapes control characters but passes bytes above 0x7f as they came, so a stranger's address may not be
-    UTF-8: that alone does not make a row malformed.
-    """
-    staged.is_torn = False
-    with washed.open("w", encoding="utf-8") as clean:
-        for line, is_whole in _lines(staged.path):
-            text = line.decode("utf-8", "replace")
-            row = _json_row(text)
-            if row is None and not is_whole:
-                staged.is_torn = True
-            elif row is None:
-                staged.malformed.append(text[:_LONGEST_EXAMPLE])
-            else:
-                clean.write(json.dumps(row) + "\n")
-
-
-def _json_row(text: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict):
-        return None
-    kept = {name: row.get(name) for name in PROXY_TYPES}
-    for name, kind in PROXY_TYPES.items():
-        value = kept[name]
-        if kind == "VARCHAR":
-            kept[name] = value if value is None or isinstance(value, str) else json.dumps(value)
-        elif value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            return None
-    is_row = isinstance(kept["id"], str) and kept["at"] is not None and _fits(kept["status"], 32_767)
-    return kept if is_row and all(_fits(kept[name] or 0, 1 << 62) for name in ("bytes",)) else None
-
-
-def _fits(value: Any, limit: int) -> bool:
-    return isinstance(value, int) and -limit <= value <= limit
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """Every line that holds something, without its line feed, and whether it had one."""
-    with path.open("rb") as file:
-        for line in file:
-            if line.strip():
-                yield line.rstrip(b"\r\n"), line.endswith(b"\n")
-
-
-def _forgive_torn_line(staged: Staged) -> None:
-    tail = _tail(staged.path)
-    if tail and staged.malformed and staged.malformed[-1].strip("\r\n") == tail.strip("\r\n")[:_LONGEST_EXAMPLE]:
-        staged.malformed.pop()
-        staged.is_torn = True
-
-
-def _tail(path: Path) -> str:
-    """What follows the last line feed."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _TORN_BYTES))
-        return file.read().rpartition(b"\n")[2].decode("utf-8", "replace")
-
-
-def _header(path: Path, needed: dict[str, str]) -> dict[str, str]:
-    """The file's own columns in their order, with types; raises TrafficError where one that is needed is missing."""
-    try:
-        with path.open("rb") as file:
-            names = file.readline(65_536).decode("utf-8", "replace").strip().split(",")
-    except OSError as error:
-        raise TrafficError(
-            f"{path}: {error.strerror}", remedy="run the traffic again; without records nothing is proven"
-        ) from error
-    missing = [name for name in needed if name not in names]
-    if missing or len(set(names)) != len(names):
-        raise TrafficError(
-            f"{path} does not start with the columns of a request record: {', '.join(missing) or 'a name twice'}",
-            remedy="read it with the version of this package that wrote it",
-        )
-    return {name: needed.get(name, "VARCHAR") for name in names}
-
-
-def _csv(types: dict[str, str], *, quote: bool) -> str:
-    marks = (
-        "quote = '\"', escape = '\"', header = true, delim = ','"
-        if quote
-        else "quote = '', escape = '', header = false, delim = '\t'"
-    )
-    columns = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
-    return (
-        f"read_csv(?, columns = {columns}, auto_detect = false, {marks}, "
-        f"store_rejects = true, buffer_size = {_CSV_BUFFER})"
-    )
 
 
 _LAST_NUMBER = "try_cast(split_part(id, '-', -1) AS UBIGINT)"

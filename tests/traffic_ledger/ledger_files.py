@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.ledger_sources import CLIENT_TYPES
+from cakravia_verify.traffic.ledger_formats import CLIENT_TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,7 @@ NOBODY = Sample(0, 0, Histogram())
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_judgement_is_not_wrong_about(scenario: Scenario) -> None:
     chance = random.Random(f"test {scenario.name}")
-    given_rulings = [our_ruling(scenario.bake(chance)) for _ in range(8)]
+    given_rulings = [our_ruling(scenario.bake(chance)) for _ in range(5)]
     assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
 
 

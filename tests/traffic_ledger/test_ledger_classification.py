@@ -242,7 +242,7 @@ def one_by_one(
     return rows, +found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     clients=st.lists(client_rows, max_size=8),
     proxies=st.none() | st.lists(proxy_rows, max_size=8),

@@ -59,11 +59,13 @@ def test_a_torn_last_line_is_noted_and_no_finding(tmp_path: Path, file: str, res
         ("access_log", b"[1]\n"),
         ("access_log", b'{"at":"now","id":"r1-9","status":200}\n'),
         ("access_log", b'{"at":1,"id":"r1-9","status":99999999}\n'),
+        ("access_log", b"[" * 100_000 + b"\n"),
         ("application", b"begun\t1\tr1-1\tblue\tv1\tGET\t/\t\n"),
         ("application", b"begin\tx\tr1-1\tblue\tv1\tGET\t/\t\n"),
         ("application", b"begin\t1\tr1-1\tblue\n"),
         ("application", b"begin\t1\tr1-1\tbl\xffue\tv1\tGET\t/\t\n"),
     ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:30]),
 )
 def test_a_malformed_line_inside_a_file_is_a_finding_with_its_text(tmp_path: Path, file: str, line: bytes) -> None:
     run = three_way(tmp_path)
@@ -84,6 +86,14 @@ def test_a_strangers_address_that_is_no_utf8_is_a_row_like_others(tmp_path: Path
         evidence = ledger.evidence
     assert evidence.findings == ()
     assert [source.foreign for source in evidence.sources if source.role == "proxy"] == [1]
+
+
+@pytest.mark.parametrize("uri", ["\\\\ud800", "\\ud800", "\\u0000", "\\u2028"])
+def test_odd_escapes_in_an_address_are_read(tmp_path: Path, uri: str) -> None:
+    run = three_way(tmp_path)
+    append(run.paths["access_log"], json.dumps(passed("", uri="?")).replace('"?"', f'"{uri}"').encode() + b"\nx\n")
+    with run.build_from_files() as ledger:
+        assert kinds(ledger.evidence) == {Kind.MALFORMED: 1}
 
 
 def test_fewer_rows_than_the_client_finished_is_a_truncated_ledger(tmp_path: Path) -> None:
@@ -190,7 +200,7 @@ def test_nothing_but_the_ledger_is_left_in_the_folder(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "ledger.json").read_text())["lost_in_words"].startswith("0 of 5")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     file=st.sampled_from(["requests", "access_log", "application"]), noise=st.binary(max_size=60), at=st.integers(0, 5)
 )

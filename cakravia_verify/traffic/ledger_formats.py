@@ -1,0 +1,162 @@
+"""The formats of the raw files: columns with their DuckDB types, and reading what DuckDB will not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from cakravia_verify.errors import TrafficError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_TORN_BYTES = 1 << 20
+_CSV_BUFFER = 8_000_000
+_LONGEST_LINE = 1 << 20
+_LIMITS = {"SMALLINT": (1 << 15) - 1, "BIGINT": (1 << 63) - 1}
+
+CLIENT_TYPES = {
+    "id": "VARCHAR",
+    "connection": "BIGINT",
+    "reused": "UTINYINT",
+    "method": "VARCHAR",
+    "name": "VARCHAR",
+    "planned": "BIGINT",
+    "started": "BIGINT",
+    "connected": "BIGINT",
+    "sent": "BIGINT",
+    "first_byte": "BIGINT",
+    "done": "BIGINT",
+    "status": "SMALLINT",
+    "bytes": "BIGINT",
+    "slot": "VARCHAR",
+    "version": "VARCHAR",
+    "served_slot": "VARCHAR",
+    "outcome": "VARCHAR",
+    "detail": "VARCHAR",
+    "strict": "UTINYINT",
+}
+EVENT_TYPES = {"at": "BIGINT", "connection": "BIGINT", "kind": "VARCHAR", "detail": "VARCHAR"}
+PROXY_TYPES = {
+    "at": "DOUBLE",
+    "id": "VARCHAR",
+    "method": "VARCHAR",
+    "uri": "VARCHAR",
+    "status": "SMALLINT",
+    "bytes": "BIGINT",
+    "time": "DOUBLE",
+    "slot": "VARCHAR",
+    "upstream": "VARCHAR",
+    "upstream_status": "VARCHAR",
+    "upstream_time": "VARCHAR",
+    "completion": "VARCHAR",
+}
+APPLICATION_TYPES = {
+    "event": "VARCHAR",
+    "at_us": "BIGINT",
+    "id": "VARCHAR",
+    "slot": "VARCHAR",
+    "version": "VARCHAR",
+    "method": "VARCHAR",
+    "path": "VARCHAR",
+    "status": "SMALLINT",
+}
+
+
+def json_reader() -> str:
+    """The table function that reads an access log; its parameter is the path. Unreadable lines become nulls."""
+    return f"read_ndjson(?, columns = {PROXY_TYPES}, ignore_errors = true, maximum_object_size = {_LONGEST_LINE})"
+
+
+def wash_json_lines(path: Path, washed: Path) -> tuple[list[str], bool]:
+    """Copies the readable rows of an access log; the text of the others, and whether a torn last line was among them.
+
+    nginx escapes control characters but passes bytes above 0x7f as they came, so a stranger's address may not be
+    UTF-8: that alone does not make a row malformed.
+    """
+    malformed, is_torn = [], False
+    with washed.open("w", encoding="utf-8") as clean:
+        for line, is_whole in _lines(path):
+            text = line.decode("utf-8", "replace")
+            row = json_row(text)
+            if row is None and not is_whole:
+                is_torn = True
+            elif row is None:
+                malformed.append(text)
+            else:
+                clean.write(json.dumps(row) + "\n")
+    return malformed, is_torn
+
+
+def json_row(text: str) -> dict[str, Any] | None:
+    """The row of an access log that a line spells, with the columns of PROXY_TYPES; None for anything else."""
+    try:
+        row = json.loads(text) if len(text) < _LONGEST_LINE // 2 else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    kept = {name: _as_type(row.get(name), kind) for name, kind in PROXY_TYPES.items()}
+    is_row = isinstance(kept["id"], str) and isinstance(kept["at"], float) and isinstance(kept["status"], int)
+    return kept if is_row else None
+
+
+def _as_type(value: Any, kind: str) -> str | float | int | None:
+    """The value as the column has it, or None where it does not fit: then the row has no such value."""
+    if kind == "VARCHAR":
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if kind == "DOUBLE":
+        return float(value)
+    return value if isinstance(value, int) and abs(value) <= _LIMITS[kind] else None
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Every line that holds something, without its line feed, and whether it had one."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                yield line.rstrip(b"\r\n"), line.endswith(b"\n")
+
+
+def tail_of(path: Path) -> str:
+    """What follows the last line feed."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TORN_BYTES))
+        return file.read().rpartition(b"\n")[2].decode("utf-8", "replace")
+
+
+def header_of(path: Path, needed: dict[str, str]) -> dict[str, str]:
+    """The file's own columns in their order, with types; raises TrafficError where one that is needed is missing."""
+    try:
+        with path.open("rb") as file:
+            names = file.readline(65_536).decode("utf-8", "replace").strip().split(",")
+    except OSError as error:
+        raise TrafficError(
+            f"{path}: {error.strerror}", remedy="run the traffic again; without records nothing is proven"
+        ) from error
+    missing = [name for name in needed if name not in names]
+    if missing or len(set(names)) != len(names):
+        raise TrafficError(
+            f"{path} does not start with the columns of a request record: {', '.join(missing) or 'a name twice'}",
+            remedy="read it with the version of this package that wrote it",
+        )
+    return {name: needed.get(name, "VARCHAR") for name in names}
+
+
+def csv_reader(types: dict[str, str], *, quote: bool) -> str:
+    """The table function that reads separated text; its parameter is the path. Unreadable lines are kept as rejects."""
+    marks = (
+        "quote = '\"', escape = '\"', header = true, delim = ','"
+        if quote
+        else "quote = '', escape = '', header = false, delim = '\t'"
+    )
+    columns = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in types.items()) + "}"
+    return (
+        f"read_csv(?, columns = {columns}, auto_detect = false, {marks}, "
+        f"store_rejects = true, buffer_size = {_CSV_BUFFER})"
+    )
