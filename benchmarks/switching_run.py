@@ -24,6 +24,7 @@ from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.mixes import DEFAULT_MIX
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
 from cakravia_verify.traffic.records import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
 from cakravia_verify.traffic.statistics import failures_in_words
@@ -40,6 +41,7 @@ SECOND = 1_000_000
 BEFORE_AND_AFTER = 1.0
 # Requests that are meant to take a second say nothing about what a switch costs.
 LEISURELY = "slow"
+PATIENT = [entry.name for entry in DEFAULT_MIX if entry.expects_continue]
 
 Way = Literal["flag", "reload"]
 
@@ -54,6 +56,23 @@ class Task:
     users: int
     round_trip: float
     nginx: str = ""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One switch. `decided_at` and `effective_at` are CLOCK_MONOTONIC microseconds; the rest are milliseconds: how long
+    the act took, and from the decision to the last request written after it that the old slot answered (0 without any;
+    `old` is their number), to the first request that the new slot began, and to its first complete answer (None
+    without any)."""
+
+    to: str
+    decided_at: int
+    effective_at: int
+    act: float
+    old: int
+    last_old: float
+    first_begun: float | None
+    first_answer: float | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ class Result:
     flip: tuple[float, float, float]
     latency: tuple[float, float, float]
     schedule_lag: tuple[float, float, float]
+    moves: tuple[Move, ...]
     share_held: float
     reused_rate: float
     connections: int
@@ -260,8 +280,8 @@ def _result(
         ledger.fence_violations(switch.confirmed_at, switch.old, until=following)
         for switch, following in _with_following(switches)
     ]
-    old = [_old_after(ledger, switch, following) for switch, following in _with_following(switches)]
-    first = [found for switch in switches if (found := _first_new(ledger, switch)) is not None]
+    half = round(task.round_trip / 2 * SECOND)
+    moves = tuple(_move(ledger, switch, following, half=half) for switch, following in _with_following(switches))
     seconds = float(summary.raw["seconds"])
     reused = _number(ledger, "SELECT count(*) FROM ledger WHERE reused = 1") / seconds
     lag = summary.raw["schedule_lag"]
@@ -284,12 +304,13 @@ def _result(
         findings=tuple(str(finding) for finding in evidence.findings),
         fence_violations=sum(fence.violations.total for fence in fences),
         straddling=sum(fence.straddling.total for fence in fences),
-        old_after_decision=sum(count for count, _ in old),
-        last_old=max((last for _, last in old), default=0.0),
-        first_new=_spread(first),
-        flip=_spread([(switch.confirmed_at - switch.decided_at) / 1000 for switch in switches]),
+        old_after_decision=sum(move.old for move in moves),
+        last_old=max((move.last_old for move in moves), default=0.0),
+        first_new=_spread([move.first_answer for move in moves if move.first_answer is not None]),
+        flip=_spread([move.act for move in moves]),
         latency=_latency(ledger),
         schedule_lag=(lag["p50"] * 1000, lag["p99"] * 1000, lag["max"] * 1000),
+        moves=moves,
         share_held=round(summary.rate_achieved / task.rate, 4),
         reused_rate=round(reused, 1),
         connections=_number(ledger, "SELECT count(DISTINCT connection) FROM ledger WHERE reused = 1"),
@@ -311,26 +332,40 @@ def _with_following(switches: Sequence[Switch]) -> Iterator[tuple[Switch, int | 
         yield switch, switches[index + 1].decided_at if index + 1 < len(switches) else None
 
 
-def _old_after(ledger: Ledger, switch: Switch, following: int | None) -> tuple[int, float]:
-    """How many requests written after the decision the old slot answered, and how late the last was, in ms.
+def _move(ledger: Ledger, switch: Switch, following: int | None, *, half: int) -> Move:
+    """What one switch did to the requests around it.
 
-    What the application began after the following decision belongs to that one.
+    The instant that the application began a request tells which switch it belongs to: what it began after the following
+    decision belongs to that one.
     """
-    number, last = ledger.query(
-        "SELECT count(*), max(sent) FROM ledger WHERE sent > $since AND $old IN (served_slot, slot, app_slot) "
+    instants = {"since": switch.decided_at, "until": following or 1 << 62}
+    # With Expect: 100-continue the proxy chooses when it has the head: half a round trip after it was decided upon.
+    old, last_old = ledger.query(
+        "WITH heads AS (SELECT *, CASE WHEN list_contains($patient, name) "
+        "THEN greatest(started, coalesce(connected, started)) + $half ELSE sent END AS written FROM ledger) "
+        "SELECT count(*), max(written) FROM heads WHERE written > $since AND $old IN (served_slot, slot, app_slot) "
         "AND coalesce(app_began, done, sent) < $until",
-        {"since": switch.decided_at, "until": following or 1 << 62, "old": switch.old},
+        {**instants, "old": switch.old, "patient": PATIENT, "half": half},
     )[0]
-    return int(number), 0.0 if last is None else (int(last) - switch.decided_at) / 1000
+    begun, answer = ledger.query(
+        "SELECT min(app_began), min(done) FROM ledger WHERE outcome = 'answered' AND by_slot = $new "
+        "AND app_began BETWEEN $since AND $until",
+        {**instants, "new": switch.new},
+    )[0]
 
+    def after(instant: int | None) -> float | None:
+        return None if instant is None else (int(instant) - switch.decided_at) / 1000
 
-def _first_new(ledger: Ledger, switch: Switch) -> float | None:
-    """Milliseconds from the decision to the first complete answer of the new slot to a request it began after it."""
-    found = ledger.query(
-        "SELECT min(done) FROM ledger WHERE outcome = 'answered' AND by_slot = $new AND app_began >= $since",
-        {"new": switch.new, "since": switch.decided_at},
-    )[0][0]
-    return None if found is None else (int(found) - switch.decided_at) / 1000
+    return Move(
+        to=switch.new,
+        decided_at=switch.decided_at,
+        effective_at=switch.confirmed_at,
+        act=(switch.confirmed_at - switch.decided_at) / 1000,
+        old=int(old),
+        last_old=after(last_old) or 0.0,
+        first_begun=after(begun),
+        first_answer=after(answer),
+    )
 
 
 def _latency(ledger: Ledger) -> tuple[float, float, float]:
