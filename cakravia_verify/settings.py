@@ -177,6 +177,13 @@ class ReleaseSettings(Section):
     smoke: Annotated[tuple[SmokeRequest, ...], Field(strict=False)] = (SmokeRequest(),)
 
 
+class CurvePoint(Section):
+    """One point of the rate's course: `at` seconds after the traffic began, `rate` requests/s."""
+
+    at: Seconds
+    rate: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
+
+
 class TrafficSettings(Section):
     """The load that runs through every release. `rate` in requests/s; `round_trip` and `timeout` in seconds."""
 
@@ -188,7 +195,11 @@ class TrafficSettings(Section):
     seed: int = 1
     profile: Literal["reference", "generic", "custom"] = "reference"
     mix: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    curve: Annotated[tuple[CurvePoint, ...], Field(strict=False)] = ()
     locustfile: str = ""
+    locustfile_users: Annotated[int, Field(ge=1, le=10_000)] = 1
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    web_ui: Annotated[str, Field(pattern=r"^((127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5})?$")] = ""
 
     @model_validator(mode="after")
     def _custom_needs_a_mix(self) -> TrafficSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,20 @@ from cakravia_verify.slots import Address
 from cakravia_verify.traffic.mixes import DEFAULT_MIX, GENERIC_MIX
 from cakravia_verify.traffic.plan import Body, MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
-from cakravia_verify.traffic.records import LOST, REQUESTS_FILE, UNREACHED, RecordTail, Row
+from cakravia_verify.traffic.records import (
+    ANSWERED,
+    EVENTS_FILE,
+    FOLLOW_UP,
+    LOST,
+    REQUESTS_FILE,
+    UNREACHED,
+    RecordTail,
+    Row,
+    join_parts,
+    part_files,
+)
 
-PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "stream", "timeout")
+PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "stream", "timeout", "every", "pause")
 
 
 def plan_of(
@@ -28,7 +40,8 @@ def plan_of(
         run=run,
         mix=_mix_of(settings),
         users=settings.users,
-        rate=float(settings.rate),
+        rate=max((point.rate for point in settings.curve), default=float(settings.rate)),
+        curve=tuple((point.at, point.rate) for point in settings.curve),
         arrivals=settings.arrivals,
         seed=settings.seed,
         round_trip=float(settings.round_trip),
@@ -37,6 +50,9 @@ def plan_of(
         version_header=headers["version"],
         served_slot_header=headers["served"],
         locustfile=str(root / settings.locustfile) if settings.locustfile else "",
+        locustfile_users=settings.locustfile_users,
+        processes=settings.processes,
+        web_ui=settings.web_ui,
     )
 
 
@@ -48,13 +64,11 @@ def _mix_of(settings: TrafficSettings) -> tuple[MixEntry, ...]:
     return tuple(_entry_of(table, number) for number, table in enumerate(settings.mix, start=1))
 
 
-def _entry_of(table: Mapping[str, Any], number: int) -> MixEntry:
-    known = {*PLAIN_KEYS, "headers", "body", "expect"}
+def _entry_of(table: Mapping[str, Any], number: int, *, place: str = "[[traffic.mix]] number") -> MixEntry:
+    known = {*PLAIN_KEYS, "headers", "body", "expect", "steps"}
     for key in table:
         if key not in known:
-            raise SettingsError(
-                f"[[traffic.mix]] number {number}: unknown key {key!r}", remedy=f"known: {', '.join(sorted(known))}"
-            )
+            raise SettingsError(f"{place} {number}: unknown key {key!r}", remedy=f"known: {', '.join(sorted(known))}")
     values: dict[str, Any] = {key: table[key] for key in PLAIN_KEYS if key in table}
     values.setdefault("name", f"{table.get('method', 'GET')} {table.get('path', '/')}")
     try:
@@ -64,27 +78,35 @@ def _entry_of(table: Mapping[str, Any], number: int) -> MixEntry:
         if "body" in table:
             body = table["body"]
             values["body"] = Body("text", text=body) if isinstance(body, str) else Body(**body)
+        if "steps" in table:
+            steps = enumerate(table["steps"], start=1)
+            values["steps"] = tuple(_entry_of(step, index, place=f"{place} {number}, step") for index, step in steps)
         return MixEntry(**values)
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"[[traffic.mix]] number {number}: {error}", remedy="docs/TRAFFIC.md shows every key with its type"
+            f"{place} {number}: {error}", remedy="docs/TRAFFIC.md shows every key with its type"
         ) from error
 
 
 class Flow:
-    """One running traffic and everything its records say so far. Instants are CLOCK_MONOTONIC microseconds."""
+    """One running traffic and everything its records say so far. Instants are CLOCK_MONOTONIC microseconds.
 
-    def __init__(self, plan: TrafficPlan, *, clock: Clock) -> None:
+    Answers that took longer than `slow` seconds from their planned instant are counted.
+    """
+
+    def __init__(self, plan: TrafficPlan, *, clock: Clock, slow: float = math.inf) -> None:
         self.plan = plan
         self.folder = Path(plan.records)
         self.finished = 0
+        self.slow = 0
         self.lost: list[Row] = []
         self.errors: list[Row] = []
         self.unreached: list[Row] = []
         self.summary: TrafficSummary | None = None
         self._clock = clock
         self._process = TrafficProcess(plan)
-        self._tail = RecordTail(self.folder / REQUESTS_FILE)
+        self._slow_above = slow * 1_000_000
+        self._tails = [RecordTail(self.folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
         self._planned: dict[int, int] = {}
         self._next = 0
         self._first_planned: int | None = None
@@ -114,8 +136,10 @@ class Flow:
 
     def follow(self) -> int:
         """How many requests have come to an end by now."""
-        for row in self._tail.read():
+        for row in (row for tail in self._tails for row in tail.read()):
             self.finished += 1
+            if row.outcome == ANSWERED and (row.done or 0) - row.planned > self._slow_above:
+                self.slow += 1
             if row.outcome == LOST:
                 self.lost.append(row)
             elif row.outcome == UNREACHED:
@@ -124,6 +148,21 @@ class Flow:
                 self.errors.append(row)
             self._note(row)
         return self.finished
+
+    @property
+    def requests(self) -> Path:
+        """All records of a traffic that has ended."""
+        return self.folder / REQUESTS_FILE
+
+    def copy_requests(self, target: Path) -> Path:
+        """`target` holds every record written until now."""
+        return join_parts([self.folder / name for name in part_files(REQUESTS_FILE, self.plan.processes)], target)
+
+    @property
+    def events(self) -> Path | None:
+        """The events of a traffic that has ended; None where there are none."""
+        path = self.folder / EVENTS_FILE
+        return path if path.exists() else None
 
     @property
     def settled_until(self) -> int:
@@ -160,8 +199,11 @@ class Flow:
         return list(_overlapping(self.lost, begin * 1_000_000, end * 1_000_000))
 
     def _note(self, row: Row) -> None:
-        """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled."""
-        if not row.strict:
+        """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled.
+
+        What follows from an arrival (a further step, a stream taken up again) is written before the arrival itself.
+        """
+        if not row.strict or FOLLOW_UP in row.id:
             return
         number = int(row.id.rpartition("-")[2])
         self._planned[number] = row.planned

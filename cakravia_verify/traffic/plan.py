@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cakravia_verify.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 CHECKSUM_HEADER = "X-Content-SHA256"
 REQUEST_ID = "{id}"
@@ -21,11 +21,13 @@ BODY_KINDS = ("none", "text", "random", "order")
 ARRIVALS = ("constant", "poisson")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SUCCESS = (200, 201, 202, 203, 204, 206, 304)
+STREAMS = ("", "events", "websocket")
+JOURNEY_ID = "{journey}"
+"""Replaced by the id of a journey's first request wherever it stands in one of its steps."""
 
-T = TypeVar("T")
 
-
-def _demand(held: bool, key: str, *, seen: object, wanted: str) -> None:
+def demand(held: bool, key: str, *, seen: object, wanted: str) -> None:
+    """Raises SettingsError naming the key and what to set it to, where the condition does not hold."""
     if not held:
         raise SettingsError(f"traffic: `{key}` is {seen!r}", remedy=f"set `{key}` to {wanted}")
 
@@ -41,15 +43,17 @@ class Body:
     chunked: bool = False
 
     def __post_init__(self) -> None:
-        _demand(self.kind in BODY_KINDS, "mix.body.kind", seen=self.kind, wanted=f"one of {', '.join(BODY_KINDS)}")
-        _demand(0 <= self.size <= 1 << 30, "mix.body.size", seen=self.size, wanted="bytes between 0 and 1 GiB")
+        demand(self.kind in BODY_KINDS, "mix.body.kind", seen=self.kind, wanted=f"one of {', '.join(BODY_KINDS)}")
+        demand(0 <= self.size <= 1 << 30, "mix.body.size", seen=self.size, wanted="bytes between 0 and 1 GiB")
 
 
 @dataclass(frozen=True)
 class MixEntry:
     """One kind of request. `weight` is its share; `verify` is `echo`, or the header that names the body's SHA-256.
 
-    A `stream` is held open until its timeout: it counts as answered when it was still flowing then, or ended properly.
+    A `stream` (`events` or `websocket`) is held open for `timeout` seconds, over one connection after the other where
+    the server ends it properly; docs/TRAFFIC.md has its contract. Over a WebSocket a message goes out `every` seconds.
+    `steps` follow the request, in order and over the same connection, each `pause` seconds after the one before it.
     `timeout` in seconds overrides the plan's; 0 keeps it.
     """
 
@@ -61,30 +65,48 @@ class MixEntry:
     body: Body = field(default_factory=Body)
     expected: tuple[int, ...] = SUCCESS
     verify: str = ""
-    stream: bool = False
+    stream: str = ""
     timeout: float = 0.0
+    every: float = 0.25
+    pause: float = 0.0
+    steps: tuple[MixEntry, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"mix.{self.name or '?'}"
-        _demand(bool(self.name), "mix.name", seen=self.name, wanted="a short text that is unique in the mix")
-        _demand(self.method in METHODS, f"{where}.method", seen=self.method, wanted=f"one of {', '.join(METHODS)}")
-        _demand(_is_path(self.path), f"{where}.path", seen=self.path, wanted="a path that starts with / without spaces")
-        _demand(
+        demand(bool(self.name), "mix.name", seen=self.name, wanted="a short text that is unique in the mix")
+        demand(self.method in METHODS, f"{where}.method", seen=self.method, wanted=f"one of {', '.join(METHODS)}")
+        demand(_is_path(self.path), f"{where}.path", seen=self.path, wanted="a path that starts with / without spaces")
+        demand(
             math.isfinite(self.weight) and self.weight > 0, f"{where}.weight", seen=self.weight, wanted="more than 0"
         )
-        _demand(bool(self.expected), f"{where}.expected", seen=self.expected, wanted="at least one status")
-        _demand(
+        demand(bool(self.expected), f"{where}.expected", seen=self.expected, wanted="at least one status")
+        demand(
             all(200 <= status <= 599 for status in self.expected),
             f"{where}.expected",
             seen=self.expected,
             wanted="final statuses, 200 to 599",
         )
-        _demand(self.timeout >= 0, f"{where}.timeout", seen=self.timeout, wanted="seconds, or 0 for the plan's")
+        demand(self.timeout >= 0, f"{where}.timeout", seen=self.timeout, wanted="seconds, or 0 for the plan's")
+        demand(self.stream in STREAMS, f"{where}.stream", seen=self.stream, wanted="events, websocket or nothing")
+        demand(
+            not self.stream or (self.method == "GET" and self.timeout > 0 and self.body.kind == "none"),
+            f"{where}.stream",
+            seen=f"{self.method}, timeout {self.timeout:g}",
+            wanted="a GET without a body, with a `timeout` of its own: the seconds it is held",
+        )
+        demand(0.01 <= self.every <= 600, f"{where}.every", seen=self.every, wanted="0.01 to 600 seconds")
+        demand(0 <= self.pause <= 60, f"{where}.pause", seen=self.pause, wanted="0 to 60 seconds")
+        demand(
+            not any(step.steps or step.stream for step in self.steps) and not (self.steps and self.stream),
+            f"{where}.steps",
+            seen=[step.name for step in self.steps],
+            wanted="plain requests, without streams or further steps",
+        )
         for name, value in self.headers:
-            _demand(
+            demand(
                 _is_header(name, value), f"{where}.headers", seen=f"{name}: {value}", wanted="one-line name and value"
             )
-        _demand(
+        demand(
             not (self.verify == "echo" and self.body.kind == "none"),
             f"{where}.verify",
             seen=self.verify,
@@ -111,7 +133,9 @@ class TrafficPlan:
     `connect` overrides where the socket goes: `host:port` or `unix:/path`; empty follows the URL. `users` is the size
     of the connection pool, which may grow to `users * growth` when every connection is busy at a planned instant.
     `round_trip` is emulated between client and server (docs/ROUND_TRIP.md). `locustfile` names a file of the user's own
-    whose user classes run beside ours, `locustfile_users` of them. Raises SettingsError naming the key.
+    whose user classes run beside ours, `locustfile_users` of them. `curve` holds (second, rate) points that the rate
+    follows in straight lines, instead of `rate`. `processes` share one schedule; `web_ui` is a loopback host:port for
+    Locust's own page. Raises SettingsError naming the key.
     """
 
     url: str
@@ -136,50 +160,74 @@ class TrafficPlan:
     locustfile: str = ""
     locustfile_users: int = 1
     html_report: bool = True
+    curve: tuple[tuple[float, float], ...] = ()
+    processes: int = 1
+    web_ui: str = ""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        _demand(
+        demand(
             parts.scheme in ("http", "https") and bool(parts.hostname),
             "url",
             seen=self.url,
             wanted="an address as http://127.0.0.1:8080",
         )
-        _demand(_is_address(self.connect), "connect", seen=self.connect, wanted="host:port, unix:/path or nothing")
-        _demand(bool(self.records), "records", seen=self.records, wanted="the folder that takes the records")
-        _demand(_is_run(self.run), "run", seen=self.run, wanted="letters, digits, `.`, `_` and `-`")
-        _demand(1 <= self.users <= 20_000, "users", seen=self.users, wanted="1 to 20000 connections")
-        _demand(1 <= self.growth <= 100, "growth", seen=self.growth, wanted="a factor of 1 to 100")
-        _demand(0 < self.rate <= 100_000, "rate", seen=self.rate, wanted="requests per second, more than 0")
-        _demand(self.arrivals in ARRIVALS, "arrivals", seen=self.arrivals, wanted=" or ".join(ARRIVALS))
-        _demand(0 <= self.round_trip <= 10, "round_trip", seen=self.round_trip, wanted="0 to 10 seconds")
-        _demand(0 < self.connect_timeout <= 600, "connect_timeout", seen=self.connect_timeout, wanted="seconds")
-        _demand(0 < self.timeout <= 3600, "timeout", seen=self.timeout, wanted="seconds, more than 0")
+        demand(_is_address(self.connect), "connect", seen=self.connect, wanted="host:port, unix:/path or nothing")
+        demand(bool(self.records), "records", seen=self.records, wanted="the folder that takes the records")
+        demand(_is_run(self.run), "run", seen=self.run, wanted="letters, digits, `.`, `_` and `-`")
+        demand(1 <= self.users <= 20_000, "users", seen=self.users, wanted="1 to 20000 connections")
+        demand(1 <= self.growth <= 100, "growth", seen=self.growth, wanted="a factor of 1 to 100")
+        demand(0 < self.rate <= 100_000, "rate", seen=self.rate, wanted="requests per second, more than 0")
+        demand(self.arrivals in ARRIVALS, "arrivals", seen=self.arrivals, wanted=" or ".join(ARRIVALS))
+        demand(0 <= self.round_trip <= 10, "round_trip", seen=self.round_trip, wanted="0 to 10 seconds")
+        demand(0 < self.connect_timeout <= 600, "connect_timeout", seen=self.connect_timeout, wanted="seconds")
+        demand(0 < self.timeout <= 3600, "timeout", seen=self.timeout, wanted="seconds, more than 0")
         for key, seconds in self._timeouts():
-            _demand(
+            demand(
                 seconds > 2 * self.round_trip,
                 key,
                 seen=seconds,
                 wanted="more than twice `round_trip`, or nothing arrives",
             )
-        _demand(bool(self.mix), "mix", seen=self.mix, wanted="at least one kind of request")
-        names = [entry.name for entry in self.mix]
-        _demand(len(names) == len(set(names)), "mix.name", seen=names, wanted="names that differ")
-        _demand(self.locustfile_users >= 0, "locustfile_users", seen=self.locustfile_users, wanted="0 or more")
+        demand(bool(self.mix), "mix", seen=self.mix, wanted="at least one kind of request")
+        names = [request.name for entry in self.mix for request in (entry, *entry.steps)]
+        demand(len(names) == len(set(names)), "mix.name", seen=names, wanted="names that differ")
+        demand(self.locustfile_users >= 0, "locustfile_users", seen=self.locustfile_users, wanted="0 or more")
+        times = [at for at, _ in self.curve]
+        held = all(0 <= at <= 86_400 and 0 <= rate <= 100_000 for at, rate in self.curve) and times == sorted(times)
+        demand(
+            held and (not self.curve or self.curve[-1][1] > 0),
+            "curve",
+            seen=self.curve,
+            wanted="points in the order of their seconds, rates not negative and the last one more than 0",
+        )
+        demand(1 <= self.processes <= 64, "processes", seen=self.processes, wanted="1 to 64")
+        demand(self.processes <= self.users, "processes", seen=self.processes, wanted="no more than there are users")
+        demand(
+            _is_address(self.web_ui) and self.web_ui.rpartition(":")[0] in ("", "127.0.0.1", "[::1]", "localhost"),
+            "web_ui",
+            seen=self.web_ui,
+            wanted="an address of this machine as 127.0.0.1:8089, for it asks nobody for a password",
+        )
         for key in ("request_id_header", "slot_header", "version_header", "served_slot_header"):
-            _demand(_is_header(getattr(self, key), "x"), key, seen=getattr(self, key), wanted="a header name")
+            demand(_is_header(getattr(self, key), "x"), key, seen=getattr(self, key), wanted="a header name")
 
     def _timeouts(self) -> Iterable[tuple[str, float]]:
         yield "timeout", self.timeout
         yield "connect_timeout", self.connect_timeout
         for entry in self.mix:
-            if entry.timeout:
-                yield f"mix.{entry.name}.timeout", entry.timeout
+            for request in (entry, *entry.steps):
+                if request.timeout:
+                    yield f"mix.{request.name}.timeout", request.timeout
 
     @property
     def longest_timeout(self) -> float:
         """Seconds after which every request that was taken up has ended, one way or another."""
-        return self.connect_timeout + 2 * self.round_trip + max(seconds for _, seconds in self._timeouts())
+        longest = max(self._longest(entry) for entry in self.mix)
+        return self.connect_timeout + 4 * self.round_trip + longest
+
+    def _longest(self, entry: MixEntry) -> float:
+        return sum(step.pause + (step.timeout or self.timeout) for step in (entry, *entry.steps))
 
     @property
     def most_users(self) -> int:
@@ -191,52 +239,9 @@ class TrafficPlan:
     @classmethod
     def from_json(cls, text: str) -> TrafficPlan:
         """The plan a JSON text holds; raises SettingsError for what is unknown, missing or of the wrong type."""
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise SettingsError(f"traffic: the plan is not JSON: {error}", remedy="write it with to_json()") from error
-        _demand(isinstance(values, dict), "plan", seen=type(values).__name__, wanted="a JSON object")
-        _demand(isinstance(values.get("mix"), list), "mix", seen=values.get("mix"), wanted="a list of requests")
-        values["mix"] = tuple(_entry(item, f"mix[{index}]") for index, item in enumerate(values["mix"]))
-        return _build(cls, values, "")
+        from cakravia_verify.traffic.plan_json import read_plan
 
-
-def _entry(values: Any, where: str) -> MixEntry:
-    _demand(isinstance(values, dict), where, seen=values, wanted="an object")
-    values = dict(values)
-    if "body" in values:
-        _demand(isinstance(values["body"], dict), f"{where}.body", seen=values["body"], wanted="an object")
-        values["body"] = _build(Body, values["body"], f"{where}.body.")
-    if "headers" in values:
-        pairs = values["headers"]
-        held = isinstance(pairs, list) and all(
-            isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs
-        )
-        _demand(held, f"{where}.headers", seen=pairs, wanted="a list of [name, value]")
-        values["headers"] = tuple((name, value) for name, value in pairs)
-    if "expected" in values:
-        statuses = values["expected"]
-        held = isinstance(statuses, list) and all(type(status) is int for status in statuses)
-        _demand(held, f"{where}.expected", seen=statuses, wanted="a list of statuses")
-        values["expected"] = tuple(statuses)
-    return _build(MixEntry, values, f"{where}.")
-
-
-_SCALARS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-
-
-def _build(kind: type[T], values: dict[str, Any], where: str) -> T:
-    known = {item.name: str(item.type) for item in fields(kind)}  # type: ignore[arg-type]
-    for key, value in values.items():
-        _demand(key in known, f"{where}{key}", seen=value, wanted=f"nothing: it is not one of {', '.join(known)}")
-        types = _SCALARS.get(known[key])
-        if types is not None:
-            held = isinstance(value, types) and (bool in types or not isinstance(value, bool))
-            _demand(held, f"{where}{key}", seen=value, wanted=f"a value of type {known[key]}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise SettingsError(f"traffic: {where or 'plan'} {error}", remedy="give every key it needs") from error
+        return read_plan(text)
 
 
 def _is_path(path: str) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 REQUESTS_FILE = "requests.csv"
 EVENTS_FILE = "events.csv"
@@ -27,6 +29,16 @@ EVENT_COLUMNS = "at,connection,kind,detail"
 
 ANSWERED, LOST, ERROR, UNREACHED = "answered", "lost", "error", "unreached"
 OUTCOMES = (ANSWERED, LOST, ERROR, UNREACHED)
+
+
+FOLLOW_UP = "~"
+"""Stands in the id of a request that follows from an earlier one: `run-17~1` is the second request of `run-17`."""
+
+
+def part_files(name: str, parts: int) -> tuple[str, ...]:
+    """What a file of the records is called in each of several processes that write together: `requests-0.csv`, ..."""
+    stem, _, kind = name.partition(".")
+    return (name,) if parts == 1 else tuple(f"{stem}-{part}.{kind}" for part in range(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +184,32 @@ class RecordTail:
 def read_rows(path: Path) -> list[Row]:
     """Every complete row of a finished file."""
     return RecordTail(path).read()
+
+
+def join_parts(parts: Sequence[Path], target: Path) -> Path:
+    """`target` holds the header of the first part that has one, and every whole line of all of them."""
+    with target.open("wb") as joined:
+        header = b""
+        for part in parts:
+            if not part.exists():
+                continue
+            with part.open("rb") as file:
+                first = file.readline()
+                if first and not header:
+                    header = first
+                    joined.write(first)
+                end = _copy_lines(file, joined)
+            if end:
+                # A torn line is a row for nobody; where the traffic has ended, the ledger finds it missing.
+                joined.truncate(joined.seek(0, os.SEEK_END) - end)
+    return target
+
+
+def _copy_lines(file: BinaryIO, joined: BinaryIO) -> int:
+    """Copies what is left of the file; returns how many bytes after the last line feed were copied."""
+    torn = 0
+    while chunk := file.read(1 << 20):
+        joined.write(chunk)
+        feed = chunk.rfind(b"\n")
+        torn = len(chunk) - feed - 1 if feed >= 0 else torn + len(chunk)
+    return torn

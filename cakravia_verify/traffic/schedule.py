@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cakravia_verify.traffic.plan import TrafficPlan
 
@@ -22,25 +25,77 @@ class Arrival:
     entry: int
 
 
-def arrivals(plan: TrafficPlan, *, start: int) -> Iterator[Arrival]:
+class Curve:
+    """How the rate goes over time: straight lines between (second, rate) points, the last rate held for ever.
+
+    Two points of the same second are a step. `instant_of` and `count_by` are inverse to each other: seconds from the
+    start, and requests planned until then.
+    """
+
+    def __init__(self, points: Sequence[tuple[float, float]]) -> None:
+        first = points[0]
+        self._points = [(0.0, first[1]), *points] if first[0] > 0 else list(points)
+        self._counts = [0.0]
+        for (since, rate), (until, next_rate) in pairwise(self._points):
+            self._counts.append(self._counts[-1] + (until - since) * (rate + next_rate) / 2)
+
+    def count_by(self, seconds: float) -> float:
+        index = max(0, bisect_right(self._points, (seconds, math.inf)) - 1)
+        (since, rate), slope = self._points[index], self._slope(index)
+        elapsed = max(0.0, seconds - since)
+        return self._counts[index] + elapsed * (rate + slope * elapsed / 2)
+
+    def instant_of(self, count: float) -> float:
+        # Where the rate is zero several points share a count: the request comes when the last of them is over.
+        index = max(0, bisect_right(self._counts, count) - 1)
+        (since, rate), slope, more = self._points[index], self._slope(index), count - self._counts[index]
+        # The stable form of the quadratic's root; for a slope of zero it is more / rate.
+        root = rate + math.sqrt(max(0.0, rate * rate + 2 * slope * more))
+        return since + (2 * more / root if root > 0 else 0.0)
+
+    def _slope(self, index: int) -> float:
+        if index + 1 >= len(self._points):
+            return 0.0
+        (since, rate), (until, next_rate) = self._points[index], self._points[index + 1]
+        return (next_rate - rate) / (until - since) if until > since else 0.0
+
+
+def curve_of(plan: TrafficPlan) -> Curve:
+    return Curve(plan.curve or ((0.0, plan.rate),))
+
+
+def arrivals(plan: TrafficPlan, *, start: int, part: int = 0, parts: int = 1) -> Iterator[Arrival]:
     """Every arrival of the plan in order, without end, beginning at `start` (microseconds).
 
     The same seed gives the same instants and the same entries. `constant` keeps the exact distance, without drift;
-    `poisson` draws exponential distances (a Poisson process, as many independent users make).
+    `poisson` draws exponential distances (a Poisson process, as many independent users make), stretched along the
+    curve. Of several `parts` each takes every so many-th arrival, so that together they are the whole.
     """
     distances = random.Random(f"{plan.seed} instants")  # noqa: S311 - a seeded load, not a secret
     choices = random.Random(f"{plan.seed} entries")  # noqa: S311
     bounds = list(accumulate(entry.weight for entry in plan.mix))
     total = bounds[-1]
     is_poisson = plan.arrivals == "poisson"
-    period = 1e6 / plan.rate
-    offset = 0.0
+    instant_of = curve_of(plan).instant_of
+    count = 0.0
     number = 0
     while True:
         entry = _first_above(bounds, choices.random() * total)
-        yield Arrival(number, start + round(offset), entry)
+        if number % parts == part:
+            yield Arrival(number, start + round(instant_of(count) * 1e6), entry)
         number += 1
-        offset = offset + distances.expovariate(1.0) * period if is_poisson else number * period
+        count = count + distances.expovariate(1.0) if is_poisson else float(number)
+
+
+@lru_cache(maxsize=8)
+def planned_within(plan: TrafficPlan, seconds: float) -> int:
+    """How many arrivals the plan has in its first `seconds`."""
+    if seconds <= 0:
+        return 0
+    if plan.arrivals == "constant":
+        return math.ceil(curve_of(plan).count_by(seconds))
+    until = round(seconds * 1e6)
+    return next(arrival.number for arrival in arrivals(plan, start=0) if arrival.planned >= until)
 
 
 def _first_above(bounds: list[float], point: float) -> int:
@@ -67,6 +122,18 @@ class Spread:
         self._counts[key] = self._counts.get(key, 0) + 1
         self.count += 1
         self.maximum = max(self.maximum, value)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was added, as JSON can carry it to `merge`."""
+        return {str(key): number for key, number in self._counts.items()}
+
+    def merge(self, counts: Mapping[str, int], *, maximum: int) -> None:
+        """Takes over what another one was given."""
+        for key, number in counts.items():
+            self._counts[int(key)] = self._counts.get(int(key), 0) + number
+            self.count += number
+        self.maximum = max(self.maximum, maximum)
 
     def quantile(self, share: float) -> int:
         """The smallest value that at least `share` of all do not exceed; 0 without values."""

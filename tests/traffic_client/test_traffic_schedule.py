@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
-from cakravia_verify.traffic.schedule import Arrival, Spread, arrivals
+from cakravia_verify.traffic.schedule import Arrival, Curve, Spread, arrivals, planned_within
 
 
 def plan(**settings: object) -> TrafficPlan:
@@ -64,3 +64,53 @@ def test_a_quantile_is_within_its_grain_of_the_true_one(values: list[int], share
 
 def test_no_values_have_no_lag() -> None:
     assert Spread().quantile(0.99) == 0
+
+
+def test_a_curve_plans_what_lies_under_it() -> None:
+    shaped = plan(arrivals="constant", curve=((0.0, 0.0), (10.0, 100.0), (10.0, 50.0)))
+    planned = [arrival.planned / 1e6 for arrival in first(1001, shaped)]
+    assert sum(at < 5 for at in planned) == 125
+    assert sum(at < 10 for at in planned) == 500
+    assert sum(10 <= at < 11 for at in planned) == 50
+    assert planned_within(shaped, 10.0) == 500
+
+
+def test_nothing_is_planned_while_the_rate_is_zero() -> None:
+    paused = plan(arrivals="constant", curve=((0.0, 10.0), (1.0, 10.0), (1.0, 0.0), (3.0, 0.0), (3.0, 10.0)))
+    planned = [arrival.planned / 1e6 for arrival in first(21, paused)]
+    assert [at for at in planned if 1.0 <= at < 3.0] == []
+    assert planned[10] == 3.0
+
+
+points = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), min_size=1, max_size=6).map(
+    lambda found: tuple(zip(sorted(at for at, _ in found), (rate for _, rate in found), strict=True))
+)
+
+
+@given(points, st.floats(0.5, 1000), st.floats(0, 120))
+def test_counts_and_instants_of_a_curve_are_inverse(shape: tuple[tuple[float, float], ...], last: float, at: float) -> None:
+    curve = Curve((*shape, (shape[-1][0] + 1, last)))
+    count = curve.count_by(at)
+    assert curve.count_by(curve.instant_of(count)) == pytest.approx(count, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["constant", "poisson"])
+def test_as_many_are_planned_as_arrive(kind: str) -> None:
+    settings = plan(arrivals=kind, curve=((0.0, 20.0), (2.0, 200.0)))
+    assert planned_within(settings, 3.0) == sum(arrival.planned < 3_000_000 for arrival in first(2000, settings))
+
+
+def test_parts_together_are_the_whole() -> None:
+    whole = first(90, plan(arrivals="poisson"))
+    parts = [itertools.islice(arrivals(plan(arrivals="poisson"), start=0, part=n, parts=3), 30) for n in range(3)]
+    assert sorted(itertools.chain(*parts), key=lambda arrival: arrival.number) == whole
+
+
+def test_merged_spreads_are_the_spread_of_all() -> None:
+    one, other, whole = Spread(), Spread(), Spread()
+    for value in range(0, 5000, 7):
+        (one if value % 2 else other).add(value)
+        whole.add(value)
+    one.merge(other.counts, maximum=other.maximum)
+    assert [one.quantile(share) for share in (0.1, 0.5, 0.99)] == [whole.quantile(share) for share in (0.1, 0.5, 0.99)]
+    assert (one.count, one.maximum) == (whole.count, whole.maximum)

@@ -278,7 +278,7 @@ def test_a_stream_still_flowing_at_its_timeout_is_answered(serve: Serve, sender:
         over.wait(10)
         return False
 
-    client = sender(serve(handle).url, MixEntry("x", stream=True, timeout=0.05))
+    client = sender(serve(handle).url, MixEntry("x", stream="events", timeout=0.05))
     client.send(0)
     over.set()
     (row,) = client.finish()
@@ -287,7 +287,7 @@ def test_a_stream_still_flowing_at_its_timeout_is_answered(serve: Serve, sender:
 
 def test_a_stream_that_is_cut_off_is_lost(serve: Serve, sender: MakeSender) -> None:
     cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndata\r\n"
-    assert answer_of(serve, sender, cut, MixEntry("x", stream=True)).outcome == "lost"
+    assert answer_of(serve, sender, cut, MixEntry("x", stream="events", timeout=1.0)).outcome == "lost"
 
 
 def test_instants_are_in_order(serve: Serve, sender: MakeSender) -> None:
