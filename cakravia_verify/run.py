@@ -15,13 +15,23 @@ from typing import Any
 
 from cakravia_verify import __version__
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import CakraviaError, NothingToDo, ReleaseError, RollbackFailed, TrafficError
+from cakravia_verify.errors import (
+    CakraviaError,
+    JournalError,
+    NotConfirmed,
+    NothingToDo,
+    ReleaseError,
+    RollbackFailed,
+    TrafficError,
+    UsageError,
+)
 from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict, judge, traffic_checks
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, previous_of, unfinished
 from cakravia_verify.journal import Entry, who_acts
 from cakravia_verify.lock import Lease
 from cakravia_verify.release import Moment, Release, recover
 from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.report.latest import require_writable
 from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
@@ -76,7 +86,7 @@ class ReleaseRun:
         self._began = site.clock.monotonic()
         self._offsets: dict[Path, int] = {}
         self._traffic_error = ""
-        self._has_started = False
+        self.has_started = False
 
     # Opening: nothing is touched but what an earlier release left half done.
 
@@ -201,9 +211,9 @@ class ReleaseRun:
 
     def begin(self) -> None:
         """The history knows of the release, and users' traffic flows where there are users."""
-        if self._has_started:
+        if self.has_started:
             return
-        self._has_started = True
+        self.has_started = True
         self.release.start()
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
@@ -316,12 +326,11 @@ class ReleaseRun:
         snapshot = None if self.interrupted or release.failure else self._snapshot()
         evidence = self._evidence(required, snapshot)
         verdict = judge(evidence, self.budget)
-        if self._has_started:
-            release.record_verdict(verdict.decision, why=verdict.why)
         stuck: CakraviaError | None = None
-        if verdict.is_promote:
-            stuck = self._promote()
-        elif self._has_started:
+        if verdict.is_promote and (refused := self._promote(verdict)):
+            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
+        if not verdict.is_promote and self.has_started:
+            release.record_verdict(verdict.decision, why=verdict.why)
             stuck = self._roll_back(verdict)
         final = self._final_measurement()
         if not verdict.is_promote and snapshot is None:
@@ -425,6 +434,7 @@ class ReleaseRun:
             until=until,
             rate=self.flow.plan.rate,
             reload=self.settings.proxy.switch == "reload",
+            followed=self.flow.counts,
         )
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
@@ -463,17 +473,30 @@ class ReleaseRun:
             objections=tuple(self.objections),
         )
 
-    def _promote(self) -> CakraviaError | None:
+    def _promote(self, verdict: Verdict) -> str:
+        """Why the promotion could not be made, '' where it was.
+
+        A verdict that cannot be left for others to read, or written into the history, promotes nothing; nor does one
+        whose candidate lost the users since.
+        """
         release = self.release
         try:
-            release.advance("cleanup")
+            require_writable(self.folder)
+            release.record_verdict(verdict.decision, why=verdict.why)
+            release.advance("promote")
+        except (UsageError, JournalError, NotConfirmed) as error:
+            return f"not promoted, for {error.message}"
         except CakraviaError as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"promoted, but tidying up failed: {error.message}")
-            return None
+            self.notices.append(f"promoted, but the old slot could not be retired: {error.message}")
+            return ""
         digest = release.seen.artifact.digest if release.seen.artifact else ""
-        release.finish(PROMOTED, digest=digest)
-        return None
+        try:
+            release.advance("cleanup")
+            release.finish(PROMOTED, digest=digest)
+        except CakraviaError as error:
+            self.notices.append(f"promoted, but tidying up failed: {error.message}")
+        return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
         release = self.release
@@ -486,7 +509,10 @@ class ReleaseRun:
             with contextlib.suppress(CakraviaError):
                 release.finish(STUCK, why=error.message)
             return error
-        release.finish(ROLLED_BACK, why=verdict.why)
+        try:
+            release.finish(ROLLED_BACK, why=verdict.why)
+        except JournalError as error:
+            self.notices.append(f"users are back, but the history does not know it yet: {error.message}")
         return None
 
     def _exit(self, verdict: Verdict, stuck: CakraviaError | None) -> Exit:
@@ -540,7 +566,7 @@ class ReleaseRun:
             else PROMOTED
             if verdict.is_promote
             else ROLLED_BACK
-            if self._has_started
+            if self.has_started
             else "not begun",
             exit_status=int(status),
             next_step=self._next_step(verdict, stuck),
@@ -627,7 +653,7 @@ class ReleaseRun:
                 else ""
             )
             return f"{intent.version} serves users on {intent.candidate}.{back}"
-        if not self._has_started:
+        if not self.has_started:
             return "Nothing was touched."
         where = (
             f"Users are on {intent.active} ({intent.active_version})."

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
 
 GATEKEEPER = "cakravia-gatekeeper"
+INCONCLUSIVE = 10
+IS_RELEASE = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 "pytest suites/deploy --version v1.2.0"
             )
         return
+    config.stash[IS_RELEASE] = True
     if config.option.help:
         return
     from cakravia_verify.plugin import fixtures
@@ -70,8 +73,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         gatekeeper.close()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Listing a release's checks releases nothing, and says so in its exit status."""
-    if session.config.option.collectonly and session.config.getoption("release"):
-        session.exitstatus = 10
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
+    """The exit status is that of the release, whatever a hook made of it; a session that only listed or planned
+    something released nothing, and does not end with 0."""
+    status = yield
+    gatekeeper: Gatekeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    if gatekeeper is not None and gatekeeper.outcome is not None:
+        return gatekeeper.outcome.exit
+    return INCONCLUSIVE if not status and config.stash.get(IS_RELEASE, False) else status

@@ -35,8 +35,8 @@ class Checks:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._nodes: dict[str, str] = {}
-        self._outcomes: dict[str, str] = dict.fromkeys(REQUIRED[kind], "missing")
+        self._names: dict[str, str] = {}
+        self._outcomes: dict[str, str] = {}
         self._returned: set[str] = set()
         self._ended: set[str] = set()
 
@@ -44,17 +44,17 @@ class Checks:
         """Every gate check of the suite is owed from now on, whatever is deselected later."""
         for item in items:
             if self._is_gate(item):
-                self._nodes[item.nodeid] = item.name
-                self._outcomes[item.name] = "deselected"
+                self._names[item.nodeid] = item.name
+                self._outcomes[item.nodeid] = "deselected"
 
     def selected(self, items: list[pytest.Item]) -> None:
         for item in items:
-            if item.nodeid in self._nodes:
-                self._outcomes[item.name] = "missing"
+            if self._outcomes.get(item.nodeid) == "deselected":
+                self._outcomes[item.nodeid] = "missing"
 
     def observe_call(self, item: pytest.Item) -> None:
         """The check's own function is watched at its source, where no hook can turn its failure into a success."""
-        if item.nodeid in self._nodes and isinstance(item, pytest.Function):
+        if item.nodeid in self._names and isinstance(item, pytest.Function):
             item.obj = self._watched(item.obj, item.nodeid)
 
     def _watched(self, function: Callable[..., Any], nodeid: str) -> Callable[..., Any]:
@@ -68,31 +68,34 @@ class Checks:
         return call
 
     def reported(self, report: pytest.TestReport) -> None:
-        name = self._nodes.get(report.nodeid)
-        if name is None:
+        node = report.nodeid
+        if node not in self._names:
             return
-        if str(report.outcome) == "rerun" or report.nodeid in self._ended:
-            self._outcomes[name] = "rerun"
+        if str(report.outcome) == "rerun" or node in self._ended:
+            self._outcomes[node] = "rerun"
         elif hasattr(report, "wasxfail"):
-            self._outcomes[name] = "xfailed" if report.skipped else "xpassed"
+            self._outcomes[node] = "xfailed" if report.skipped else "xpassed"
         elif report.skipped:
-            self._outcomes[name] = "skipped"
+            self._outcomes[node] = "skipped"
         elif report.failed:
-            self._outcomes[name] = "failed" if report.when == "call" else "error"
+            self._outcomes[node] = "failed" if report.when == "call" else "error"
         elif report.when == "call":
-            self._outcomes[name] = "passed" if report.nodeid in self._returned else "failed"
+            self._outcomes[node] = "passed" if node in self._returned else "failed"
         if report.when == "teardown":
-            self._ended.add(report.nodeid)
+            self._ended.add(node)
 
     def outcomes(self) -> dict[str, str]:
-        """What became of each required check. A check whose teardown never came is missing."""
-        return {
-            name: outcome if outcome != "passed" or self._has_ended(name) else "missing"
-            for name, outcome in self._outcomes.items()
-        }
-
-    def _has_ended(self, name: str) -> bool:
-        return any(self._nodes[nodeid] == name for nodeid in self._ended)
+        """What became of each required check. A check whose teardown never came is missing; where several tests
+        have the name of one check, all of them must have passed: a namesake does not stand in for it."""
+        found = dict.fromkeys(REQUIRED[self.kind], "missing")
+        seen: set[str] = set()
+        for node, outcome in self._outcomes.items():
+            name = self._names[node]
+            ended = outcome if outcome != "passed" or node in self._ended else "missing"
+            if name not in seen or ended != "passed":
+                found[name] = ended
+            seen.add(name)
+        return found
 
     def _is_gate(self, item: pytest.Item) -> bool:
         return item.get_closest_marker("gate") is not None or item.name in REQUIRED[self.kind]

@@ -86,8 +86,15 @@ class Gatekeeper:
         self.config.option.xmlpath = str(folder / "junit.xml")
 
     def close(self) -> None:
-        self.run.close()
-        self.interrupts.restore()
+        """The site is free, and the release concluded: here at the latest, should a hook have kept pytest from it."""
+        try:
+            if self.outcome is None and self.run.has_started:
+                self.run.objections.append("the session broke before its end: see the traceback of a hook")
+                with self.interrupts.held(self._told_while_busy):
+                    self._conclude()
+        finally:
+            self.run.close()
+            self.interrupts.restore()
 
     def _audience(self, moment: Moment) -> None:
         self.progress.moment(moment)
@@ -136,21 +143,27 @@ class Gatekeeper:
         if self.outcome is not None:
             return
         with self.interrupts.held(self._told_while_busy):
-            self._conclude(session)
+            session.exitstatus = self._conclude().exit
 
     def _told_while_busy(self, name: str) -> None:
         self.progress.line(f"  {name} received: bringing users back safely first; this takes seconds", yellow=True)
 
-    def _conclude(self, session: pytest.Session) -> None:
+    def _conclude(self) -> Outcome:
         run = self.run
         run.interrupted = self.interrupts.seen
         if not run.interrupted and not run.release.failure:
             said = self.config.hook.pytest_cakravia_gate(config=self.config, release=run.release)
             run.objections += [str(text) for text in said if text]
         self.outcome = run.conclude(self.checks.outcomes())
-        session.exitstatus = self.outcome.exit
-        self._write(self.outcome)
+        try:
+            self._write(self.outcome)
+        except (CakraviaError, OSError) as error:
+            # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
+            if self.outcome.exit is Exit.PROMOTED:
+                self.outcome = replace(self.outcome, exit=Exit.NEEDS_A_PERSON)
+            self.progress.line(f"{run.release.id}: its report could not be written: {error}", red=True)
         self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=self.outcome)
+        return self.outcome
 
     def _write(self, outcome: Outcome) -> None:
         from cakravia_verify.report.summary import job_summary

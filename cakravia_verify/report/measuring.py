@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,8 @@ class Course:
     """The instants of a release that its traffic is measured against, in CLOCK_MONOTONIC microseconds.
 
     `touched` is when the release first changed anything; `until` is the instant up to which every planned request has
-    ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s.
+    ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s. `followed` counts the
+    requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
     """
 
     touched: int | None
@@ -44,6 +45,7 @@ class Course:
     until: int | None
     rate: float
     reload: bool = False
+    followed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
         p99=latency[1],
         longest_gap=_longest_gap(ledger),
         lost_bound=failures_in_words(counts["lost"], evidence.total),
-        integrity=_integrity(evidence, is_flowing=course.until is not None),
+        integrity=(*_integrity(evidence, is_flowing=course.until is not None), *_altered(evidence, course)),
         idle_closes=evidence.idle_closes,
         sent_after_switch=_number(ledger, "started > $at", at=first.effective) if first else None,
     )
@@ -112,6 +114,16 @@ def _counts_now(kind: Kind, course: Course) -> bool:
 def _integrity(evidence: Evidence, *, is_flowing: bool) -> tuple[str, ...]:
     excused = EXCUSED_WHILE_FLOWING if is_flowing else frozenset()
     return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
+
+
+def _altered(evidence: Evidence, course: Course) -> tuple[str, ...]:
+    """What the client's file said while it was written and says no more."""
+    now = {name: getattr(evidence.counts, name) for name in course.followed}
+    return tuple(
+        f"{number:,} requests were recorded as {name}, but the records hold only {now[name]:,} of them now"
+        for name, number in course.followed.items()
+        if now[name] < number
+    )
 
 
 def _excused(ledger: Ledger, course: Course) -> tuple[int, list[str]]:

@@ -165,6 +165,12 @@ class Flow:
         return path if path.exists() else None
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many requests have come to each end by now."""
+        failed = {LOST: len(self.lost), UNREACHED: len(self.unreached), "error": len(self.errors)}
+        return failed | {"answered": self.finished - sum(failed.values())}
+
+    @property
     def settled_until(self) -> int:
         """Every request planned up to this instant has come to an end and is among the rows."""
         return self._settled_until
