@@ -65,7 +65,7 @@ class SlotSettings(Section):
     @field_validator("memory_limit")
     @classmethod
     def _enough_to_start(cls, value: str) -> str:
-        if not MEMORY_LEAST <= _bytes(value) <= MEMORY_MOST:
+        if not MEMORY_LEAST <= size_in_bytes(value) <= MEMORY_MOST:
             raise ValueError(f"{value} is not between 1M and 65536G")
         return value
 
@@ -74,7 +74,7 @@ class SlotSettings(Section):
 
     @property
     def memory_bytes(self) -> int:
-        return _bytes(self.memory_limit)
+        return size_in_bytes(self.memory_limit)
 
 
 class ProxySettings(Section):
@@ -117,6 +117,48 @@ class AppSettings(Section):
     environment: dict[str, str] = Field(default_factory=dict)
     pass_environment: Annotated[tuple[str, ...], Field(strict=False)] = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
     grace: Seconds = 30.0
+
+
+class DockerSettings(Section):
+    """Slots and proxy as containers. Exactly one of `image`, `context` and `archive` says where versions come from.
+
+    `{version}` is replaced in `image`, `archive`, `context` and `build_args`. Sizes are bytes, or have K, M or G.
+    """
+
+    host: str = ""
+    api_version: Annotated[str, Field(pattern=r"^([0-9]+\.[0-9]+)?$")] = ""
+    patience: Seconds = 30.0
+    project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,49})?$")] = ""
+    compose_file: str = "docker-compose.blue-green.yml"
+    image: str = ""
+    pull: Literal["missing", "always", "never"] = "missing"
+    context: str = ""
+    dockerfile: str = "Dockerfile"
+    build_args: dict[str, str] = Field(default_factory=dict)
+    archive: str = ""
+    platform: str = ""
+    user: Annotated[str, Field(pattern=r"^([0-9]+(:[0-9]+)?)?$")] = ""
+    port: Port = 3000
+    publish_slots: bool = False
+    probe: Literal["auto", "network", "published", "tunnel"] = "auto"
+    users: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
+    subnet: str = ""
+    cpus: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    pids: Annotated[int, Field(ge=8, le=4_194_304)] = 256
+    tmpfs: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "64M"
+    healthcheck: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    stop_signal: Annotated[str, Field(pattern=r"^(SIG[A-Z0-9+]+)?$")] = ""
+    restart: Literal["no", "on-failure", "unless-stopped", "always"] = "unless-stopped"
+    log_max_size: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")] = "10m"
+    log_max_file: Annotated[int, Field(ge=1, le=1000)] = 3
+    proxy_image: str = ""
+    proxy_context: str = ""
+    proxy_build_args: dict[str, str] = Field(default_factory=dict)
+    proxy_memory: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "256M"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(name for name in ("image", "context", "archive") if getattr(self, name))
 
 
 class ContractSettings(Section):
@@ -239,6 +281,7 @@ class Settings(Section):
     slots: SlotSettings = SlotSettings()
     proxy: ProxySettings = ProxySettings()
     app: AppSettings = AppSettings()
+    docker: DockerSettings = DockerSettings()
     contract: ContractSettings = ContractSettings()
     health: HealthSettings = HealthSettings()
     release: ReleaseSettings = ReleaseSettings()
@@ -249,6 +292,13 @@ class Settings(Section):
     def _ports_do_not_collide(self) -> Settings:
         if self.proxy.address.port in (self.slots.blue, self.slots.green):
             raise ValueError("[proxy] listen and the slots need different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _docker_knows_where_versions_come_from(self) -> Settings:
+        if self.site.platform == "docker" and len(self.docker.sources) != 1:
+            named = " and ".join(self.docker.sources) or "none of them is set"
+            raise ValueError(f"[docker] image, context or archive: exactly one is needed, {named}")
         return self
 
     @property
@@ -352,7 +402,8 @@ def _model_at(parts: Sequence[str]) -> type[Section] | None:
     return found
 
 
-def _bytes(size: str) -> int:
+def size_in_bytes(size: str) -> int:
+    """Bytes of `512M` and the like."""
     factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1])
     return int(size[:-1]) * factor if factor else int(size)
 
