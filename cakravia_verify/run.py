@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from cakravia_verify.slots import Artifact, Colour, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.schedule import planned_within
 
 MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
@@ -230,14 +232,12 @@ class ReleaseRun:
         return self.release
 
     def _start_traffic(self) -> None:
-        contract = self.settings.contract
-        headers = {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}
         plan = plan_of(
             self.settings.traffic,
             address=self.site.proxy.address,
             folder=self.folder,
             run=self.release.id,
-            headers=headers,
+            headers=headers_of(self.settings),
             root=self.settings.root,
         )
         self._remember_offsets()
@@ -375,7 +375,7 @@ class ReleaseRun:
         if until is not None:
             # The client's records first: whatever they hold, the logs copied afterwards know already.
             requests = folder / ".requests-so-far.csv"
-            shutil.copyfile(folder / "requests.csv", requests)
+            self.flow.copy_requests(requests)
         access = self._cut(self.site.proxy.access_log, folder / "access.log")
         logs = [
             copied
@@ -433,6 +433,7 @@ class ReleaseRun:
             switches=tuple(switches),
             until=until,
             rate=self.flow.plan.rate,
+            expected=partial(planned_within, self.flow.plan),
             reload=self.settings.proxy.switch == "reload",
             followed=self.flow.counts,
         )
@@ -583,7 +584,7 @@ class ReleaseRun:
             switched_at=self._flipped_at(0),
             returned_at=self._flipped_at(1),
             switch_seconds=self._switch_seconds(),
-            settings_digest=_digest_of(self.settings),
+            settings_digest=digest_of(self.settings),
             tool=f"cakravia-verify {__version__}",
         )
 
@@ -681,6 +682,13 @@ def _said(error: BaseException) -> str:
     return error.message if isinstance(error, CakraviaError) else f"{type(error).__name__}: {error}"
 
 
-def _digest_of(settings: Settings) -> str:
+def headers_of(settings: Settings) -> dict[str, str]:
+    """The names of the headers by which answers tell their slot and version."""
+    contract = settings.contract
+    return {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}
+
+
+def digest_of(settings: Settings) -> str:
+    """What the settings were, without what may be secret."""
     shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
     return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

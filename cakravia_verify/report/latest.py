@@ -41,13 +41,13 @@ def require_writable(reports: Path) -> None:
         ) from error
 
 
-def point_latest(reports: Path, folder: Path) -> Path:
-    """`reports`/latest leads to `folder`, by a relative link so that the reports may be moved or mounted elsewhere.
+def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:
+    """`reports`/latest, or another link of that `name`, leads to `folder`, by a relative link so that the reports may be moved or mounted elsewhere.
 
     At every instant the link leads to the old report or to the new one. Raises CakraviaError where it cannot be made.
     """
-    latest = reports / LATEST
-    draft = reports / f".{LATEST}.{os.getpid()}.draft"
+    latest = reports / name
+    draft = reports / f".{name}.{os.getpid()}.draft"
     try:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from cakravia_verify.report.document import Bucket, Window
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.evidence import Evidence, Kind
 from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
 
 SECOND = 1_000_000
@@ -38,6 +39,7 @@ class Course:
     `touched` is when the release first changed anything; `until` is the instant up to which every planned request has
     ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s. `followed` counts the
     requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
+    `expected` tells how many arrivals the plan has in its first seconds, where that is not seconds times rate.
     """
 
     touched: int | None
@@ -46,6 +48,7 @@ class Course:
     rate: float
     reload: bool = False
     followed: Mapping[str, int] = field(default_factory=dict)
+    expected: Callable[[float], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -199,13 +202,14 @@ def _share_held(ledger: Ledger, course: Course) -> float | None:
     """Arrivals that were really started by the end, over those the plan had until then."""
     row = ledger.query(
         "SELECT min(planned), max(planned), count(*) FILTER (WHERE started <= coalesce($until, started)) "
-        "FROM ledger WHERE strict AND planned <= coalesce($until, planned)",
-        {"until": course.until},
+        "FROM ledger WHERE strict AND NOT contains(id, $follow_up) AND planned <= coalesce($until, planned)",
+        {"until": course.until, "follow_up": FOLLOW_UP},
     )[0]
     if row[0] is None:
         return None
     end = course.until if course.until is not None else int(row[1])
-    planned = (end - int(row[0])) / SECOND * course.rate
+    seconds = (end - int(row[0])) / SECOND
+    planned = course.expected(seconds) if course.expected else seconds * course.rate
     return min(1.0, float(row[2]) / planned) if planned >= 1 else None
 
 
