@@ -137,13 +137,13 @@ def unswitch(release: Release) -> dict[str, Any]:
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
     slot = _standing(release, intent.active, must_be_healthy=not has_users)
-    deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
-    # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
-    tell = site.proxy.point_at if state.is_running else site.proxy.start
-    flip = tell(slot.colour, deadline=deadline)
-    if not has_users:
-        release.seen.flips.append(flip)
-    _confirm(release, slot, count=site.settings.release.confirmations)
+    count = site.settings.release.confirmations
+    if not (has_users and _is_confirmed(release, slot, count=count)):
+        # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
+        tell = site.proxy.point_at if state.is_running else site.proxy.start
+        deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
+        release.seen.flips.append(tell(slot.colour, deadline=deadline))
+        _confirm(release, slot, count=count)
     left = _drain(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
 
@@ -365,6 +365,14 @@ def _confirm(release: Release, slot: Slot, *, count: int) -> None:
                     f"users do not reach {slot}: through the proxy {last}", remedy="cakravia status shows who serves"
                 )
             site.clock.sleep(0.02)
+
+
+def _is_confirmed(release: Release, slot: Slot, *, count: int) -> bool:
+    try:
+        _confirm(release, slot, count=count)
+    except NotConfirmed:
+        return False
+    return True
 
 
 def _drain(release: Release, colour: Colour, *, seconds: float, pause: Callable[[float], None] | None = None) -> int:

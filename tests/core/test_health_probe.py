@@ -1,0 +1,246 @@
+"""Probes: every answer, and every way of not answering, is a reading; none is asked twice, none lasts for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cakravia_verify.health.models import field_of
+from cakravia_verify.health.probe import HttpProber
+from cakravia_verify.settings import ContractSettings
+from cakravia_verify.slots import Address
+
+SOMEWHERE = Address("127.0.0.1", 3001)
+GOOD = {"status": "healthy", "deployment": {"slot": "green", "version": "v2"}, "application": {"in_flight": 3}}
+
+
+def prober(answer: Callable[[httpx.Request], httpx.Response], **contract: Any) -> HttpProber:
+    return HttpProber(ContractSettings(**contract), timeout=1, transport=httpx.MockTransport(answer))
+
+
+def answering(status: int = 200, body: Any = None, **headers: str) -> HttpProber:
+    content = body if isinstance(body, bytes) else json.dumps(GOOD if body is None else body).encode()
+    return prober(lambda request: httpx.Response(status, content=content, headers=headers))
+
+
+def test_a_good_answer_is_read_with_who_gave_it() -> None:
+    reading = answering().read(SOMEWHERE, "health")
+    assert reading.is_healthy
+    assert (reading.slot, reading.version, reading.in_flight, reading.state) == ("green", "v2", 3, "healthy")
+    assert reading.names(slot="green", version="v2")
+    assert not reading.names(slot="blue", version="v2")
+
+
+def test_all_four_endpoints_are_asked_once_each() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json=GOOD)
+
+    prober(answer).read_all(SOMEWHERE)
+    assert asked == ["/api/health", "/api/health/ready", "/api/health/live", "/api/deployment/status"]
+
+
+def test_headers_name_slot_and_version_where_the_body_does_not() -> None:
+    reading = answering(200, b"fine", **{"X-Deployment-Slot": "green", "X-Deployment-Version": "v2"}).read(
+        SOMEWHERE, "health"
+    )
+    assert (reading.is_healthy, reading.slot, reading.version) == (True, "green", "v2")
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 404, 429, 500, 502, 503, 504])
+def test_another_status_than_a_healthy_one_is_not_healthy(status: int) -> None:
+    reading = answering(status, Location="/elsewhere").read(SOMEWHERE, "health")
+    assert not reading.is_healthy
+    assert str(status) in reading.problem
+
+
+@pytest.mark.parametrize("word", ["unhealthy", "down", "starting", "FAIL", "deploying", "inactive", "no idea"])
+def test_a_200_that_says_it_is_not_well_is_not_healthy(word: str) -> None:
+    assert not answering(200, {"status": word}).read(SOMEWHERE, "health").is_healthy
+
+
+@pytest.mark.parametrize("word", ["active", "inactive", "deploying"])
+def test_a_deployment_status_may_say_what_a_deployment_is(word: str) -> None:
+    assert answering(200, {"deployment": {"status": word}}).read(SOMEWHERE, "status").is_healthy
+
+
+def test_a_degraded_application_is_up() -> None:
+    assert answering(200, {"status": "degraded"}).read(SOMEWHERE, "health").is_healthy
+
+
+def test_failing_checks_are_told_by_name() -> None:
+    body = {"status": "unhealthy", "checks": [{"name": "memory", "status": "fail", "message": "97% used"}]}
+    assert "memory 97% used" in answering(503, body).read(SOMEWHERE, "health").problem
+
+
+def test_cookies_are_not_carried_from_one_answer_to_the_next() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "slot=blue; Path=/"}, json=GOOD)
+
+    prober(answer).read_all(SOMEWHERE)
+    assert seen == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectTimeout("slow"),
+        httpx.ReadTimeout("slow"),
+        httpx.ConnectError("refused"),
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("gibberish"),
+        httpx.DecodingError("bad gzip"),
+    ],
+)
+def test_no_answer_is_a_reading_and_not_a_success(error: httpx.HTTPError) -> None:
+    asked: list[httpx.Request] = []
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise error
+
+    reading = prober(fail).read(SOMEWHERE, "health")
+    assert (reading.is_healthy, reading.status_code, len(asked)) == (False, None, 1)
+    assert reading.problem
+
+
+def test_an_endless_answer_is_cut_and_not_a_success() -> None:
+    reading = prober(lambda request: httpx.Response(200, content=b" " * (17 * 2**20))).read(SOMEWHERE, "health")
+    assert "longer than 16 MiB" in reading.problem
+
+
+def test_a_path_that_is_no_url_is_a_problem_and_not_a_traceback() -> None:
+    assert prober(lambda request: httpx.Response(200)).request(SOMEWHERE, "GET", "/\x00").problem
+
+
+nested = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["status", "deployment", "application", "in_flight", "slot", "checks", "name"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        nested.map(lambda value: json.dumps(value).encode()),
+        st.sampled_from([
+            b"[" * 200_000,
+            b'{"application":{"in_flight":"\xc2\xb2"}}',
+            b'{"application":{"in_flight":"' + b"9" * 5000 + b'"}}',
+            b'{"status":' + b"9" * 5000 + b"}",
+        ]),
+    ),
+    st.integers(200, 599),
+)  # fmt: skip
+def test_any_answer_is_a_reading(body: bytes, status: int) -> None:
+    for endpoint in ("health", "status"):
+        reading = answering(status, body).read(SOMEWHERE, endpoint)
+        assert str(reading)
+        assert not (reading.is_healthy and status != 200)
+
+
+@given(nested, st.text(max_size=10))
+def test_a_field_is_text_or_nothing(payload: Any, path: str) -> None:
+    assert isinstance(field_of(payload, path), str | None)
+
+
+@contextlib.contextmanager
+def server(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator[Address]:
+    """A TCP server that treats every connection as `serve` says, until the event is set."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads: list[threading.Thread] = []
+
+        def accept() -> None:
+            while not over.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                thread = threading.Thread(target=one, args=(connection,))
+                threads.append(thread)
+                thread.start()
+
+        def one(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                serve(connection, over)
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield Address("127.0.0.1", listener.getsockname()[1])
+        finally:
+            over.set()
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join(5)
+            for thread in threads:
+                thread.join(5)
+
+
+def drip(head: bytes, piece: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    def serve(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(head)
+        while not over.wait(0.05):
+            connection.sendall(piece)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        lambda connection, over: over.wait(10),
+        lambda connection, over: None,
+        lambda connection, over: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}"),
+        lambda connection, over: connection.sendall(b"no http at all\r\n\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+        drip(b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{"status": "healthy"', b" "),
+        drip(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"status": "healthy"}', b" "),
+    ],
+    ids=["hangs", "closes", "is cut off", "speaks gibberish", "drips headers", "drips a body", "never ends its body"],
+)
+def test_a_real_server_that_does_not_answer_wholly_is_no_success(
+    serve: Callable[[socket.socket, threading.Event], None],
+) -> None:
+    with server(serve) as address:
+        reading = HttpProber(ContractSettings(), timeout=0.3).read(address, "health")
+    assert not reading.is_healthy
+    assert reading.status_code is None
+
+
+def test_a_port_where_nobody_listens_is_connection_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    reading = HttpProber(ContractSettings(), timeout=1).read(Address("127.0.0.1", port), "health")
+    assert reading.problem == "connection refused"
+
+
+def test_a_real_answer_in_time_is_read_whole() -> None:
+    body = json.dumps(GOOD).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with server(lambda connection, over: connection.sendall(head + body)) as address:
+        reading = HttpProber(ContractSettings(), timeout=2).read(address, "health")
+    assert reading.is_healthy
+    assert reading.version == "v2"

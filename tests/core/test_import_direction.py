@@ -1,0 +1,112 @@
+"""Imports point down only, and what patches or burdens a process is imported only where it may."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "cakravia_verify"
+# From the top down; a room imports from its own level and from those below it.
+LEVELS = (
+    ("plugin", "cli"),
+    ("run", "load_run", "assembly", "upkeep"),
+    ("report", "monitor", "load_gate"),
+    ("steps", "gate"),
+    ("release",),
+    ("site",),
+    ("platforms", "proxy", "traffic", "faults", "log_cuts"),
+    ("health",),
+    ("history", "settings", "ports"),
+    ("journal", "lock", "slots"),
+    ("deadline", "errors"),
+)
+# The child process of the traffic patches its own sockets and threads; the release must never import its side.
+CHILD_SIDE = {"alarm", "connection", "generator", "locustfile", "strict"}
+ALLOWED = {
+    "pytest": ("cakravia_verify/plugin/",),
+    "_pytest": ("cakravia_verify/plugin/",),
+    "docker": ("cakravia_verify/platforms/docker", "cakravia_verify/platforms/swarm"),
+    "locust": tuple(f"cakravia_verify/traffic/{name}.py" for name in sorted(CHILD_SIDE)),
+    "gevent": tuple(f"cakravia_verify/traffic/{name}.py" for name in sorted(CHILD_SIDE)),
+}
+MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
+
+
+def level_of(room: str) -> int:
+    levels = [number for number, rooms in enumerate(LEVELS) if room in rooms]
+    assert levels, f"{room} has no level: say in LEVELS where it stands"
+    return levels[0]
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, wherever in it, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(path.relative_to(ROOT).with_suffix("").parts[: -node.level]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module or "")))
+            yield module, node.lineno
+            if module == PACKAGE or module.count(".") == 1:
+                yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
+    for module, line in imported(path):
+        parts = module.split(".")
+        if parts[0] == PACKAGE and len(parts) > 1 and not parts[1].startswith("__"):
+            yield parts[1], line
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / PACKAGE)))
+def test_imports_point_down_only(path: Path) -> None:
+    room = room_of(path)
+    if room.startswith("__"):
+        return
+    upward = [
+        f"line {line}: {room} imports {other}"
+        for other, line in rooms_imported(path)
+        if level_of(other) < level_of(room)
+    ]
+    assert not upward
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_library_that_takes_over_a_process_is_imported_only_in_its_place(name: str) -> None:
+    elsewhere = [
+        f"{path.relative_to(ROOT)}, line {line}"
+        for path in MODULES
+        for module, line in imported(path)
+        if module.split(".")[0] == name and not path.relative_to(ROOT).as_posix().startswith(ALLOWED[name])
+    ]
+    assert not elsewhere
+
+
+def test_nothing_of_the_release_imports_the_side_of_the_traffics_child() -> None:
+    child_side = {f"{PACKAGE}.traffic.{name}" for name in CHILD_SIDE}
+    wrong = [
+        f"{path.relative_to(ROOT)}, line {line}: {module}"
+        for path in MODULES
+        for module, line in imported(path)
+        if module in child_side and not (room_of(path) == "traffic" and path.stem in CHILD_SIDE)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "common", "manager", "base", "misc"])
+def test_no_module_is_named_after_nothing(name: str) -> None:
+    assert not [path for path in MODULES if path.stem == name or name in path.parts]
+
+
+def test_the_rule_can_fail() -> None:
+    assert level_of("plugin") < level_of("steps") < level_of("site") < level_of("journal") < level_of("errors")
+    assert ("pytest", 9) in list(imported(Path(__file__)))
