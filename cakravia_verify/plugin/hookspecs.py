@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.hookspec(firstresult=True)
 def pytest_cakravia_kind(config: pytest.Config) -> str | None:
-    """What a session over this suite does: `deploy` or `rollback`. Implemented by the suite's conftest.py."""
+    """What a session over this suite does: `deploy`, `rollback` or `load`. Implemented by the suite's conftest.py."""
 
 
 @pytest.hookspec

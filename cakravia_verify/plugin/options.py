@@ -36,6 +36,9 @@ def add_options(parser: pytest.Parser) -> None:
         dest="cakravia_set",
         help="a setting, as in release.bake=5",
     )
+    group.addoption(
+        "--duration", metavar="SECONDS", type=float, default=None, help="how long suites/load loads the site (60)"
+    )
     for dest, key in OVERRIDES.items():
         option = "--" + dest.removeprefix("cakravia_").replace("_", "-")
         group.addoption(option, metavar="NUMBER", type=float, default=None, dest=dest, help=f"overrides {key}")

@@ -42,7 +42,7 @@ def require_writable(reports: Path) -> None:
 
 
 def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:
-    """`reports`/latest, or another link of that `name`, leads to `folder`, by a relative link so that the reports may be moved or mounted elsewhere.
+    """`reports`/latest, or the link of another `name`, leads to `folder`; relatively, so that reports may be moved.
 
     At every instant the link leads to the old report or to the new one. Raises CakraviaError where it cannot be made.
     """

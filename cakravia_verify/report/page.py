@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
 _LOST_ROWS: Final = 20
+_KINDS: Final = {"rollback": "Rollback", "load": "Load"}
 _TELLING: Final = ("id", "method", "name", "status", "served_slot", "detail")
 
 
@@ -45,7 +46,7 @@ def render_summary(document: ReleaseDocument) -> str:
             tone=tone,
             is_good=tone is Tone.GOOD,
             sign=_sign(document),
-            kind="Rollback" if document.kind == "rollback" else "Release",
+            kind=_KINDS.get(document.kind, "Release"),
             headline=headline(document),
             sentence=what_happened(document),
             next_step=what_to_do(document),
@@ -94,6 +95,8 @@ def _sign(document: ReleaseDocument) -> str:
         return "person"
     if tone_of(document) is Tone.GOOD:
         return "promote"
+    if document.verdict.decision is Decision.OVER_BUDGET:
+        return "person"
     return "back" if document.verdict.decision is Decision.ROLL_BACK else "unsure"
 
 

@@ -12,6 +12,7 @@ from cakravia_verify.gate import Check, Decision, Exit, Measured, Standing
 from cakravia_verify.history import PROMOTED, ROLLED_BACK
 from cakravia_verify.report.document import Event, ReleaseDocument
 
+LOAD = "load"
 _LIMIT = 2000
 # Characters that reorder what stands beside them, so that text can be made to read as something it is not.
 _DECEIVING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -86,8 +87,11 @@ def count_in_words(count: int | None) -> str:
 
 
 def tone_of(document: ReleaseDocument) -> Tone:
-    """GOOD only where decision, outcome and exit status all say promoted."""
+    """GOOD only where decision, outcome and exit status all say promoted, or of a load, within its budget."""
     decision = document.verdict.decision
+    if document.kind == LOAD:
+        is_good = decision is Decision.WITHIN_BUDGET and document.exit_status == Exit.WITHIN_BUDGET
+        return Tone.GOOD if is_good else Tone.BAD if decision is Decision.OVER_BUDGET else Tone.UNSURE
     if decision is Decision.PROMOTE and document.exit_status == Exit.PROMOTED and document.outcome == PROMOTED:
         return Tone.GOOD
     if document.exit_status == Exit.NEEDS_A_PERSON or decision is Decision.ROLL_BACK:
@@ -107,6 +111,9 @@ def what_happened(document: ReleaseDocument) -> str:
 
 def _where_users_are(document: ReleaseDocument) -> str:
     new = f"{document.version} ({document.slot})" if document.slot else document.version
+    if document.kind == LOAD:
+        said = {Tone.GOOD: "bears", Tone.BAD: "does not bear", Tone.UNSURE: "was not shown to bear"}[tone_of(document)]
+        return f"{new} {said} this load. Nothing was switched."
     if document.exit_status == Exit.NEEDS_A_PERSON:
         return f"The way back did not complete: check now which slot users reach. {new} was not promoted."
     if tone_of(document) is Tone.GOOD:
@@ -152,6 +159,8 @@ def what_to_do(document: ReleaseDocument) -> str:
         return "See who serves with `cakravia status`, then repair with `cakravia recover`."
     if tone_of(document) is Tone.GOOD:
         return "Nothing."
+    if document.kind == LOAD:
+        return "Find out why the open checks could not be answered, then load again. Users need nothing."
     if document.outcome != ROLLED_BACK:
         return "See who serves with `cakravia status`; what was left half done is repaired with `cakravia recover`."
     if document.verdict.decision is Decision.ROLL_BACK:
@@ -196,6 +205,9 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
         ),
         Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), gap, None),
     ]
+    if document.kind == LOAD:
+        figures = [one for one in figures if one.label not in ("Old slot after switch", "Switch")]
+        figures.append(Figure("Longest silence", seconds_in_words(seen.longest_gap), "between good answers", None))
     return tuple(figures)
 
 
