@@ -166,7 +166,7 @@ def test_a_second_build_replaces_the_first(tmp_path: Path) -> None:
 
 # Held against the plainest possible reading of the same files.
 
-numbers = st.integers(min_value=0, max_value=6)
+numbers = st.integers(min_value=0, max_value=2)  # few, so that ids meet
 slots = st.sampled_from(["blue", "green", None])
 client_rows = st.builds(
     request,
@@ -181,7 +181,7 @@ client_rows = st.builds(
     strict=st.sampled_from([0, 1]),
 )
 strange = st.sampled_from(["", "-", "other-1", "r1-x", "r1-01", "r1-999999999999999999999", 'r1-"'])
-idents = st.one_of(numbers, strange)
+idents = st.one_of(numbers, numbers, numbers, strange)
 proxy_rows = st.builds(
     passed,
     idents,
@@ -242,7 +242,7 @@ def one_by_one(
     return rows, +found
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     clients=st.lists(client_rows, max_size=8),
     proxies=st.none() | st.lists(proxy_rows, max_size=8),
