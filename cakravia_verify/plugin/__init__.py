@@ -12,6 +12,7 @@ from cakravia_verify.plugin.options import add_options
 
 if TYPE_CHECKING:
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
+    from cakravia_verify.plugin.load_keeper import LoadKeeper
 
 GATEKEEPER = "cakravia-gatekeeper"
 INCONCLUSIVE = 10
@@ -52,23 +53,26 @@ def pytest_configure(config: pytest.Config) -> None:
                 "pytest suites/deploy --version v1.2.0"
             )
         return
+    if kind != "load" and config.getoption("duration") is not None:
+        raise pytest.UsageError("--duration is how long suites/load loads the site; a release takes [release] bake")
     config.stash[IS_RELEASE] = True
     if config.option.help:
         return
-    from cakravia_verify.plugin import fixtures
+    from cakravia_verify.plugin import fixtures, load_fixtures
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
+    from cakravia_verify.plugin.load_keeper import LoadKeeper
 
-    config.pluginmanager.register(fixtures, "cakravia-fixtures")
+    config.pluginmanager.register(load_fixtures if kind == "load" else fixtures, "cakravia-fixtures")
     if config.option.collectonly:
         return
-    gatekeeper = Gatekeeper(config, kind)
+    gatekeeper = LoadKeeper(config) if kind == "load" else Gatekeeper(config, kind)
     gatekeeper.open()
     config.pluginmanager.register(gatekeeper, GATEKEEPER)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    gatekeeper: Gatekeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
     if gatekeeper is not None:
         gatekeeper.close()
 
@@ -78,7 +82,7 @@ def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
     """The exit status is that of the release, whatever a hook made of it; a session that only listed or planned
     something released nothing, and does not end with 0."""
     status = yield
-    gatekeeper: Gatekeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
     if gatekeeper is not None and gatekeeper.outcome is not None:
         return gatekeeper.outcome.exit
     return INCONCLUSIVE if not status and config.stash.get(IS_RELEASE, False) else status

@@ -88,7 +88,9 @@ points = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), min_size=1, 
 
 
 @given(points, st.floats(0.5, 1000), st.floats(0, 120))
-def test_counts_and_instants_of_a_curve_are_inverse(shape: tuple[tuple[float, float], ...], last: float, at: float) -> None:
+def test_counts_and_instants_of_a_curve_are_inverse(
+    shape: tuple[tuple[float, float], ...], last: float, at: float
+) -> None:
     curve = Curve((*shape, (shape[-1][0] + 1, last)))
     count = curve.count_by(at)
     assert curve.count_by(curve.instant_of(count)) == pytest.approx(count, rel=1e-6, abs=1e-6)
