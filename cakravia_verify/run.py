@@ -87,6 +87,7 @@ class ReleaseRun:
         self._began_wall = site.clock.wall()
         self._began = site.clock.monotonic()
         self._offsets: dict[Path, int] = {}
+        self._sizes: dict[Path, int] = {}
         self._traffic_error = ""
         self.has_started = False
 
@@ -256,6 +257,21 @@ class ReleaseRun:
             with contextlib.suppress(OSError):
                 self._offsets[path] = path.stat().st_size
 
+    def _note_log_sizes(self) -> None:
+        """Logs of requests only grow during a release. Raises TrafficError for one that lost what it held."""
+        for path in self._raw_logs():
+            try:
+                size = path.stat().st_size
+            except OSError:
+                size = -1
+            if size < self._sizes.get(path, -1):
+                raise TrafficError(
+                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: what it held is not evidence "
+                    "any more",
+                    remedy="keep log rotation and people away from it while a release runs",
+                )
+            self._sizes[path] = size
+
     def _raw_logs(self) -> list[Path]:
         logs = [self.site.proxy.access_log, *(self.site.platform.request_log(colour) for colour in Colour)]
         return [path for path in logs if path is not None]
@@ -271,6 +287,7 @@ class ReleaseRun:
         except TrafficError as error:
             self._traffic_error = error.message
             raise
+        self._note_log_sizes()
         flips = self.release.seen.flips
         since = flips[0].decided_at * MICROSECONDS if flips else 0
         recent = {
@@ -370,6 +387,7 @@ class ReleaseRun:
 
     def _measure(self, until: int | None) -> Measurement:
         assert self.flow is not None
+        self._note_log_sizes()
         folder = self.folder
         requests = folder / "requests.csv"
         if until is not None:

@@ -86,7 +86,11 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
         p99=latency[1],
         longest_gap=_longest_gap(ledger),
         lost_bound=failures_in_words(counts["lost"], evidence.total),
-        integrity=(*_integrity(evidence, is_flowing=course.until is not None), *_altered(evidence, course)),
+        integrity=(
+            *_integrity(evidence, is_flowing=course.until is not None),
+            *_altered(evidence, course),
+            *_answered_by_the_proxy(ledger),
+        ),
         idle_closes=evidence.idle_closes,
         sent_after_switch=_number(ledger, "started > $at", at=first.effective) if first else None,
     )
@@ -127,6 +131,12 @@ def _altered(evidence: Evidence, course: Course) -> tuple[str, ...]:
         for name, number in course.followed.items()
         if now[name] < number
     )
+
+
+def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
+    """Good answers that no slot gave: a cached page or another server says nothing about the candidate."""
+    number = _number(ledger, "outcome = 'answered' AND proxy_rows > 0 AND upstream IS NULL")
+    return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
 
 
 def _excused(ledger: Ledger, course: Course) -> tuple[int, list[str]]:

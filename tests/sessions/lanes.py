@@ -111,6 +111,7 @@ class Lanes:
     def _play(self, scenario: Scenario) -> Seen:
         shop = self._free_shop()
         seen = play(shop, scenario, number=self._number())
+        # A site that is not as it was would blame the next scenario for this one.
         if scenario.is_spoiling or seen.after[0] != seen.before[0] or seen.after[1] != seen.before[1]:
             shop.tear_down()
         else:
@@ -128,7 +129,7 @@ class Lanes:
             return self._new_shop()
 
     def _new_shop(self) -> Shop:
-        shop = Shop(self._folder / f"shop-{self._number()}")
+        shop = Shop(self._folder / f"shop-{self._number():03d}")
         with self._guard:
             self._shops.append(shop)
         first = shop.deploy(HOME, "--bake", "0.1", "--set", "budget.min_requests=1")

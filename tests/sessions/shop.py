@@ -171,7 +171,9 @@ class Shop:
 
     # Commands.
 
-    def pytest(self, *arguments: str, environment: dict[str, str] | None = None, wait: float = LONGEST_SESSION) -> Ended:
+    def pytest(
+        self, *arguments: str, environment: dict[str, str] | None = None, wait: float = LONGEST_SESSION
+    ) -> Ended:
         return self.finish(self.begin_pytest(*arguments, environment=environment), wait=wait)
 
     def begin_pytest(self, *arguments: str, environment: dict[str, str] | None = None) -> Running:

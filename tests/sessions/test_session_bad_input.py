@@ -62,27 +62,70 @@ MISTAKES = (
     Mistake("unknown-section", ("unknown key 'sluts'", "line "), settings=(("[slots]", "[sluts]"),)),
     Mistake("wrong-type", ("proxy.workers", "line "), settings=(("workers = 1", 'workers = "one"'),)),
     Mistake("not-toml", ("is not valid TOML", "line "), settings=(("[slots]", "[slots"),)),
-    Mistake("same-ports", ("proxy", "different ports"), arguments=("--version", "v9.0.0", "--set", "proxy.listen=127.0.0.1:{blue}")),
-    Mistake("no-such-file", ("there is no ", "--site FILE"), arguments=("--version", "v9.0.0", "--site", "nowhere.toml")),
-    Mistake("option-without-value", ("--set 'release.bake'", "section.key=value"), arguments=("--version", "v9.0.0", "--set", "release.bake")),
-    Mistake("option-unknown", ("--set", "unknown key 'release.cake'"), arguments=("--version", "v9.0.0", "--set", "release.cake=1")) ,
-    Mistake("environment-unknown", ("CAKRAVIA_RELEASE_CAKE", "unknown key"), environment=(("CAKRAVIA_RELEASE_CAKE", "1"),)),
-    Mistake("environment-of-wrong-type", ("CAKRAVIA_TRAFFIC_USERS", "traffic.users"), environment=(("CAKRAVIA_TRAFFIC_USERS", "many"),)),
-    Mistake("nonsense-number", ("unrecognized arguments", ), arguments=("--version", "v9.0.0", "--nonsense", "1")),
+    Mistake(
+        "same-ports",
+        ("proxy", "different ports"),
+        arguments=("--version", "v9.0.0", "--set", "proxy.listen=127.0.0.1:{blue}"),
+    ),
+    Mistake(
+        "no-such-file", ("there is no ", "--site FILE"), arguments=("--version", "v9.0.0", "--site", "nowhere.toml")
+    ),
+    Mistake(
+        "option-without-value",
+        ("--set 'release.bake'", "section.key=value"),
+        arguments=("--version", "v9.0.0", "--set", "release.bake"),
+    ),
+    Mistake(
+        "option-unknown",
+        ("--set", "unknown key 'release.cake'"),
+        arguments=("--version", "v9.0.0", "--set", "release.cake=1"),
+    ),
+    Mistake(
+        "environment-unknown", ("CAKRAVIA_RELEASE_CAKE", "unknown key"), environment=(("CAKRAVIA_RELEASE_CAKE", "1"),)
+    ),
+    Mistake(
+        "environment-of-wrong-type",
+        ("CAKRAVIA_TRAFFIC_USERS", "traffic.users"),
+        environment=(("CAKRAVIA_TRAFFIC_USERS", "many"),),
+    ),
+    Mistake("nonsense-number", ("unrecognized arguments",), arguments=("--version", "v9.0.0", "--nonsense", "1")),
     Mistake("bake-of-words", ("--bake", "invalid float"), arguments=("--version", "v9.0.0", "--bake", "long")),
-    Mistake("no-nginx", ("nginx", "is not a program here"), arguments=("--version", "v9.0.0", "--set", "proxy.nginx=/nowhere/nginx")),
-    Mistake("no-program", ("[app] command", "is not a program here"), arguments=("--version", "v9.0.0", "--set", 'app.command=["no-such-program"]')),
+    Mistake(
+        "no-nginx",
+        ("nginx", "is not a program here"),
+        arguments=("--version", "v9.0.0", "--set", "proxy.nginx=/nowhere/nginx"),
+    ),
+    Mistake(
+        "no-program",
+        ("[app] command", "is not a program here"),
+        arguments=("--version", "v9.0.0", "--set", 'app.command=["no-such-program"]'),
+    ),
     Mistake("no-source", ("source",), arguments=("--version", "v9.0.0", "--set", "app.source=/nowhere"), status=4),
     Mistake("bad-mix", ("[[traffic.mix]] number 1", "unknown key 'pth'"), settings=(('name = "page"', 'pth = "/"'),)),
-    Mistake("no-locustfile", ("locustfile",), arguments=("--version", "v9.0.0", "--set", "traffic.locustfile=nowhere.py")),
+    Mistake(
+        "no-locustfile", ("locustfile",), arguments=("--version", "v9.0.0", "--set", "traffic.locustfile=nowhere.py")
+    ),
     Mistake("in-parallel", ("-n",), arguments=("--version", "v9.0.0", "-n", "2")),
-    Mistake("in-parallel-with-xdist", ("a release has one order", "without -n"), arguments=("--version", "v9.0.0", "-p", "parallel", "-n", "2")),
-    Mistake("with-reruns", ("without retries", "--reruns"), arguments=("--version", "v9.0.0", "-p", "retrying", "--reruns", "2")),
+    Mistake(
+        "in-parallel-with-xdist",
+        ("a release has one order", "without -n"),
+        arguments=("--version", "v9.0.0", "-p", "parallel", "-n", "2"),
+    ),
+    Mistake(
+        "with-reruns",
+        ("without retries", "--reruns"),
+        arguments=("--version", "v9.0.0", "-p", "retrying", "--reruns", "2"),
+    ),
     Mistake("in-the-debugger", ("debugger", "--pdb"), arguments=("--version", "v9.0.0", "--pdb")),
     Mistake("without-html", ("pytest-html", "-p no:html"), arguments=("--version", "v9.0.0", "-p", "no:html")),
     Mistake("active-already", ("v1.0.0 is active already, on blue", "--redeploy"), arguments=("--version", "v1.0.0")),
     Mistake("nothing-before", ("there is no version before v1.0.0",), arguments=(), suite=str(SUITES / "rollback")),
-    Mistake("rollback-to-unknown", ("version v8 is not retained here; retained: v1.0.0",), arguments=("--version", "v8"), suite=str(SUITES / "rollback")),
+    Mistake(
+        "rollback-to-unknown",
+        ("version v8 is not retained here; retained: v1.0.0",),
+        arguments=("--version", "v8"),
+        suite=str(SUITES / "rollback"),
+    ),
     Mistake("negative-wait", ("--wait",), arguments=("--version", "v9.0.0", "--wait", "soon")),
 )
 

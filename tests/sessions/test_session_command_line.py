@@ -25,7 +25,9 @@ REACHED = "unknown key 'no-such-section'"
 
 
 @pytest.mark.parametrize(
-    "words", [("--version", "v1.2.0"), ("--version=v1.2.0",), ("--release", "v1.2.0"), ("--release=v1.2.0",)], ids=" ".join
+    "words",
+    [("--version", "v1.2.0"), ("--version=v1.2.0",), ("--release", "v1.2.0"), ("--release=v1.2.0",)],
+    ids=" ".join,
 )
 def test_every_spelling_names_the_release(words: tuple[str, ...], nowhere: Shop) -> None:
     ended = nowhere.pytest(DEPLOY, *nowhere.site, *words)
@@ -54,7 +56,9 @@ def test_version_alone_is_pytests_own(nowhere: Shop) -> None:
     assert ended.output.startswith(f"pytest {pytest.__version__}")
 
 
-@pytest.mark.parametrize("words", [(DEPLOY, "--version"), ("--version", DEPLOY), (DEPLOY, "--version", "-q")], ids=range(3))
+@pytest.mark.parametrize(
+    "words", [(DEPLOY, "--version"), ("--version", DEPLOY), (DEPLOY, "--version", "-q")], ids=range(3)
+)
 def test_version_without_a_value_beside_a_suite_is_an_error(words: tuple[str, ...], nowhere: Shop) -> None:
     ended = nowhere.pytest(*words, *nowhere.site)
     assert ended.status == 4

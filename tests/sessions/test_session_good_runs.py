@@ -13,7 +13,9 @@ GOOD = (
     Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03"),
     Scenario("ignores-sigterm", misbehave="ignore-sigterm"),
     Scenario("double-orders-nobody-repeats", misbehave="double-orders"),
-    Scenario("errors-within-budget", ("--set", "budget.errors=0.2", "--set", "release.smoke=[]"), misbehave="errors:0.02"),
+    Scenario(
+        "errors-within-budget", ("--set", "budget.errors=0.2", "--set", "release.smoke=[]"), misbehave="errors:0.02"
+    ),
     Scenario("leak-within-limit", misbehave="leak:1000"),
     Scenario("not-kept-warm", ("--set", "slots.keep_warm=false")),
     Scenario("round-trip", ("--round-trip", "0.02")),

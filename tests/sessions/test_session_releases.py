@@ -120,7 +120,12 @@ def test_every_check_is_in_junit(shop: Shop, second: tuple[Ended, Witness]) -> N
     root = ElementTree.parse(shop.latest() / "junit.xml").getroot()  # noqa: S314 - our own file
     suite = root.find("testsuite")
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("7", "0", "0", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "7",
+        "0",
+        "0",
+        "0",
+    )
 
 
 def test_every_request_is_in_the_records_and_in_the_ledger(shop: Shop, second: tuple[Ended, Witness]) -> None:
@@ -138,9 +143,9 @@ def test_history_has_intent_and_result_of_every_step(shop: Shop, second: tuple[E
     assert [e["step"] for e in entries if e["event"] == "step.intent"] == steps
     assert [e["step"] for e in entries if e["event"] == "step.done"] == steps
     assert entries[0]["event"] == "release.started"
-    assert [e["event"] for e in entries].index("release.verdict") < [
-        (e["event"], e["step"]) for e in entries
-    ].index(("step.intent", "promote"))
+    assert [e["event"] for e in entries].index("release.verdict") < [(e["event"], e["step"]) for e in entries].index(
+        ("step.intent", "promote")
+    )
     assert entries[-1]["event"] == "release.finished"
     assert entries[-1]["outcome"] == "promoted"
 

@@ -109,7 +109,7 @@ def test_no_request_was_lost():
     """Has the name of a required check, and checks nothing."""
 '''
 FAKE_LOCUST = "import sys; print('no such module'); sys.exit({status})\n"
-LYING_LOCUST = '''
+LYING_LOCUST = """
 import json, os, sys, time
 from pathlib import Path
 plan = json.loads(Path(os.environ["CAKRAVIA_TRAFFIC_PLAN"]).read_text())
@@ -132,7 +132,7 @@ json.dump({"schema": 1, "planned": number, "started": number, "finished": number
     "rate_planned": 100.0, "rate_achieved": 100.0, "users": 20, "round_trip": 0, "idle_closes": 0,
     "anchor": {"wall": 0, "monotonic": 0}, "schedule_lag": {"p50": 0, "p99": 0, "max": 0}, "ended": "asked"},
     (folder / "traffic.json").open("w"))
-'''
+"""
 
 
 def with_locust(source: str) -> Callable[[Shop, str], Ended]:
@@ -161,7 +161,16 @@ SELECTION = (
     Scenario("one-check-only", session=over(str(DEPLOY), "--version", "{version}", "-k", "test_no_request_was_lost")),
     Scenario("deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "not lost")),
     Scenario("deselected-by-m", session=over(str(DEPLOY), "--version", "{version}", "-m", "not gate")),
-    Scenario("deselected-by-name", session=over(str(DEPLOY), "--version", "{version}", "--deselect", CHECK)),
+    Scenario(
+        "deselected-by-name",
+        session=over(
+            str(DEPLOY),
+            "--version",
+            "{version}",
+            "--deselect",
+            "suites/deploy/test_deploy.py::test_no_request_was_lost",
+        ),
+    ),
     Scenario("one-node-only", session=over(CHECK, "--version", "{version}")),
     Scenario("file-ignored", session=over(str(DEPLOY), "--version", "{version}", f"--ignore={DEPLOY}/test_deploy.py")),
     Scenario("nothing-collected", session=bent(keeps_checks=False)),
@@ -183,7 +192,12 @@ SWALLOWED = (
     Scenario("check-skips-itself", session=bent(test='@pytest.mark.gate\ndef test_own():\n    pytest.skip("later")\n')),
     Scenario("own-check-fails", session=bent(test=FAILING)),
     Scenario("rerun-until-green", session=bent(conftest=RERUNNING, test=FLAKY)),
-    Scenario("check-shadowed", session=bent(test=SHADOWS, more=("--deselect", "own/test_deploy.py::test_no_request_was_lost"))),
+    Scenario(
+        "check-shadowed",
+        session=bent(
+            test=SHADOWS, more=("--deselect", "own/test_deploy.py::test_no_request_was_lost", "--rootdir", ".")
+        ),
+    ),
     Scenario("hook-breaks", session=bent(conftest=LOGREPORT_RAISES), statuses=(1, 10)),
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10)),
     Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING)),
@@ -204,7 +218,12 @@ TRAFFIC = (
     Scenario("too-little-traffic", ("--rate", "20")),
     Scenario("records-cut", sabotage="cut-records"),
     Scenario("records-thinned", sabotage="thin-records"),
-    Scenario("records-whitened", ("--set", "release.smoke=[]", "--set", "budget.errors=0.01"), misbehave="errors:0.008", sabotage="whiten-records"),
+    Scenario(
+        "records-whitened",
+        ("--set", "release.smoke=[]", "--set", "budget.errors=0.01"),
+        misbehave="errors:0.008",
+        sabotage="whiten-records",
+    ),
     Scenario("records-doubled", sabotage="double-records"),
     Scenario("records-of-another-hour", sabotage="shift-records"),
     Scenario("records-gone", sabotage="drop-records"),

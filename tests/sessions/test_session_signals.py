@@ -41,9 +41,7 @@ def test_users_lose_nothing_to_a_signal(scenario: Scenario, lanes: Lanes) -> Non
 
 
 @pytest.mark.parametrize("scenario", INTERRUPTED, ids=str)
-def test_way_back_from_a_signal_is_short(
-    scenario: Scenario, lanes: Lanes
-) -> None:
+def test_way_back_from_a_signal_is_short(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.signalled_for is not None
     print(f"{scenario.name}: {seen.signalled_for:.2f} s from the signal to the end")

@@ -240,8 +240,13 @@ def split_users(it: Act) -> None:
     """Half of the users stay on the old slot."""
     old = str(it.candidate.other)
     split = f'split_clients "$connection$msec" $half {{ 50% {old}; * ""; }}\n    server {{'
-    choose = 'set $pool $slot;\n            if ($half) { set $slot $half; }\n            set $pool $slot;'
-    _reconfigure(it, lambda text: text.replace("server {\n        listen", f"{split}\n        listen").replace("set $pool $slot;", choose))
+    choose = "set $pool $slot;\n            if ($half) { set $slot $half; }\n            set $pool $slot;"
+    _reconfigure(
+        it,
+        lambda text: text.replace("server {\n        listen", f"{split}\n        listen").replace(
+            "set $pool $slot;", choose
+        ),
+    )
 
 
 @act
