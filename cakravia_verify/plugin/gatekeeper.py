@@ -44,7 +44,7 @@ class Gatekeeper:
 
     def _new_run(self) -> ReleaseRun:
         config = self.config
-        _refuse_unfit(config)
+        refuse_unfit(config)
         version = config.getoption("release") or ""
         if self.kind == "deploy" and not version:
             raise pytest.UsageError("which version? As in: pytest suites/deploy --version v1.2.0")
@@ -216,7 +216,7 @@ class Gatekeeper:
             terminalreporter.write_line(line)
 
 
-def _refuse_unfit(config: pytest.Config) -> None:
+def refuse_unfit(config: pytest.Config) -> None:
     """Sessions whose order or number of checks is not what the suite says are refused before anything is touched."""
     if getattr(config.option, "numprocesses", None) or getattr(config.option, "dist", "no") not in ("no", None):
         raise pytest.UsageError("a release has one order: run it without -n / --dist (pytest-xdist)")
