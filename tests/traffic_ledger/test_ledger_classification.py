@@ -244,9 +244,9 @@ def one_by_one(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    clients=st.lists(client_rows, max_size=8),
-    proxies=st.none() | st.lists(proxy_rows, max_size=8),
-    apps=st.none() | st.lists(application_rows, max_size=8),
+    clients=st.lists(client_rows, min_size=2, max_size=8),
+    proxies=st.none() | st.lists(proxy_rows, min_size=4, max_size=10),
+    apps=st.none() | st.lists(application_rows, min_size=4, max_size=10),
 )
 def test_the_ledger_says_what_a_plain_reading_says(
     clients: list[dict[str, Any]], proxies: list[dict[str, Any]] | None, apps: list[tuple[Any, ...]] | None
