@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -32,6 +33,9 @@ from cakravia_verify.ports import require_free_port
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
+# The processes that this one started, to be reaped when they end. They are meant to outlive it: no object owns them.
+_CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
+
 
 class ProcessPlatform:
     """Each slot is one process in a session of its own, with a memory limit, a log file and a record of itself."""
@@ -45,7 +49,6 @@ class ProcessPlatform:
         self._environment = environment
         self._clock = clock
         self._store = VersionStore(settings.state / "versions")
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     def check(self) -> None:
         program = self._command("0")[0]
@@ -102,7 +105,7 @@ class ProcessPlatform:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            self._children[child.pid] = child
+            _CHILDREN[child.pid] = child
             slot = self._recorded_anew(colour, artifact, child.pid, release=release, address=address)
         except (OSError, psutil.NoSuchProcess) as error:
             raise PlatformError(
@@ -255,7 +258,7 @@ class ProcessPlatform:
         (self._folder(colour) / "slot.json").unlink(missing_ok=True)
 
     def _is_alive(self, process: psutil.Process) -> bool:
-        child = self._children.get(process.pid)
+        child = _CHILDREN.get(process.pid)
         if child is not None:
             return child.poll() is None
         try:

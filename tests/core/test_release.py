@@ -421,3 +421,18 @@ def test_recover_is_callable_for_one_record(site_with_v1: Stage) -> None:
     release.start()
     (record,) = unfinished(site_with_v1.site.journal.entries())
     assert recover(site_with_v1.site, record, STEPS, audience=lambda _: None) == ROLLED_BACK
+
+
+def test_a_promotion_given_up_before_users_moved_is_still_given_up_after_a_crash(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("bake")
+    site_with_v1.memory.before = lambda operation: (_ for _ in ()).throw(Crash) if operation == "point_at" else None
+    site_with_v1.memory.failing["set_failover"] = 1
+    with pytest.raises(PlatformError):
+        release.advance("promote")
+    with pytest.raises(Crash):
+        release.roll_back("promoting failed")
+    site_with_v1.memory.before = lambda _: None
+    site_with_v1.opened()
+    assert site_with_v1.recover() == [ROLLED_BACK]
