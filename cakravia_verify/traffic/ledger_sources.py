@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.traffic.ledger_formats import (
+    APPLICATION_KEPT,
     APPLICATION_TYPES,
     CLIENT_TYPES,
     EVENT_TYPES,
@@ -144,15 +145,15 @@ class Stage:
             if path.stat().st_size:
                 name = f"application-{number}"
                 reader = csv_reader(APPLICATION_TYPES, quote=False)
-                self._read_text(staged, reader, APPLICATION_TYPES, _block_of_ours(prefixes, bad), name)
+                self._read_text(staged, reader, APPLICATION_KEPT, _block_of_ours(prefixes, bad), name)
                 self._count_rows(staged, name)
-                fields = ", ".join(f"coalesce({column}::VARCHAR, '')" for column in APPLICATION_TYPES)
+                fields = ", ".join(f"coalesce({column}::VARCHAR, '')" for column in APPLICATION_KEPT)
                 staged.malformed += self._texts(
                     f"SELECT concat_ws(chr(9), {fields}) FROM {self._file(name)} WHERE block = {_UNREADABLE}"
                 )
                 _forgive_torn_line(staged)
             result.append(staged)
-        self._show("application", APPLICATION_TYPES)
+        self._show("application", APPLICATION_KEPT)
         return result
 
     def proxy(self, path: Path | None, prefixes: Sequence[str]) -> Staged | None:
