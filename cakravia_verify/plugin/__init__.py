@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,6 +76,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
     if gatekeeper is not None:
         gatekeeper.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hypothesis' plugin loads the whole library for its summary, half a second, even where no test has used it."""
+    plugins = session.config.pluginmanager
+    bystander = plugins.get_plugin("hypothesispytest")
+    if bystander is not None and "hypothesis" not in sys.modules and session.config.stash.get(IS_RELEASE, False):
+        plugins.unregister(bystander)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
