@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from cakravia_verify.journal import write_atomically
 from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.flags import FlagFolder
-from cakravia_verify.proxy.nginx_processes import NginxFamily, takes_requests, workers_of
+from cakravia_verify.proxy.nginx_processes import NginxFamily, is_alive, takes_requests, workers_of
 from cakravia_verify.proxy.render import NginxPaths, render_nginx, render_upstream
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import ProxySettings
@@ -47,6 +48,14 @@ class LocalNginx:
     @property
     def access_log(self) -> Path:
         return self._folder / "access.log"
+
+    def fetch_logs(self) -> None:
+        """Nothing: nginx writes on this machine."""
+
+    def logs(self, *, lines: int) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return "\n".join(self._error_log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
 
     @cached_property
     def binary(self) -> Path:
@@ -165,11 +174,11 @@ class LocalNginx:
         for process in [each for each in family if each == master or master is None]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGQUIT)
-        _, alive = psutil.wait_procs(family, timeout=deadline.remaining)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=2.0)
+        if not _ended(family, deadline):
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            _ended(family, Deadline("nginx ends after SIGKILL", 2.0, clock=deadline.clock))
 
     # The rest is how.
 
@@ -336,6 +345,15 @@ def _from_wheel() -> Path | None:
     except (RuntimeError, OSError):
         return None
     return binary
+
+
+def _ended(processes: Sequence[psutil.Process], deadline: Deadline) -> bool:
+    """Whether all of them ended in time. A zombie has ended, even where nobody collects it."""
+    while any(is_alive(process) for process in processes):
+        if deadline.is_over:
+            return False
+        deadline.clock.sleep(0.01)
+    return True
 
 
 def _is_by_flag(configuration: str) -> bool:

@@ -39,7 +39,15 @@ class Proxy(Protocol):
 
     @property
     def access_log(self) -> Path | None:
-        """The access log as a file of this machine, None where it has to be fetched."""
+        """The access log, or a copy of it that `fetch_logs` brings up to date; None where there is none."""
+        ...
+
+    def fetch_logs(self) -> None:
+        """The file that `access_log` names holds everything written up to now."""
+        ...
+
+    def logs(self, *, lines: int) -> str:
+        """The last lines that the proxy wrote about itself."""
         ...
 
     def check(self) -> None:
