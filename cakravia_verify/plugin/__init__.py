@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from cakravia_verify.plugin.options import add_options
 if TYPE_CHECKING:
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
     from cakravia_verify.plugin.load_keeper import LoadKeeper
+    from cakravia_verify.run import Outcome
 
 GATEKEEPER = "cakravia-gatekeeper"
 INCONCLUSIVE = 10
@@ -87,12 +89,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         plugins.unregister(bystander)
 
 
+def _outcome(config: pytest.Config) -> Outcome | None:
+    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    return None if gatekeeper is None else gatekeeper.outcome
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
     """The exit status is that of the release, whatever a hook made of it; a session that only listed or planned
     something released nothing, and does not end with 0."""
-    status = yield
-    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
-    if gatekeeper is not None and gatekeeper.outcome is not None:
-        return gatekeeper.outcome.exit
+    status = None
+    try:
+        status = yield
+    except Exception:
+        if _outcome(config) is None:
+            raise
+        traceback.print_exc()
+    outcome = _outcome(config)
+    if outcome is not None:
+        return outcome.exit
     return INCONCLUSIVE if not status and config.stash.get(IS_RELEASE, False) else status

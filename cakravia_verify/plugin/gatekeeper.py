@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,15 @@ class Gatekeeper:
         try:
             if self.outcome is None and self.run.has_started:
                 self.run.objections.append("the session broke before its end: see the traceback of a hook")
-                with self.interrupts.held(self._told_while_busy):
-                    self._conclude()
+                self.interrupts.hold(self._told_while_busy)
+                self._conclude()
         finally:
             self.run.close()
             self.interrupts.restore()
 
     def _audience(self, moment: Moment) -> None:
         self.progress.moment(moment)
-        self.config.hook.pytest_cakravia_moment(config=self.config, moment=moment)
+        self._tell(lambda: self.config.hook.pytest_cakravia_moment(config=self.config, moment=moment))
 
     # What pytest calls.
 
@@ -142,18 +143,18 @@ class Gatekeeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return
-        with self.interrupts.held(self._told_while_busy):
-            session.exitstatus = self._conclude().exit
+        # Held until `close`: a second Ctrl-C breaks neither the way back nor the writing of the report.
+        self.interrupts.hold(self._told_while_busy)
+        session.exitstatus = self._conclude().exit
 
     def _told_while_busy(self, name: str) -> None:
-        self.progress.line(f"  {name} received: bringing users back safely first; this takes seconds", yellow=True)
+        self.progress.line(f"  {name} received: the release is being concluded; this takes seconds", yellow=True)
 
     def _conclude(self) -> Outcome:
         run = self.run
         run.interrupted = self.interrupts.seen
         if not run.interrupted and not run.release.failure:
-            said = self.config.hook.pytest_cakravia_gate(config=self.config, release=run.release)
-            run.objections += [str(text) for text in said if text]
+            run.objections += self._objections()
         self.outcome = run.conclude(self.checks.outcomes())
         try:
             self._write(self.outcome)
@@ -162,8 +163,24 @@ class Gatekeeper:
             if self.outcome.exit is Exit.PROMOTED:
                 self.outcome = replace(self.outcome, exit=Exit.NEEDS_A_PERSON)
             self.progress.line(f"{run.release.id}: its report could not be written: {error}", red=True)
-        self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=self.outcome)
-        return self.outcome
+        outcome = self.outcome
+        self._tell(lambda: self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=outcome))
+        return outcome
+
+    def _objections(self) -> list[str]:
+        """What operators' own gates say; one that breaks objects."""
+        try:
+            said = self.config.hook.pytest_cakravia_gate(config=self.config, release=self.run.release)
+        except Exception as error:  # whatever a gate of somebody else does, the release comes to its end
+            return [f"a gate broke: {type(error).__name__}: {error}"]
+        return [str(text) for text in said if text]
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        """Somebody else's hook looked on; one that breaks is named and changes nothing."""
+        try:
+            tell()
+        except Exception as error:
+            self.progress.line(f"  note: an observer broke: {type(error).__name__}: {error}", yellow=True)
 
     def _write(self, outcome: Outcome) -> None:
         from cakravia_verify.report.summary import job_summary

@@ -121,8 +121,8 @@ class LoadKeeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return
-        with self.interrupts.held(lambda name: self.progress.line(f"  {name} received: ending the load", yellow=True)):
-            session.exitstatus = self._conclude().exit
+        self.interrupts.hold(lambda name: self.progress.line(f"  {name} received: ending the load", yellow=True))
+        session.exitstatus = self._conclude().exit
 
     def _conclude(self) -> Outcome:
         self.run.interrupted = self.interrupts.seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -12,7 +12,7 @@ INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class Interrupts:
     """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt and are remembered by name; without this, SIGTERM and SIGHUP
-    would skip every teardown. Inside `held`, they are noted and nothing else: a rollback is not interrupted."""
+    would skip every teardown. Once held, they are noted and told and nothing else: a rollback is not interrupted."""
 
     def __init__(self) -> None:
         self.seen = ""
@@ -29,19 +29,17 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
 
-    @contextlib.contextmanager
-    def held(self, told: Callable[[str], None]) -> Iterator[None]:
+    def hold(self, told: Callable[[str], None]) -> None:
+        """From now on until `restore`, signals only wait; `told` hears their names."""
         self._told = told
         self._is_held = True
-        try:
-            yield
-        finally:
-            self._is_held = False
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
         self.seen = self.seen or name
         if self._is_held:
-            self._told(name)
+            # The signal may have come in the middle of a write to the same terminal.
+            with contextlib.suppress(Exception):
+                self._told(name)
             return
         raise KeyboardInterrupt(name)

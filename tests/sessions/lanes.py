@@ -158,6 +158,7 @@ def play(shop: Shop, scenario: Scenario, *, number: int) -> Seen:
             ended = shop.deploy(version, *arguments, environment=environment)
         traffic_left = shop.traffic_left()
     signalled = shop.folder / "signalled-at"
+    shop.mend_history()
     recovered = shop.cakravia(*scenario.follow_up) if scenario.follow_up else None
     done = shop.folder / "sabotaged"
     verdict = shop.verdict_of(version)

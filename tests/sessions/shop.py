@@ -58,6 +58,7 @@ confirm_timeout = 2.0
 smoke = [{{ path = "/", contains = "Cakravia" }}]
 [budget]
 min_requests = 100
+min_rate_held = 0.7
 [traffic]
 users = 20
 rate = 100.0
@@ -283,7 +284,7 @@ class Shop:
             "files": files,
             "history": self.history(),
             "processes": sorted(process.pid for process in self.processes()),
-            "latest": os.readlink(self.reports / "latest") if (self.reports / "latest").is_symlink() else "",
+            "latest": str((self.reports / "latest").readlink()) if (self.reports / "latest").is_symlink() else "",
         }
 
     def processes(self) -> list[psutil.Process]:
@@ -300,6 +301,13 @@ class Shop:
         while self.traffic() and time.monotonic() < deadline:
             time.sleep(0.05)
         return len(self.traffic())
+
+    def mend_history(self) -> None:
+        """The history is where it was, had somebody put something else in its place."""
+        log = self.state / "deployment-history.log"
+        if log.is_dir():
+            log.rmdir()
+            log.with_suffix(".kept").rename(log)
 
     # Ending.
 

@@ -95,9 +95,16 @@ def pytest_runtest_logreport(report):
         raise RuntimeError("a broken plugin")
 """
 FINISH_RAISES = """
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session):
     raise RuntimeError("a broken plugin")
+    yield
+"""
+GATE_RAISES = """
+def pytest_cakravia_gate():
+    raise RuntimeError("a broken gate")
+def pytest_cakravia_moment():
+    raise RuntimeError("a broken observer")
 """
 EXIT_ZERO = """
 @pytest.hookimpl(trylast=True)
@@ -200,6 +207,8 @@ SWALLOWED = (
     ),
     Scenario("hook-breaks", session=bent(conftest=LOGREPORT_RAISES), statuses=(1, 10)),
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10)),
+    Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES)),
+    Scenario("own-gate-objects", session=bent(conftest="def pytest_cakravia_gate():\n    return 'not on a Friday'\n")),
     Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING)),
     Scenario("pytest-exit-zero", session=with_test('pytest.exit("done", returncode=0)')),
     Scenario("sys-exit-zero", session=with_test("raise SystemExit(0)")),
@@ -250,8 +259,8 @@ SITE = (
 WRITTEN = (
     Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True),
     Scenario("reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True),
-    Scenario("history-in-the-way", sabotage="history-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True),
-    Scenario("history-in-the-way-at-the-end", sabotage="history-in-the-way", statuses=(1, 10), is_spoiling=True),
+    Scenario("history-in-the-way", sabotage="history-in-the-way@bake.begins", follow_up=("recover",)),
+    Scenario("history-in-the-way-at-the-end", sabotage="history-in-the-way", follow_up=("recover",)),
 )
 BUDGETS = tuple(
     Scenario(f"budget-{name}", ("--set", pair), misbehave="errors:0.7", statuses=(4, 1))
