@@ -28,6 +28,10 @@ def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
 
 
 def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
+    if settings.site.platform == "docker":
+        from cakravia_verify.platforms.docker_site import open_docker
+
+        return open_docker(settings, clock=clock)
     from cakravia_verify.platforms.process import ProcessPlatform
     from cakravia_verify.proxy.nginx import LocalNginx
 

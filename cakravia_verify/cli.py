@@ -150,8 +150,7 @@ def logs(opened: Callable[[], Site], slot: str, lines: int) -> None:
 
     site = opened()
     if slot == "proxy":
-        error_log = site.settings.state / "nginx" / "error.log"
-        text = "\n".join(error_log.read_text(errors="replace").splitlines()[-lines:]) if error_log.exists() else ""
+        text = site.proxy.logs(lines=lines)
     else:
         text = site.platform.logs(Colour(slot), lines=lines)
     click.echo(text or f"{slot} has written nothing")

@@ -170,6 +170,7 @@ class LoadRun:
 
     def _flow_through(self) -> LoadSpan:
         plan, clock = self._plan(), self.site.clock
+        self.site.fetch_logs()
         self._cuts.remember(self.site.proxy.access_log, *(self.site.platform.request_log(each) for each in Colour))
         self.flow = flow = Flow(plan, clock=clock, slow=self.settings.budget.p99)
         began = clock.monotonic()
@@ -245,6 +246,7 @@ class LoadRun:
         if self.flow is None or not self.flow.requests.exists():
             return None
         folder = self.folder
+        self.site.fetch_logs()
         logs: list[Path] = []
         for colour in Colour:
             log = folder / f"application-{colour}.log"

@@ -100,6 +100,7 @@ class ReleaseRun:
         """
         self.site.platform.check()
         self.site.proxy.check()
+        self._prefetch()
         self._take_lock(waiting)
         try:
             self._recover()
@@ -110,6 +111,14 @@ class ReleaseRun:
             raise
         self.notices += [f"drift: {each}" for each in self.state.drift]
         self._release = Release(self.site, intent, STEPS, target=target, audience=self.audience)
+
+    def _prefetch(self) -> None:
+        """The version's image or the like is here before anybody has to wait for the lock. A failing build is told when
+        it is built: then the history has it."""
+        if self.request.version and self.request.kind != "rollback":
+            deadline = Deadline("the version is fetched", self.settings.app.build_timeout, clock=self.site.clock)
+            with contextlib.suppress(CakraviaError):
+                self.site.platform.prefetch(checked_version(self.request.version), deadline=deadline)
 
     def _take_lock(self, waiting: Callable[[str], None]) -> None:
         lock = self.site.lock
@@ -253,6 +262,7 @@ class ReleaseRun:
         self.release.watchers.append(self._watch_traffic)
 
     def _remember_offsets(self) -> None:
+        self.site.fetch_logs()
         for path in self._raw_logs():
             with contextlib.suppress(OSError):
                 self._offsets[path] = path.stat().st_size
@@ -394,6 +404,7 @@ class ReleaseRun:
             # The client's records first: whatever they hold, the logs copied afterwards know already.
             requests = folder / ".requests-so-far.csv"
             self.flow.copy_requests(requests)
+        self.site.fetch_logs()
         access = self._cut(self.site.proxy.access_log, folder / "access.log")
         logs = [
             copied

@@ -76,6 +76,11 @@ class Site:
     def readings(self, slot: Slot) -> tuple[Reading, ...]:
         return self.prober.read_all(slot.address)
 
+    def fetch_logs(self) -> None:
+        """The logs of proxy and slots, as files of this machine, hold everything written up to now."""
+        self.proxy.fetch_logs()
+        self.platform.fetch_logs()
+
     def observe(self) -> SiteState:
         """The site as it is: what the proxy is told, what the slots run, and what answers, compared."""
         proxy = self.proxy.observe()

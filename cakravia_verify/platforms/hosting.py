@@ -20,6 +20,10 @@ class Platform(Protocol):
         """Whether slots could run here: tools, permissions, ports. Raises UsageError; changes nothing."""
         ...
 
+    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+        """What `build` needs is here, as far as it can be had before the lock is held. Touches nothing that runs."""
+        ...
+
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         """The artifact of `version`, built or located now and retained for later rollbacks."""
         ...
@@ -54,4 +58,8 @@ class Platform(Protocol):
 
     def request_log(self, colour: Colour) -> Path | None:
         """The application's own request log as a file of this machine, None where it has none."""
+        ...
+
+    def fetch_logs(self) -> None:
+        """The files that `request_log` names hold everything written up to now."""
         ...

@@ -76,6 +76,9 @@ class MemorySite:
     def check(self) -> None:
         return None
 
+    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+        return None
+
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         self._act("build", version)
         return self.artifacts.setdefault(version, Artifact(version, f"sha256:{version}", version))
@@ -119,6 +122,9 @@ class MemorySite:
         return ""
 
     def request_log(self, colour: Colour) -> Path | None:
+        return None
+
+    def fetch_logs(self) -> None:
         return None
 
     # the prober
@@ -171,6 +177,12 @@ class MemoryProxy:
 
     def check(self) -> None:
         return None
+
+    def fetch_logs(self) -> None:
+        return None
+
+    def logs(self, *, lines: int) -> str:
+        return ""
 
     def observe(self) -> ProxyState:
         site = self.site

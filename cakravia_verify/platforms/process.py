@@ -67,6 +67,9 @@ class ProcessPlatform:
                     "an address can change while nothing runs in its slot",
                 )
 
+    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+        """Nothing: a copy of the source is made in no time."""
+
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         app = self._settings.app
         return self._store.add(
@@ -166,6 +169,9 @@ class ProcessPlatform:
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._folder(colour) / "requests.log"
+
+    def fetch_logs(self) -> None:
+        """Nothing: applications write on this machine."""
 
     # The rest is how.
 

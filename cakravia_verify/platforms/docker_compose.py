@@ -1,0 +1,139 @@
+"""The site as a compose file, rendered from what runs: for `docker compose ps`, `logs` and people who read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cakravia_verify.journal import write_atomically
+from cakravia_verify.platforms.docker_containers import COMPOSE, Spec
+
+HEADER = """\
+# Rendered by Cakravia Verify from what the releases run; the next release writes it again.
+#   docker compose -f {name} ps
+#   docker compose -f {name} logs app-blue
+# Containers are created by releases. `up` finds them as they should be and leaves them alone.
+"""
+HASH_SECONDS = 20.0
+
+
+@dataclass
+class ComposeFile:
+    """`path` holds the services of `project`; their descriptions are kept in `state` between releases."""
+
+    path: Path
+    project: str
+    state: Path
+
+    def labels_for(self, spec: Spec) -> dict[str, str]:
+        """The labels by which compose knows a container that it has not created.
+
+        With a truthful hash a stray `up` finds nothing to change. Without the compose program nobody can tell the hash
+        and none is promised: `ps` and `logs` work all the same.
+        """
+        return {
+            f"{COMPOSE}.project": self.project,
+            f"{COMPOSE}.service": spec.service,
+            f"{COMPOSE}.oneoff": "False",
+            f"{COMPOSE}.container-number": "1",
+            f"{COMPOSE}.image": spec.image_id,
+            f"{COMPOSE}.config-hash": self._hash_of(spec) or "unknown",
+            f"{COMPOSE}.project.config_files": str(self.path),
+            f"{COMPOSE}.project.working_dir": str(self.path.parent),
+        }
+
+    def put(self, spec: Spec) -> None:
+        """The file shows the container as it runs now."""
+        content = json.dumps({"network": spec.network, "volumes": [*spec.volumes], "service": spec.compose_service()})
+        write_atomically(self.state / f"{spec.service}.json", content.encode())
+        self.render()
+
+    def drop(self, service: str) -> None:
+        """The file does not show the service any more."""
+        (self.state / f"{service}.json").unlink(missing_ok=True)
+        self.render()
+
+    def render(self) -> None:
+        # The environment of an application is not for everybody.
+        write_atomically(self.path, self._text(self._kept()).encode(), mode=0o600)
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        kept = {}
+        for file in sorted(self.state.glob("*.json")):
+            try:
+                kept[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+        return kept
+
+    def _text(self, kept: Mapping[str, Mapping[str, Any]]) -> str:
+        volumes = sorted({volume for each in kept.values() for volume in each["volumes"]})
+        networks = sorted({each["network"] for each in kept.values()})
+        document = {
+            "name": self.project,
+            "services": {service: _escaped(each["service"]) for service, each in kept.items()},
+            "networks": {"site": {"name": networks[0], "external": True}} if networks else {},
+            "volumes": {volume: {"name": volume, "external": True} for volume in volumes},
+        }
+        body = "\n".join(_yaml({key: value for key, value in document.items() if value}, ""))
+        return f"{HEADER.format(name=self.path.name)}{body}\n"
+
+    def _hash_of(self, spec: Spec) -> str:
+        """What compose itself computes of the service, "" where there is no compose here."""
+        each = {"network": spec.network, "volumes": [*spec.volumes], "service": spec.compose_service()}
+        for command in (("docker", "compose"), ("docker-compose",)):
+            if not shutil.which(command[0]):
+                continue
+            try:
+                told = subprocess.run(
+                    [
+                        *command,
+                        "-f",
+                        "-",
+                        "--project-directory",
+                        str(self.path.parent),
+                        "config",
+                        "--hash",
+                        spec.service,
+                    ],
+                    input=self._text({spec.service: each}),
+                    capture_output=True,
+                    text=True,
+                    timeout=HASH_SECONDS,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+            if told.returncode == 0 and told.stdout.split():
+                return told.stdout.split()[-1]
+        return ""
+
+
+def _escaped(value: Any) -> Any:
+    """Compose replaces `$name`; a dollar that is meant is written twice."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: _escaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_escaped(each) for each in value]
+    return value
+
+
+def _yaml(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Every scalar as JSON, which is YAML too."""
+    for key, each in value.items():
+        name = key if key.replace("-", "").replace("_", "").isalnum() else json.dumps(key)
+        if isinstance(each, Mapping) and each:
+            yield f"{indent}{name}:"
+            yield from _yaml(each, indent + "  ")
+        elif isinstance(each, list) and each:
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  - {json.dumps(item, ensure_ascii=False)}" for item in each)
+        else:
+            yield f"{indent}{name}: {json.dumps(each, ensure_ascii=False)}"

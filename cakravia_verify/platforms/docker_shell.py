@@ -1,0 +1,129 @@
+"""A shell inside a container, opened before it is needed: one line in, its answer out, within a millisecond."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from cakravia_verify.deadline import Clock
+from cakravia_verify.errors import ProxyError
+from cakravia_verify.platforms.docker_engine import Engine
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+# Ends a shell whose machine vanished without closing the connection; an idle site has no process besides nginx.
+COMMAND = ["timeout", "-s", "KILL", "1800", "sh"]
+ANSWER_SECONDS = 10.0
+
+
+class ShellLost(Exception):  # noqa: N818 - never leaves this package
+    """The connection broke: nobody knows whether the last line ran."""
+
+
+class ContainerShell:
+    """`sh` in a running container, as the container's own user."""
+
+    def __init__(self, engine: Engine, container: Container, *, clock: Clock) -> None:
+        self.container_id = str(container.id)
+        self._engine = engine
+        self._clock = clock
+        self._buffer = b""
+        self._text = b""
+        self._socket = self._opened()
+        if self.run("echo ready") != (0, "ready"):
+            self.close()
+            raise ShellLost("the shell gives no sensible answer")
+
+    def _opened(self) -> socket.socket:
+        api = self._engine.client.api
+        try:
+            created = api.exec_create(self.container_id, COMMAND, stdin=True, stdout=True, stderr=True, tty=False)
+            wrapper: Any = api.exec_start(created["Id"], socket=True)
+        except Exception as error:
+            raise ShellLost(str(error)) from error
+        raw: socket.socket = getattr(wrapper, "_sock", wrapper)
+        self._wrapper = wrapper
+        raw.settimeout(ANSWER_SECONDS)
+        return raw
+
+    def run(self, line: str) -> tuple[int, str]:
+        """Status and output of one line of commands. Raises ShellLost."""
+        marker = secrets.token_hex(8)
+        self._send(f"{{ {line} ; }} 2>&1; echo {marker} $?\n")
+        said = self._until(f"{marker} ")
+        status = self._until("\n")
+        return int(status.strip() or 1), said.rstrip("\n")
+
+    def flip(self, act: str, *, durable: str) -> float:
+        """The instant, in CLOCK_MONOTONIC seconds, at which `act` was known to have returned; then `durable` is done.
+
+        Raises ShellLost where nobody knows, and ProxyError where the shell said that it failed. A line cut short by a
+        dying connection is a syntax error and does nothing.
+        """
+        marker = secrets.token_hex(4)
+        self._send(
+            f"{{ {act} && echo done-{marker} && {durable} && echo kept-{marker} || echo failed-{marker}; }} 2>&1\n"
+        )
+        said = ""
+        while f"done-{marker}" not in said:
+            said += self._until("\n") + "\n"
+            if f"failed-{marker}" in said:
+                raise ProxyError(
+                    f"the switch was refused in the proxy's container: {' '.join(said.split())[:300]}",
+                    remedy="free space in its volume or mend its permissions; users are where they were",
+                )
+        instant = self._clock.monotonic()
+        last = self._until("\n")
+        if last != f"kept-{marker}":
+            raise ProxyError(
+                f"the switch is in force, but not on disk: {last[:300]}", remedy="look at the disk of the engine"
+            )
+        return instant
+
+    def close(self) -> None:
+        # Closing only the SDK's wrapper would leave the connection, and the shell, open.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(Exception):
+            self._wrapper.close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+        response = getattr(self._wrapper, "_response", None)
+        if response is not None:
+            with contextlib.suppress(Exception):
+                response.close()
+
+    def _send(self, line: str) -> None:
+        try:
+            self._socket.sendall(line.encode())
+        except OSError as error:
+            raise ShellLost(str(error)) from error
+
+    def _until(self, end: str) -> str:
+        """What was said up to `end`, which is taken off too."""
+        wanted = end.encode()
+        while wanted not in self._text:
+            self._text += self._frame()
+        said, _, self._text = self._text.partition(wanted)
+        return said.decode(errors="replace")
+
+    def _frame(self) -> bytes:
+        """The payload of one frame: a byte for the stream, three of padding, four for the length."""
+        header = self._exactly(8)
+        return self._exactly(struct.unpack(">I", header[4:])[0])
+
+    def _exactly(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            try:
+                part = self._socket.recv(65536)
+            except OSError as error:
+                raise ShellLost(str(error)) from error
+            if not part:
+                raise ShellLost("the connection was closed")
+            self._buffer += part
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        return taken

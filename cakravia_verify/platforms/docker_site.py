@@ -1,0 +1,34 @@
+"""A site on Docker, put together from its settings."""
+
+from __future__ import annotations
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
+from cakravia_verify.platforms.docker_compose import ComposeFile
+from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_images import ImageStore
+from cakravia_verify.platforms.docker_network import SiteNetwork
+from cakravia_verify.platforms.docker_nginx import DockerNginx
+from cakravia_verify.platforms.docker_slots import DockerPlatform
+from cakravia_verify.settings import Settings
+
+
+def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[DockerPlatform, DockerNginx]:
+    """Platform and proxy. No engine is asked anything yet."""
+    docker = settings.docker
+    project = docker.project or settings.site.name
+    state = settings.state / "docker"
+    engine = Engine(docker.host, api_version=docker.api_version, patience=docker.patience, clock=clock)
+    network = SiteNetwork(engine, project, settings.site.name, wanted=docker.subnet)
+    compose = ComposeFile(settings.root / docker.compose_file, project, state / "services")
+    images = ImageStore(engine, docker, f"cakravia-verify/{settings.site.name}", state / "images", settings.root)
+    proxy = DockerNginx(settings, engine=engine, network=network, compose=compose, clock=clock)
+    platform = DockerPlatform(
+        settings,
+        engine=engine,
+        network=network,
+        images=images,
+        compose=compose,
+        clock=clock,
+        also_before_the_lock=lambda deadline: proxy.image(deadline=deadline, fresh=True),
+    )
+    return platform, proxy

@@ -1,0 +1,365 @@
+"""The Docker platform: each slot is a container at a fixed address of the site's private network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline
+from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
+from cakravia_verify.journal import write_atomically
+from cakravia_verify.platforms import docker_containers as containers
+from cakravia_verify.platforms.docker_compose import ComposeFile
+from cakravia_verify.platforms.docker_containers import Spec
+from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker_files import Entry, RemoteLog, fetch, send
+from cakravia_verify.platforms.docker_images import ImageStore
+from cakravia_verify.platforms.docker_network import SiteNetwork
+from cakravia_verify.settings import Settings, size_in_bytes
+from cakravia_verify.slots import Address, Artifact, Colour, Slot
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+VOLUME: Final = "/srv/cakravia"
+RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
+ALIVE: Final = frozenset({"running", "restarting", "paused"})
+TCP_ESTABLISHED: Final = "01"
+
+
+class DockerPlatform:
+    """Slots `<project>-app-blue` and `<project>-app-green`, with one volume for what outlives them."""
+
+    name = "docker"
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        engine: Engine,
+        network: SiteNetwork,
+        images: ImageStore,
+        compose: ComposeFile,
+        clock: Clock = SYSTEM_CLOCK,
+        also_before_the_lock: Callable[[Deadline], object] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._docker = settings.docker
+        self._engine = engine
+        self._network = network
+        self._images = images
+        self._compose = compose
+        self._clock = clock
+        self._also_before_the_lock = also_before_the_lock
+        self._prefetched: dict[str, Artifact | CakraviaError] = {}
+        self._requests = {
+            colour: RemoteLog(engine, f"{VOLUME}/{colour}/requests.log", copy=self._copy(colour)) for colour in Colour
+        }
+
+    def check(self) -> None:
+        facts = self._engine.facts()
+        if facts.get("OSType") != "linux":
+            raise UsageError(
+                f"the engine runs {facts.get('OSType')} containers",
+                remedy="a site needs an engine for Linux containers",
+            )
+        for limit, what in (("MemoryLimit", "memory"), ("PidsLimit", "number of processes")):
+            if facts.get(limit) is False:
+                raise UsageError(
+                    f"the engine cannot limit the {what} of a container",
+                    remedy="mount the control groups of that machine (see docker info)",
+                )
+        with _as_usage_error():
+            for colour in Colour:
+                self._engine.ours(self._name(colour), site=self._site)
+            self._network.find()
+        self._refuse_moved_slots()
+
+    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+        """Pulled or built while nobody waits for the lock; `build` then takes exactly that image."""
+        try:
+            self._also_before_the_lock(deadline)
+            self._prefetched[version] = self._images.add(version, deadline=deadline)
+        except CakraviaError as error:
+            self._prefetched[version] = error
+            raise
+
+    def build(self, version: str, *, deadline: Deadline) -> Artifact:
+        found = self._prefetched.pop(version, None)
+        if isinstance(found, CakraviaError):
+            raise found
+        return found or self._images.add(version, deadline=deadline)
+
+    def retained(self) -> tuple[Artifact, ...]:
+        return self._images.retained()
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        self._images.verify(artifact)
+        self.stop(colour, deadline=deadline)
+        self._network.ensure(deadline=deadline)
+        spec = self._spec(colour, artifact, release=release)
+        spec = spec.with_labels(self._compose.labels_for(spec))
+        container = containers.create(self._engine, spec)
+        try:
+            self._prepare_volume(container, colour, spec.user)
+            containers.start(self._engine, container)
+        except CakraviaError:
+            containers.remove(self._engine, container)
+            raise
+        self._requests[colour].restart()
+        self._compose.put(spec)
+        return self._slot_of(colour, container)
+
+    def observe(self, colour: Colour) -> Slot | None:
+        container = self._container(colour)
+        if container is None or container.status not in ALIVE:
+            return None
+        return self._slot_of(colour, container)
+
+    def connections(self, colour: Colour) -> int:
+        """Established connections in the container's own network, counted there or, without `cat`, by the proxy."""
+        container = self._container(colour)
+        if container is None or container.status not in ALIVE:
+            return 0
+        tables = ["cat", "/proc/net/tcp", "/proc/net/tcp6"]
+        for asked, mine in ((container, True), (self._engine.container(self._proxy_name), False)):
+            if asked is None or asked.status != "running":
+                continue
+            with contextlib.suppress(PlatformError):
+                _, said = containers.run_in(self._engine, asked, tables, what=f"counting connections in {asked.name}")
+                if b"local_address" in said:
+                    return self._established(colour, said.decode(errors="replace"), local=mine)
+        raise PlatformError(
+            f"the connections of {colour} cannot be counted: neither it nor the proxy has a `cat`",
+            remedy="put one into the image, or let the application tell what it has in flight ([contract])",
+        )
+
+    def stop(self, colour: Colour, *, deadline: Deadline) -> None:
+        container = self._container(colour)
+        if container is None:
+            return
+        if container.status in ALIVE:
+            containers.stop(self._engine, container, deadline=deadline, grace=self._settings.app.grace)
+        with contextlib.suppress(CakraviaError, OSError):  # what it wrote last is worth a try, not a failed release
+            self._requests[colour].follow(container)
+            write_atomically(self._last_words(colour), container.logs(tail=1000))
+        containers.remove(self._engine, container)
+        self._compose.drop(f"app-{colour}")
+
+    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+        running = {slot.digest for slot in map(self.observe, Colour) if slot}
+        return self._images.prune(keep={*keep, *running}, retain=retain)
+
+    def logs(self, colour: Colour, *, lines: int) -> str:
+        container = self._container(colour)
+        if container is not None:
+            content = self._engine.ask(f"reading the log of {container.name}", lambda: container.logs(tail=lines))
+        else:
+            content = self._last_words(colour).read_bytes() if self._last_words(colour).exists() else b""
+        return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
+
+    def request_log(self, colour: Colour) -> Path | None:
+        return self._copy(colour)
+
+    def fetch_logs(self) -> None:
+        for colour in Colour:
+            container = self._container(colour)
+            user = str(container.attrs["Config"].get("User") or "") if container else ""
+            self._requests[colour].follow(container, user=user)
+
+    # The rest is how.
+
+    @property
+    def _site(self) -> str:
+        return self._settings.site.name
+
+    @property
+    def _project(self) -> str:
+        return self._docker.project or self._site
+
+    def _name(self, colour: Colour) -> str:
+        return f"{self._project}-app-{colour}"
+
+    @property
+    def _proxy_name(self) -> str:
+        return f"{self._project}-nginx"
+
+    def _copy(self, colour: Colour) -> Path:
+        return self._settings.state / "docker" / f"requests-{colour}.log"
+
+    def _last_words(self, colour: Colour) -> Path:
+        return self._settings.state / "docker" / f"app-{colour}.log"
+
+    def _container(self, colour: Colour) -> Container | None:
+        return self._engine.ours(self._name(colour), site=self._site)
+
+    def _slot_of(self, colour: Colour, container: Container) -> Slot:
+        """As the container itself says. A restart by the engine is another process: another identity."""
+        state = container.attrs["State"]
+        labels = container.labels
+        return Slot(
+            colour=colour,
+            version=labels.get(VERSION, "unknown"),
+            digest=str(container.attrs["Image"]),
+            release=labels.get(RELEASE, ""),
+            address=self.address_of(colour),
+            identity=f"{str(container.id)[:12]}@{state['StartedAt']}",
+            started_at=_seconds_since_1970(str(state["StartedAt"])),
+        )
+
+    def address_of(self, colour: Colour) -> Address:
+        """Where this machine reaches the slot."""
+        inside = Address(self._network.address_of(colour), self._docker.port)
+        match self.probe:
+            case "tunnel":
+                assert self._engine.tunnel is not None
+                return self._engine.tunnel.reach(inside)
+            case "published":
+                return self._settings.slot_address(colour)
+        return inside
+
+    @property
+    def probe(self) -> str:
+        """How slots are reached: straight in their network, through ssh, or by a published port."""
+        if self._docker.probe == "tunnel" and self._engine.tunnel is None:
+            raise UsageError('[docker] probe = "tunnel" needs an engine behind ssh://', remedy='use "auto"')
+        if self._docker.probe != "auto":
+            return self._docker.probe
+        if self._engine.tunnel is not None:
+            return "tunnel"
+        return "published" if self._engine.is_remote else "network"
+
+    def _spec(self, colour: Colour, artifact: Artifact, *, release: str) -> Spec:
+        docker, settings = self._docker, self._settings
+        user = docker.user or containers.image_user(self._engine, artifact.digest)
+        if user.partition(":")[0] in ("", "0", "root"):
+            raise PlatformError(
+                f"the image of {artifact.version} runs as root",
+                remedy='give it a USER, or name one in [docker], as in user = "10001:10001"',
+            )
+        publishes = docker.publish_slots or self.probe == "published"
+        return Spec(
+            name=self._name(colour),
+            service=f"app-{colour}",
+            image=artifact.location,
+            image_id=artifact.digest,
+            user=user,
+            network=self._network.name,
+            address=self._network.address_of(colour),
+            memory=settings.slots.memory_bytes,
+            cpus=docker.cpus,
+            pids=docker.pids,
+            tmpfs=size_in_bytes(docker.tmpfs),
+            restart=docker.restart,
+            grace=max(1, round(settings.app.grace)),
+            log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
+            environment=self._environment(colour, artifact, release=release),
+            labels={
+                SITE_LABEL: self._site,
+                RELEASE: release,
+                VERSION: artifact.version,
+                SLOT: str(colour),
+                DIGEST: artifact.digest,
+            },
+            volumes={f"{self._project}-slots": VOLUME},
+            ports={docker.port: (settings.slots.host, settings.slots.port(colour))} if publishes else {},
+            healthcheck=docker.healthcheck,
+            stop_signal=docker.stop_signal,
+        )
+
+    def _environment(self, colour: Colour, artifact: Artifact, *, release: str) -> dict[str, str]:
+        return self._settings.app.environment | {
+            "HOST": "0.0.0.0",  # noqa: S104 - inside the private network
+            "PORT": str(self._docker.port),
+            "DEPLOYMENT_SLOT": str(colour),
+            "DEPLOYMENT_RELEASE": release,
+            "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
+            "APP_VERSION": artifact.version,
+            "DATA_DIR": f"{VOLUME}/data",
+            "REQUEST_LOG": f"{VOLUME}/{colour}/requests.log",
+            "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
+            "CAKRAVIA_DIGEST": artifact.digest,
+        }
+
+    def _prepare_volume(self, container: Container, colour: Colour, user: str) -> None:
+        """The slot's user may write its folder of the volume; its request log begins anew."""
+        uid, gid = self._numbers_of(container, user)
+        entries = [
+            # Both slots write here, and a version may run as another user than the one before.
+            Entry("data", mode=0o777, uid=uid, gid=gid),
+            Entry(str(colour), mode=0o700, uid=uid, gid=gid),
+            Entry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
+        ]
+        send(self._engine, container, VOLUME, entries)
+
+    def _numbers_of(self, container: Container, user: str) -> tuple[int, int]:
+        name, _, group = user.partition(":")
+        if name.isdigit():
+            return int(name), int(group) if group.isdigit() else int(name)
+        known = (fetch(self._engine, container, "/etc/passwd") or b"").decode(errors="replace")
+        for line in known.splitlines():
+            fields = line.split(":")
+            if fields[0] == name and len(fields) > 3:
+                return int(fields[2]), int(fields[3])
+        raise PlatformError(
+            f"the image runs as {name!r}, a user that its /etc/passwd does not have",
+            remedy="name it by its number, in the Dockerfile or in [docker] user",
+        )
+
+    def _refuse_moved_slots(self) -> None:
+        for colour in Colour:
+            container = self._container(colour)
+            if container is None or container.status not in ALIVE:
+                continue
+            joined = container.attrs["NetworkSettings"]["Networks"]
+            if self._network.name not in joined:
+                raise UsageError(
+                    f"{container.name} is not in the network {self._network.name}: users cannot reach it",
+                    remedy="cakravia down, then cakravia up, puts the site together again",
+                )
+            port = _environment_of(container).get("PORT", str(self._docker.port))
+            if port != str(self._docker.port):
+                raise UsageError(
+                    f"[docker] port is {self._docker.port}, but {container.name} listens on {port} now",
+                    remedy=f"put {port} back: it can change while no slot runs (cakravia down)",
+                )
+
+    def _established(self, colour: Colour, table: str, *, local: bool) -> int:
+        """Rows of /proc/net/tcp whose local end, or other end, is the slot's port."""
+        wanted = f":{self._docker.port:04X}"
+        there = _as_kernel_writes(self._network.address_of(colour))
+        count = 0
+        for line in table.splitlines():
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == TCP_ESTABLISHED:
+                end = fields[1] if local else fields[2]
+                count += end.endswith(wanted) and (local or end.startswith(there))
+        return count
+
+
+def _as_kernel_writes(address: str) -> str:
+    return "".join(f"{int(part):02X}" for part in reversed(address.split(".")))
+
+
+def _environment_of(container: Container) -> dict[str, str]:
+    rows: list[str] = container.attrs["Config"].get("Env") or []
+    return dict(row.partition("=")[::2] for row in rows)
+
+
+def _seconds_since_1970(instant: str) -> float:
+    with contextlib.suppress(ValueError):
+        whole, _, fraction = instant.rstrip("Z").partition(".")
+        return datetime.fromisoformat(f"{whole}.{(fraction + '000000')[:6]}+00:00").timestamp()
+    return 0.0
+
+
+@contextlib.contextmanager
+def _as_usage_error() -> Any:
+    """What makes a release impossible before it touches anything."""
+    try:
+        yield
+    except PlatformError as error:
+        raise UsageError(error.message, remedy=error.remedy) from error

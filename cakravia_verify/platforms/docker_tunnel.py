@@ -1,0 +1,122 @@
+"""One ssh connection to the machine of a remote engine; its socket and its slots are reached through it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.errors import MissingTool, PlatformError, UsageError
+from cakravia_verify.slots import Address
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+CONNECT_SECONDS = 20.0
+
+
+class SshTunnel:
+    """A master connection of the machine's own `ssh`, so keys, known hosts and ~/.ssh/config mean what they always do.
+
+    It lives as long as this process. `ssh://user@host:port/path/of/docker.sock`; without a path the usual socket.
+    """
+
+    def __init__(self, url: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise UsageError(f"{url!r} names no host", remedy="write it as ssh://user@host or ssh://user@host:22")
+        self.host = parts.hostname
+        self._destination = f"{parts.username}@{parts.hostname}" if parts.username else parts.hostname
+        self._port = ("-p", str(parts.port)) if parts.port else ()
+        self._remote_socket = parts.path if parts.path not in ("", "/") else ENGINE_SOCKET
+        self._clock = clock
+        self._forwarded: dict[Address, Address] = {}
+
+    @cached_property
+    def _folder(self) -> Path:
+        # Short: a socket's path has 107 characters at most.
+        folder = Path(tempfile.mkdtemp(prefix="cakravia-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    @cached_property
+    def engine_address(self) -> str:
+        """The engine's socket, brought here."""
+        self._master()
+        return f"unix://{self._folder / 'engine'}"
+
+    def reach(self, there: Address) -> Address:
+        """Where this machine reaches what only the other one can."""
+        if there not in self._forwarded:
+            self._master()
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                here = Address("127.0.0.1", int(probe.getsockname()[1]))
+            asked = self._ssh("-O", "forward", "-L", f"{here}:{there}", self._destination)
+            if asked.returncode != 0:
+                raise PlatformError(
+                    f"ssh does not forward to {there}: {asked.stderr.strip()[:300]}",
+                    remedy="AllowTcpForwarding must not be off in that machine's sshd_config",
+                )
+            self._forwarded[there] = here
+        return self._forwarded[there]
+
+    def close(self) -> None:
+        """No connection of ours is left."""
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            self._ssh("-O", "exit", self._destination)
+
+    def _master(self) -> None:
+        control = self._folder / "control"
+        if control.exists():
+            return
+        if not shutil.which("ssh"):
+            raise MissingTool("there is no ssh on this machine", remedy="install OpenSSH's client")
+        process = subprocess.Popen(
+            [
+                *("ssh", "-N", "-M", "-S", str(control), *self._port),
+                *("-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15"),
+                *("-L", f"{self._folder / 'engine'}:{self._remote_socket}", self._destination),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Ctrl-C in the releaser's terminal must not cut the way back.
+            start_new_session=True,
+        )
+        atexit.register(_end, process)
+
+        def is_up() -> bool:
+            if process.poll() is not None:
+                said = process.stderr.read().strip() if process.stderr else ""
+                raise UsageError(
+                    f"ssh to {self._destination} does not work: {said.splitlines()[-1] if said else 'it ended'}",
+                    remedy=f"try: ssh {' '.join((*self._port, self._destination))} docker version",
+                )
+            return control.exists() and (self._folder / "engine").exists()
+
+        poll(is_up, deadline=Deadline(f"ssh to {self._destination}", CONNECT_SECONDS, clock=self._clock))
+
+    def _ssh(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["ssh", "-S", str(self._folder / "control"), *self._port, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=CONNECT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    if process.stderr:
+        process.stderr.close()
