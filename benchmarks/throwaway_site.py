@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE_FILE = "cakravia.toml"
+# What users will ask, asked once before any of them comes: the first answer of a kind may have to load code.
+SMOKE = [
+    {"path": "/", "contains": "Cakravia"},
+    {"path": "/api/download?bytes=16384"},
+    {"method": "POST", "path": "/api/echo", "body": "smoke", "contains": "smoke"},
+]
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -48,6 +54,7 @@ def _with_defaults(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[
         "app": {"source": str(ROOT / "examples" / "reference_app"), "directory": ".."},
         "slots": {"blue": blue, "green": green},
         "proxy": {"listen": f"127.0.0.1:{listen}"},
+        "release": {"smoke": SMOKE},
     }
     for section, keys in settings.items():
         merged[section] = merged.get(section, {}) | dict(keys)
@@ -76,6 +83,14 @@ def _as_toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for section, keys in settings.items():
         lines.append(f"[{section}]")
-        # Texts, numbers, booleans and lists of them are written alike in JSON and TOML.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        lines += [f"{key} = {_value(value)}" for key, value in keys.items()]
     return "\n".join([*lines, ""])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(inner) for inner in value) + "]"
+    # Texts, numbers and booleans are written alike in JSON and TOML.
+    return json.dumps(value)
