@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ class Flow:
         self.folder = Path(plan.records)
         self.finished = 0
         self.slow = 0
+        self.foreign: Counter[str] = Counter()
         self.lost: list[Row] = []
         self.errors: list[Row] = []
         self.unreached: list[Row] = []
@@ -131,6 +133,10 @@ class Flow:
         self._process.ensure_alive()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         return self._process.is_alive
 
@@ -138,6 +144,8 @@ class Flow:
         """How many requests have come to an end by now."""
         for row in (row for tail in self._tails for row in tail.read()):
             self.finished += 1
+            if not row.strict:
+                self.foreign[row.name] += 1
             if row.outcome == ANSWERED and (row.done or 0) - row.planned > self._slow_above:
                 self.slow += 1
             if row.outcome == LOST:

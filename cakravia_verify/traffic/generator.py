@@ -24,10 +24,11 @@ from cakravia_verify.traffic.records import (
     OUTCOMES,
     REQUESTS_FILE,
     SUMMARY_FILE,
+    part_files,
     quoted,
 )
 from cakravia_verify.traffic.schedule import Arrival, Spread, arrivals
-from cakravia_verify.traffic.strict import StrictClient, StrictRun
+from cakravia_verify.traffic.strict import StrictClient, StrictRun, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 
 _SUMMARY_EVERY = 10  # flushes
+_NEVER = 1 << 62
 
 
 class Generator:
     """One run of a plan. Users call `serve()`; `begin()` starts the clock; `finish()` ends it and writes the summary.
 
     `on_answer(entry, latency_us, bytes, failure)` is told of every request; `more_users()` is called when an arrival
-    finds every user busy and the pool may still grow.
+    finds every user busy and the pool may still grow. Of several processes (`plan.processes`) this is number `part`: it
+    takes its share of the arrivals and keeps records of its own.
     """
 
     def __init__(
@@ -50,27 +53,34 @@ class Generator:
         *,
         on_answer: Callable[[MixEntry, int, int, str], None] | None = None,
         more_users: Callable[[], None] | None = None,
+        part: int = 0,
     ) -> None:
         folder = Path(plan.records)
         self.plan = plan
+        self.part, self._parts = part, plan.processes
         self.alarm = Alarm()
         self.run = StrictRun(plan, alarm=self.alarm, account=self)
         self._on_answer = on_answer
         self._more_users = more_users
-        self._requests = Recorder(folder / REQUESTS_FILE, header=COLUMNS)
-        self._events = Recorder(folder / EVENTS_FILE, header=EVENT_COLUMNS)
-        self._summary = folder / SUMMARY_FILE
+        requests, events, summary = (
+            part_files(name, self._parts)[part] for name in (REQUESTS_FILE, EVENTS_FILE, SUMMARY_FILE)
+        )
+        self._requests = Recorder(folder / requests, header=COLUMNS)
+        self._events = Recorder(folder / events, header=EVENT_COLUMNS)
+        self._summary = folder / summary
         self._idle: deque[Any] = deque()
         self._late: deque[Arrival] = deque()
         self._users = self._most_users = self._busy = 0
-        self._called = plan.users
+        self._called = -(-plan.users // self._parts)
+        self._most = max(self._called, plan.most_users // self._parts)
         self.failure: TrafficError | None = None
         self._arrivals: Iterator[Arrival] = iter(())
         self._next = Arrival(0, 0, 0)
         self._is_open = True
         self._all_done = Event()
         self._begun = self._ended = 0
-        self._planned = self._started = self._idle_closes = self._foreign = 0
+        self._last = _NEVER
+        self._planned = self._started = self._idle_closes = self._foreign = self._follow_ups = 0
         self._outcomes: Counter[str] = Counter()
         self._lag = Spread()
         self._flushes = 0
@@ -118,17 +128,17 @@ class Generator:
 
     # The clock.
 
-    def begin(self) -> None:
-        """The first arrival is planned for now."""
+    def begin(self, *, at: int = 0) -> None:
+        """The first arrival is planned for now, or for an instant that several processes agreed upon."""
         if self._begun:
             return
-        self._begun = now_us()
-        self._arrivals = arrivals(self.plan, start=self._begun)
+        self._begun = at or now_us()
+        self._arrivals = arrivals(self.plan, start=self._begun, part=self.part, parts=self._parts)
         self._next = next(self._arrivals)
         self.alarm.at(self._next.planned, self._dispatch)
 
     def _dispatch(self) -> None:
-        while self._is_open and self._next.planned <= now_us():
+        while self._is_open and self._next.planned <= min(now_us(), self._last):
             arrival = self._next
             self._next = next(self._arrivals)
             self._planned += 1
@@ -136,11 +146,15 @@ class Generator:
                 self._idle.popleft().switch(arrival)
                 continue
             self._late.append(arrival)
-            if self._more_users is not None and self._called < self.plan.most_users:
+            if self._more_users is not None and self._called < self._most:
                 self._called += 1  # counted when called: it takes a moment until the user is there
                 self._more_users()
         if self._is_open:
             self.alarm.at(self._next.planned, self._dispatch)
+
+    def plan_until(self, last: int) -> None:
+        """No arrival later than `last` is planned, so that several processes end with the same one."""
+        self._last = last
 
     def finish(self, ended: str, *, patience: float) -> None:
         """Plans nothing more, waits up to `patience` seconds for requests in flight, and writes the last summary."""
@@ -166,11 +180,13 @@ class Generator:
 
     # The account.
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, latency: int, size: int, detail: str) -> None:
+    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None:
         self._outcomes[outcome] += 1
+        self._follow_ups += told.is_follow_up
         self._write(self._requests, line)
         if self._on_answer is not None:
-            self._on_answer(entry, latency, size, "" if outcome == "answered" else f"{outcome}: {detail}")
+            failure = "" if outcome == "answered" else f"{outcome}: {told.detail}"
+            self._on_answer(entry, told.latency, told.size, failure)
 
     def foreign_row(self, line: str) -> None:
         """A request of the user's own Locust classes; it is recorded, and counts in no rate of ours."""
@@ -203,19 +219,25 @@ class Generator:
             self._fail(error)
 
     def summary(self, ended: str | None) -> dict[str, Any]:
-        """What traffic.json holds. The achieved rate counts requests taken up while the schedule ran."""
-        seconds = ((self._ended or now_us()) - self._begun) / 1e6 if self._begun else 0.0
-        finished = sum(self._outcomes.values())
+        """What traffic.json holds. The achieved rate counts arrivals taken up while the schedule ran.
+
+        `planned`, `started` and `finished` count every row of the records: arrivals, what followed from them
+        (`follow_ups`) and requests of the user's own classes (`foreign`); the last two were never planned apart.
+        """
+        seconds = max(0.0, ((self._ended or now_us()) - self._begun) / 1e6) if self._begun else 0.0
+        beside = self._follow_ups + self._foreign
+        arrived = sum(self._outcomes.values()) - self._follow_ups
         return {
             "schema": 1,
             "run": self.plan.run,
-            "planned": self._planned,
-            "started": self._started,
-            "finished": finished,
+            "planned": self._planned + beside,
+            "started": self._started + beside,
+            "finished": arrived + beside,
             "never_started": self._planned - self._started,
-            "unfinished": self._started - finished,
+            "unfinished": self._started - arrived,
             **{outcome: self._outcomes[outcome] for outcome in OUTCOMES},
             "foreign": self._foreign,
+            "follow_ups": self._follow_ups,
             "rate_planned": round(self._planned / seconds, 3) if seconds else 0.0,
             "rate_achieved": round(self._started / seconds, 3) if seconds else 0.0,
             "seconds": round(seconds, 6),
@@ -229,6 +251,7 @@ class Generator:
                 "p99": self._lag.quantile(0.99) / 1e6,
                 "max": self._lag.maximum / 1e6,
             },
+            **({"lag_counts": self._lag.counts} if self._parts > 1 else {}),
             "ended": ended,
         }
 

@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Locust puts this folder in front of the module path while it reads this file, and removes the first entry afterwards;
 # `statistics` and `records` here must not stand for modules of those names elsewhere.
@@ -18,9 +19,11 @@ if sys.path and Path(sys.path[0]).resolve() == _HERE:
     sys.path[0] = str(_HERE.parent.parent)
 
 import gevent  # noqa: E402
+from gevent.event import Event  # noqa: E402
 from gevent.os import make_nonblocking, nb_read  # noqa: E402
 from locust import User, events, task  # noqa: E402
 from locust.exception import StopUser  # noqa: E402
+from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner  # noqa: E402
 
 from cakravia_verify.errors import CakraviaError  # noqa: E402
 from cakravia_verify.traffic.alarm import now_us  # noqa: E402
@@ -29,9 +32,19 @@ from cakravia_verify.traffic.plan import MixEntry, TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
 from cakravia_verify.traffic.records import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+    from locust.rpc import Message
+    from locust.runners import Runner
+
 PLAN = TrafficPlan.from_json(Path(os.environ[PLAN_VARIABLE]).read_text())
 _OWN: dict[str, object] = {"cakravia": "strict"}
 _ENDED_BY_SIGNAL = "error"
+_BEGIN, _END, _ENDED = "cakravia_begin", "cakravia_end", "cakravia_ended"
+_AGREEMENT = 200_000
+"""Microseconds between the agreement on the first or last instant and that instant: messages need a moment."""
 
 
 class StrictUser(User):
@@ -42,11 +55,13 @@ class StrictUser(User):
 
     @task
     def arrivals(self) -> None:
+        _ready.wait()
         _load().serve()
         raise StopUser
 
 
 _running: list[Generator] = []
+_ready = Event()
 
 
 def _load() -> Generator:
@@ -54,12 +69,22 @@ def _load() -> Generator:
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
-def prepare(environment: object, runner: object, **_: object) -> None:
-    """The generator exists before the first user does."""
-    request = environment.events.request  # type: ignore[attr-defined]
+def prepare(environment: Environment, runner: Runner, **_: object) -> None:
+    """What this process does is settled: all of the load, a part of it, or seeing to the processes that do."""
+    if isinstance(runner, MasterRunner):
+        gevent.spawn(_lead, environment, runner)
+    elif isinstance(runner, WorkerRunner):
+        _take_part(environment, runner)
+    else:
+        _make_load(environment, runner, part=0)
+        gevent.spawn(_see_to_the_end, environment, runner)
+
+
+def _make_load(environment: Environment, runner: Runner, *, part: int) -> None:
+    request = environment.events.request
 
     def tell_locust(entry: MixEntry, latency: int, size: int, failure: str) -> None:
-        request.fire(
+        request.fire(  # type: ignore[no-untyped-call]
             request_type=entry.method,
             name=entry.name,
             response_time=latency / 1000,
@@ -69,14 +94,14 @@ def prepare(environment: object, runner: object, **_: object) -> None:
         )
 
     def add_user() -> None:
-        gevent.spawn(runner.spawn_users, {StrictUser.__name__: 1})  # type: ignore[attr-defined]
+        gevent.spawn(runner.spawn_users, {StrictUser.__name__: 1})
 
     try:
-        _running.append(Generator(PLAN, on_answer=tell_locust, more_users=add_user))
+        _running.append(Generator(PLAN, on_answer=tell_locust, more_users=add_user, part=part))
     except CakraviaError as error:
         print(error, file=sys.stderr, flush=True)
         os._exit(1)
-    gevent.spawn(_wait_for_the_end, environment, runner)
+    _ready.set()
     # What Locust has loaded stays until the end; looking through it for garbage again and again stalls the schedule.
     gc.collect()
     gc.freeze()
@@ -85,15 +110,29 @@ def prepare(environment: object, runner: object, **_: object) -> None:
 
 @events.spawning_complete.add_listener  # type: ignore[untyped-decorator]
 def start(**_: object) -> None:
-    _load().begin()
+    if PLAN.processes == 1 and _running:
+        _load().begin()
 
 
-def _wait_for_the_end(environment: object, runner: object) -> None:
+# One process.
+
+
+def _see_to_the_end(environment: Environment, runner: Runner) -> None:
     generator = _load()
-    ended = "orphaned"
+    ended = _told_to_end(lambda: generator.failure is not None)
+    if generator.failure is not None:
+        ended = "error"
+        print(generator.failure, file=sys.stderr, flush=True)
+    environment.process_exit_code = 1 if ended == "error" else 0
+    generator.finish(ended, patience=PLAN.longest_timeout + 1)
+    _quit(environment, runner)
+
+
+def _told_to_end(is_over: Callable[[], bool]) -> str:
+    """How the run ends: `asked` for on standard input, `orphaned` where that ends without a word."""
     make_nonblocking(0)
     said = b""
-    while generator.failure is None:
+    while not is_over():
         chunk = None
         with gevent.Timeout(0.5, False):
             chunk = nb_read(0, 1024)
@@ -101,14 +140,84 @@ def _wait_for_the_end(environment: object, runner: object) -> None:
             continue
         said += chunk
         if not chunk or b"\n" in said:
-            ended = "asked" if STOP_WORD.encode() in said else "orphaned"
-            break
-    if generator.failure is not None:
-        ended = "error"
-        print(generator.failure, file=sys.stderr, flush=True)
-    environment.process_exit_code = 1 if ended == "error" else 0  # type: ignore[attr-defined]
-    generator.finish(ended, patience=PLAN.longest_timeout + 1)
-    runner.quit()  # type: ignore[attr-defined]
+            return "asked" if STOP_WORD.encode() in said else "orphaned"
+    return "error"
+
+
+def _quit(environment: Environment, runner: Runner) -> None:
+    runner.quit()
+    if environment.web_ui is not None:
+        environment.web_ui.stop()  # type: ignore[no-untyped-call]
+
+
+# Several processes: a leader that sends nothing itself, and workers with a part of the schedule each.
+
+
+def _lead(environment: Environment, runner: MasterRunner) -> None:
+    """Every worker begins at one instant, and has ended before this process does."""
+    ends: dict[str, str] = {}
+
+    def note_end(msg: Message, **_: object) -> None:
+        ends[msg.node_id] = msg.data["ended"]
+
+    runner.register_message(_ENDED, note_end)
+    gevent.spawn(_begin_together, runner)
+    ended = _told_to_end(lambda: bool(ends) or _is_broken(runner))
+    runner.send_message(_END, {"ended": ended, "last": now_us() + _AGREEMENT})
+    with gevent.Timeout(PLAN.longest_timeout + 3, False):
+        while len(ends) < PLAN.processes and not _is_broken(runner):
+            gevent.sleep(0.02)
+    is_good = len(ends) == PLAN.processes and set(ends.values()) == {ended} and ended != "error"
+    environment.process_exit_code = 0 if is_good else 1
+    _quit(environment, runner)
+
+
+def _begin_together(runner: MasterRunner) -> None:
+    # Every user has to be there: an arrival that finds none would be late.
+    while runner.state != STATE_RUNNING or runner.user_count < PLAN.users:
+        gevent.sleep(0.02)
+    at = now_us() + _AGREEMENT
+    for part, client in enumerate(sorted(runner.clients)):
+        runner.send_message(_BEGIN, {"part": part, "at": at}, client_id=client)
+
+
+def _is_broken(runner: MasterRunner) -> bool:
+    """Whether a worker is gone, so that its part of the load is not sent."""
+    return runner.state == STATE_RUNNING and len(runner.clients) - len(runner.clients.missing) < PLAN.processes
+
+
+def _take_part(environment: Environment, runner: WorkerRunner) -> None:
+    leader = os.getppid()
+
+    def begin(msg: Message, **_: object) -> None:
+        _make_load(environment, runner, part=msg.data["part"])
+        gevent.sleep(0)  # the users take their places
+        _load().begin(at=msg.data["at"])
+
+    def end(msg: Message, **_: object) -> None:
+        for generator in _running:
+            generator.plan_until(msg.data["last"])
+        gevent.spawn_later(max(0.0, (msg.data["last"] - now_us()) / 1e6), finish, msg.data["ended"])
+
+    def finish(ended: str) -> None:
+        if _running:
+            _load().finish(ended, patience=PLAN.longest_timeout + 1)
+        runner.send_message(_ENDED, {"ended": ended})
+
+    def watch() -> None:
+        while os.getppid() == leader:
+            if _running and (failure := _load().failure) is not None:
+                print(failure, file=sys.stderr, flush=True)
+                finish("error")
+                return
+            gevent.sleep(0.5)
+        for generator in _running:
+            generator.finish("orphaned", patience=PLAN.longest_timeout + 1)
+        os._exit(1)
+
+    runner.register_message(_BEGIN, begin)
+    runner.register_message(_END, end)
+    gevent.spawn(watch)
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
@@ -145,7 +254,7 @@ def record_foreign(
     headers = getattr(response, "headers", None) or {}
     status = getattr(response, "status_code", 0) or 0
     row = Row(
-        id=f"{PLAN.run}-foreign-{_foreign}",
+        id=f"{PLAN.run}-foreign-{_foreign}" if PLAN.processes == 1 else f"{PLAN.run}-foreign-{_load().part}-{_foreign}",
         connection=0,
         reused=False,
         method=request_type,

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.gathering import gather
 from cakravia_verify.traffic.records import (
     ANSWERED,
     LOCUST_REPORT_FILE,
@@ -25,6 +27,7 @@ from cakravia_verify.traffic.records import (
     REQUESTS_FILE,
     SUMMARY_FILE,
     RecordTail,
+    part_files,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ class TrafficProcess:
         self._plan = plan
         self._folder = Path(plan.records)
         self._process: subprocess.Popen[bytes] | None = None
-        self._tail = RecordTail(self._folder / REQUESTS_FILE)
+        self._tails = [RecordTail(self._folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
         self._counts = LiveCounts()
 
     def start(self) -> None:
@@ -97,7 +100,8 @@ class TrafficProcess:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in (REQUESTS_FILE, SUMMARY_FILE):
-                (self._folder / name).unlink(missing_ok=True)
+                for file in {name, *part_files(name, self._plan.processes)}:
+                    (self._folder / file).unlink(missing_ok=True)
             (self._folder / PLAN_FILE).write_text(self._plan.to_json() + "\n")
             with (self._folder / LOG_FILE).open("wb") as log:
                 self._process = subprocess.Popen(
@@ -119,7 +123,17 @@ class TrafficProcess:
         plan = self._plan
         files = [str(_LOCUSTFILE), *([str(Path(plan.locustfile).resolve())] if plan.locustfile else [])]
         users = plan.users + (plan.locustfile_users if plan.locustfile else 0)
-        command = [sys.executable, "-m", "locust", "-f", ",".join(files), "--headless", "--host", plan.url]
+        command = [sys.executable, "-m", "locust", "-f", ",".join(files), "--host", plan.url]
+        if plan.web_ui:
+            host, _, port = plan.web_ui.rpartition(":")
+            command += ["--autostart", "--web-host", host.strip("[]"), "--web-port", port]
+        else:
+            command.append("--headless")
+        if plan.processes > 1:
+            # Workers find their master on a port that nobody else has; Locust's default would be anybody's.
+            port = str(free_port())
+            command += ["--processes", str(plan.processes), "--master-host", "127.0.0.1", "--master-port", port]
+            command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         command += ["--users", str(users), "--spawn-rate", str(users), "--only-summary", "--loglevel", "WARNING"]
         command += ["--exit-code-on-error", "0"]
         if plan.html_report:
@@ -170,7 +184,7 @@ class TrafficProcess:
     def live(self) -> LiveCounts:
         """The counts with everything written since the last call."""
         counts = {name: getattr(self._counts, name) for name in LiveCounts.__dataclass_fields__}
-        for row in self._tail.read():
+        for row in (row for tail in self._tails for row in tail.read()):
             if not row.strict:
                 counts["foreign"] += 1
                 continue
@@ -182,7 +196,8 @@ class TrafficProcess:
                 counts["last_version"] = row.version
                 counts["last_served_slot"] = row.served_slot
         with contextlib.suppress(OSError, ValueError, KeyError):
-            counts["planned"] = json.loads((self._folder / SUMMARY_FILE).read_text())["planned"]
+            files = part_files(SUMMARY_FILE, self._plan.processes)
+            counts["planned"] = sum(json.loads((self._folder / name).read_text())["planned"] for name in files)
         counts["planned"] = max(counts["planned"], counts["finished"])
         self._counts = LiveCounts(**counts)
         return self._counts
@@ -201,6 +216,7 @@ class TrafficProcess:
             if status is None:
                 self._signal(process, number)
                 status = _wait(process, _AFTER_SIGTERM)
+        self._gather()
         summary = self._read_summary()
         if summary is None or status != 0 or summary.ended not in ("asked",):
             words = _exit_words(status) if status is not None else "and does not end"
@@ -218,6 +234,18 @@ class TrafficProcess:
             if self._process.stdin is not None:
                 with contextlib.suppress(OSError):
                     self._process.stdin.close()
+            if not (self._folder / REQUESTS_FILE).exists():
+                with contextlib.suppress(TrafficError):
+                    self._gather()
+
+    def _gather(self) -> None:
+        if self._plan.processes > 1:
+            try:
+                gather(self._folder, parts=self._plan.processes)
+            except OSError as error:
+                raise TrafficError(
+                    f"{self._folder}: {error.strerror}", remedy="make room on its disk and run the traffic again"
+                ) from error
 
     def _ask_to_stop(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None and not process.stdin.closed:
@@ -251,6 +279,12 @@ class TrafficProcess:
                 return log.read().decode("utf-8", "replace").strip()
         except OSError:
             return ""
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from cakravia_verify.traffic.alarm import now_us
@@ -29,10 +29,19 @@ _CONTINUE_PATIENCE = 1_000_000
 """Microseconds to wait for 100 Continue before sending the body anyway (RFC 9110, 10.1.1)."""
 
 
+class Told(NamedTuple):
+    """What is told of a row besides the row itself: microseconds from the planned instant, bytes, and words."""
+
+    latency: int
+    size: int
+    detail: str
+    is_follow_up: bool = False
+
+
 class Account(Protocol):
     """Who keeps the records."""
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, latency: int, size: int, detail: str) -> None: ...
+    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None: ...
     def idle_close(self, at: int, connection: int, detail: str) -> None: ...
 
 
@@ -205,7 +214,7 @@ class StrictClient:
             f"{reader.received},{text(headers.get(run.slot))},{text(headers.get(run.version))},"
             f"{text(headers.get(run.served_slot))},{outcome},{quoted(detail) if detail else ''},1\n"
         )
-        run.account.row(line, work.entry, outcome, latency=done - planned, size=reader.received, detail=detail)
+        run.account.row(line, work.entry, outcome, told=Told(done - planned, reader.received, detail))
 
     def _forget(self, connection: Connection) -> None:
         connection.close()

@@ -1,0 +1,135 @@
+"""Locust's own features beside the strict users: several processes, its web page, users of other classes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline, poll
+from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.evidence import Kind
+from cakravia_verify.traffic.flow import Flow
+from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.process import free_port
+from cakravia_verify.traffic.records import LOCUST_REPORT_FILE, read_rows
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from tests.traffic_client.conftest import Serve
+
+OK = b"HTTP/1.1 200 OK\r\nX-Deployment-Slot: blue\r\nX-Deployment-Version: v1\r\nContent-Length: 2\r\n\r\nhi"
+OWN_CLASSES = """
+from locust import FastHttpUser, HttpUser, constant, task
+
+class Slow(HttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def look(self):
+        self.client.get("/", name="own page", headers={"X-Request-ID": "own-0"})
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def look(self):
+        self.client.get("/", name="own fast page", headers={"X-Request-ID": "own-0"})
+"""
+
+
+def answer(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
+    accepted.sendall(OK)
+    return True
+
+
+@pytest.fixture
+def flows(serve: Serve, tmp_path: Path) -> Iterator[list[Flow]]:
+    made: list[Flow] = []
+    yield made
+    for flow in made:
+        flow.kill()
+
+
+def flowing(flows: list[Flow], url: str, folder: Path, **settings: object) -> Flow:
+    given = {"mix": (MixEntry("page"),), "users": 6, "rate": 200.0, "html_report": False, **settings}
+    plan = TrafficPlan(url=url, records=str(folder / "records"), run="t", **given)  # type: ignore[arg-type]
+    flows.append(Flow(plan, clock=SYSTEM_CLOCK))
+    flows[-1].start(deadline=Deadline("traffic flows", 30), requests=40)
+    return flows[-1]
+
+
+def built(flow: Flow) -> Ledger:
+    return Ledger.build(flow.folder, requests=flow.requests, events=flow.events, traffic=flow.folder / "traffic.json")
+
+
+def test_several_processes_leave_one_record_of_one_schedule(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+    flow = flowing(flows, serve(answer).url, tmp_path, processes=2, arrivals="constant", html_report=True)
+    flow.settle(deadline=Deadline("everything planned until now has ended", 20))
+    summary = flow.stop(deadline=Deadline("traffic stops", 20))
+    rows = read_rows(flow.requests)
+    numbers = sorted(int(row.id.rpartition("-")[2]) for row in rows)
+    assert numbers == list(range(len(rows)))
+    planned = [row.planned for row in sorted(rows, key=lambda row: int(row.id.rpartition("-")[2]))]
+    assert planned == sorted(planned)
+    assert {planned[n + 1] - planned[n] for n in range(len(planned) - 1)} == {5000}
+    assert (summary.ended, summary.planned, summary.finished) == ("asked", len(rows), len(rows))
+    assert summary.raw["processes"] == 2
+    with built(flow) as ledger:
+        assert ledger.evidence.findings == ()
+    assert "page" in (flow.folder / LOCUST_REPORT_FILE).read_text()
+
+
+def test_a_worker_that_dies_makes_the_whole_traffic_an_error(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+    flow = flowing(flows, serve(answer).url, tmp_path, processes=2)
+    (leader,) = [each for each in psutil.process_iter() if each.pid == flow.pid]
+    os.kill(leader.children()[0].pid, signal.SIGKILL)
+    with pytest.raises(TrafficError, match="did not end properly"):
+        flow.stop(deadline=Deadline("traffic stops", 20))
+
+
+def test_workers_end_when_their_leader_is_killed(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+    flow = flowing(flows, serve(answer).url, tmp_path, processes=2)
+    workers = psutil.Process(flow.pid).children()
+    os.kill(flow.pid, signal.SIGKILL)
+    poll(
+        lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers),
+        deadline=Deadline("the workers end", 20),
+    )
+
+
+def test_locusts_own_page_shows_the_traffic_while_it_flows(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+    port = free_port()
+    flow = flowing(flows, serve(answer).url, tmp_path, web_ui=f"127.0.0.1:{port}", html_report=True)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/requests", timeout=5) as told:
+        assert '"page"' in told.read().decode()
+    assert flow.stop(deadline=Deadline("traffic stops", 20)).ended == "asked"
+    assert "page" in (flow.folder / LOCUST_REPORT_FILE).read_text()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_users_of_other_classes_enter_the_same_ledger_as_not_strict(
+    processes: int, serve: Serve, tmp_path: Path, flows: list[Flow]
+) -> None:
+    (tmp_path / "own.py").write_text(textwrap.dedent(OWN_CLASSES))
+    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 2 * processes}
+    flow = flowing(flows, serve(answer).url, tmp_path, processes=processes, **own)
+    poll(lambda: flow.follow() and len(flow.foreign) == 2, deadline=Deadline("own requests are seen", 20))
+    flow.stop(deadline=Deadline("traffic stops", 20))
+    with built(flow) as ledger:
+        names = dict(ledger.query("SELECT name, count(*) FROM ledger WHERE NOT strict GROUP BY 1"))
+        assert set(names) == {"own page", "own fast page"}
+        assert Kind.TRUNCATED not in {finding.kind for finding in ledger.evidence.findings}
+        assert ledger.evidence.integrity == ()
+        assert ledger.evidence.not_strict.total == sum(names.values())
+    assert Counter(row.id for row in read_rows(flow.requests)).most_common(1)[0][1] == 1
