@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import CakraviaError, NotConfirmed, NotHealthy, PlatformError, ReleaseError, RollbackFailed
-from cakravia_verify.health.models import Reading
+from cakravia_verify.assurance import (
+    complaints,
+    is_confirmed,
+    is_healthy,
+    refuse_the_slot_of_users,
+    require_confirmed,
+    require_healthy,
+    require_its_name,
+    require_users_on,
+    standing_slot,
+    take_round,
+    wait_until_drained,
+)
+from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
 from cakravia_verify.release import Release, Step
-from cakravia_verify.site import Site
-from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.slots import Artifact, Slot
 
 # A proxy command is over in milliseconds; a reload waits for its new workers.
 PROXY_SECONDS: Final = 15.0
@@ -40,7 +49,7 @@ def prepare(release: Release) -> dict[str, Any]:
 def stage(release: Release) -> dict[str, Any]:
     """The candidate's process runs in the idle slot; no user reaches it."""
     site, intent = release.site, release.intent
-    _refuse_the_slot_of_users(site, intent.candidate)
+    refuse_the_slot_of_users(site, intent.candidate)
     running = site.platform.observe(intent.candidate)
     artifact = _artifact(release)
     if intent.is_warm and running is not None and running.digest == artifact.digest:
@@ -60,7 +69,7 @@ def unstage(release: Release) -> dict[str, Any]:
         return {"note": "nothing was running"}
     if running.release != release.id:
         return {"note": f"{running} left warm"}
-    _refuse_the_slot_of_users(site, colour)
+    refuse_the_slot_of_users(site, colour)
     site.platform.stop(colour, deadline=release.deadline(f"{colour} stops", release.patience))
     return {"note": f"{colour} stopped"}
 
@@ -71,15 +80,15 @@ def prove(release: Release) -> dict[str, Any]:
     deadline = release.deadline(f"{slot} becomes healthy", health.deadline)
     streak = 0
     while True:
-        readings = _round(release, slot)
+        readings = take_round(release, slot)
         streak = streak + 1 if all(reading.is_healthy for reading in readings) else 0
         if streak >= health.consecutive:
-            _require_its_name(release, slot, readings)
+            require_its_name(release, slot, readings)
             rounds = release.seen.good_rounds + release.seen.bad_rounds
             return {"rounds": rounds, "note": f"{streak} good rounds in a row, {rounds} in all"}
         if deadline.is_over:
             raise NotHealthy(
-                f"{slot} did not become healthy within {health.deadline:g} s: {_worst(readings)}",
+                f"{slot} did not become healthy within {health.deadline:g} s: {complaints(readings)}",
                 remedy=f"see its log: cakravia logs {slot.colour}",
             )
         release.pause(health.interval)
@@ -113,7 +122,7 @@ def smoke(release: Release) -> dict[str, Any]:
 def switch(release: Release) -> dict[str, Any]:
     """Every request that begins from now on goes to the candidate."""
     site, slot = release.site, _candidate(release)
-    _require_healthy(site, slot)
+    require_healthy(site, slot)
     release.watch()
     deadline = release.deadline("the switchover", PROXY_SECONDS)
     if site.proxy.observe().is_running:
@@ -136,22 +145,22 @@ def unswitch(release: Release) -> dict[str, Any]:
             site.proxy.point_at(intent.candidate.other, deadline=release.deadline("users leave", PROXY_SECONDS))
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
-    slot = _standing(release, intent.active, must_be_healthy=not has_users)
+    slot = standing_slot(release, intent.active, must_be_healthy=not has_users)
     count = site.settings.release.confirmations
-    if not (has_users and _is_confirmed(release, slot, count=count)):
+    if not (has_users and is_confirmed(release, slot, count=count)):
         # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
         tell = site.proxy.point_at if state.is_running else site.proxy.start
         deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
         release.seen.flips.append(tell(slot.colour, deadline=deadline))
-        _confirm(release, slot, count=count)
-    left = _drain(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
+        require_confirmed(release, slot, count=count)
+    left = wait_until_drained(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
 
 
 def confirm(release: Release) -> dict[str, Any]:
     """Answers through the proxy name the candidate's slot and version, one after the other."""
     count = release.site.settings.release.confirmations
-    _confirm(release, _candidate(release), count=count)
+    require_confirmed(release, _candidate(release), count=count)
     release.seen.confirmed_at = release.site.clock.monotonic()
     release.seen.confirmations = count
     return {"answers": count, "note": f"{count} answers in a row name {_candidate(release)}"}
@@ -161,7 +170,9 @@ def drain(release: Release) -> dict[str, Any]:
     """The old slot has nothing in flight, or the deadline passed and what is left is known."""
     if release.intent.active is None:
         return {"note": "no old slot"}
-    left = _drain(release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause)
+    left = wait_until_drained(
+        release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause
+    )
     release.seen.left_in_flight = left
     release.seen.drained_at = release.site.clock.monotonic()
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
@@ -174,13 +185,13 @@ def bake(release: Release) -> dict[str, Any]:
     over = release.deadline("the bake", site.settings.release.bake)
     in_a_row = 0
     while True:
-        readings = _round(release, slot)
+        readings = take_round(release, slot)
         bad = [reading for reading in readings if not reading.is_healthy]
         in_a_row = in_a_row + 1 if bad else 0
         seen.bake_rounds += 1
         seen.bake_bad_rounds += bool(bad)
         if in_a_row > BAKE_TOLERATES:
-            raise NotHealthy(f"{slot} became unhealthy under traffic: {_worst(readings)}")
+            raise NotHealthy(f"{slot} became unhealthy under traffic: {complaints(readings)}")
         if over.is_over and not in_a_row:
             break
         interval = max(site.settings.health.interval, 0.25)
@@ -197,14 +208,14 @@ def promote(release: Release) -> dict[str, Any]:
     """
     site, intent = release.site, release.intent
     old = intent.active
-    _require_users_on(site, intent.candidate)
+    require_users_on(site, intent.candidate)
     if old is None:
         return {"note": "first version"}
     running = site.platform.observe(old)
     if not site.settings.slots.keep_warm:
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}
-    may_stand_in = intent.kind != "rollback" and running is not None and _is_healthy(site, running)
+    may_stand_in = intent.kind != "rollback" and running is not None and is_healthy(site, running)
     site.proxy.set_failover(allowed=may_stand_in)
     return {"failover": may_stand_in, "note": f"{running or old} kept warm"}
 
@@ -224,7 +235,7 @@ def restore_failover(release: Release) -> dict[str, Any]:
     """The idle slot may stand in for the active one again, where it runs and is healthy."""
     site, active = release.site, release.intent.active
     other = site.platform.observe(active.other) if active else None
-    allowed = other is not None and _is_healthy(site, other)
+    allowed = other is not None and is_healthy(site, other)
     site.proxy.set_failover(allowed=allowed)
     return {"failover": allowed}
 
@@ -254,151 +265,6 @@ def _candidate(release: Release) -> Slot:
     if release.seen.candidate is None:
         raise ReleaseError("no candidate was staged")
     return release.seen.candidate
-
-
-def _refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
-    state = site.proxy.observe()
-    if state.is_running and state.chosen is colour:
-        raise PlatformError(
-            f"{colour} is the slot that users are sent to; it is neither replaced nor stopped",
-            remedy="cakravia status shows who serves; cakravia recover repairs a half-done release",
-        )
-
-
-def _round(release: Release, slot: Slot) -> tuple[Reading, ...]:
-    """One reading of every endpoint; raises NotHealthy where the process is gone or is not who it should be."""
-    seen = release.site.platform.observe(slot.colour)
-    if seen is None or seen.identity != slot.identity:
-        log = release.site.platform.logs(slot.colour, lines=5).strip()
-        raise NotHealthy(
-            f"{slot} ended by itself{f'; it last wrote: {log}' if log else ''}",
-            remedy=f"see its log: cakravia logs {slot.colour}",
-        )
-    readings = release.site.readings(slot)
-    release.seen.last_readings = readings
-    for reading in readings:
-        if reading.is_healthy and not reading.names(slot=str(slot.colour), version=slot.version):
-            raise NotHealthy(f"{slot} does not say that it is {slot}: {reading}")
-    if all(reading.is_healthy for reading in readings):
-        release.seen.good_rounds += 1
-    else:
-        release.seen.bad_rounds += 1
-    return readings
-
-
-def _require_healthy(site: Site, slot: Slot) -> None:
-    readings = site.readings(slot)
-    if bad := [reading for reading in readings if not reading.is_healthy]:
-        raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
-
-
-def _is_healthy(site: Site, slot: Slot) -> bool:
-    return all(reading.is_healthy for reading in site.readings(slot))
-
-
-def _require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]) -> None:
-    """Health that nobody signs proves nothing: something else may listen there."""
-    contract = release.site.settings.contract
-    for what, named, places in (
-        ("slot", any(reading.slot for reading in readings), (contract.slot_field, contract.slot_header)),
-        ("version", any(reading.version for reading in readings), (contract.version_field, contract.version_header)),
-    ):
-        if any(places) and not named:
-            raise NotHealthy(
-                f"{slot} answers, but nothing in its answers names its {what}: {readings[0]}",
-                remedy=f"name it in {' or '.join(filter(None, places))}; an application that cannot has "
-                f'{what}_field = "" and {what}_header = "" in [contract]',
-            )
-
-
-def _require_users_on(site: Site, colour: Colour) -> None:
-    state, slot = site.proxy.observe(), site.platform.observe(colour)
-    if not state.is_running or state.chosen is not colour or slot is None or not _is_healthy(site, slot):
-        where = state.chosen if state.is_running else "nothing, for it does not run"
-        raise NotConfirmed(
-            f"{slot or colour} cannot be promoted: the proxy sends users to {where}, "
-            f"and the candidate {'is gone' if slot is None else 'says ' + _worst(site.readings(slot))}",
-            remedy="cakravia status shows who serves",
-        )
-
-
-def _standing(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
-    """The slot users return to, running the version it ran before; restarted where it died.
-
-    Where users are already (`must_be_healthy` False), its health is not this release's doing.
-    """
-    site, intent = release.site, release.intent
-    slot = site.platform.observe(colour)
-    if slot is None:
-        kept = [artifact for artifact in site.platform.retained() if artifact.digest == intent.active_digest]
-        if not kept:
-            raise RollbackFailed(
-                f"{colour} no longer runs, and {intent.active_version} is not retained",
-                remedy="users stay where they are; deploy a working version",
-            )
-        deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
-        slot = site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
-    elif not must_be_healthy:
-        return slot
-    standing = slot
-    poll(
-        lambda: _is_healthy(site, standing),
-        deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
-        every=site.settings.health.interval,
-        seen=lambda: _worst(site.readings(standing)),
-    )
-    return slot
-
-
-def _confirm(release: Release, slot: Slot, *, count: int) -> None:
-    site = release.site
-    deadline = release.deadline(f"users reach {slot}", site.settings.release.confirm_timeout)
-    streak, last = 0, "no answer"
-    while streak < count:
-        served = site.serving()
-        right = served.slot is slot.colour and served.version in (None, slot.version) and not served.problem
-        streak = streak + 1 if right else 0
-        last = served.problem or f"{served.slot} {served.version or ''} answers"
-        if not right:
-            if deadline.is_over:
-                raise NotConfirmed(
-                    f"users do not reach {slot}: through the proxy {last}", remedy="cakravia status shows who serves"
-                )
-            site.clock.sleep(0.02)
-
-
-def _is_confirmed(release: Release, slot: Slot, *, count: int) -> bool:
-    try:
-        _confirm(release, slot, count=count)
-    except NotConfirmed:
-        return False
-    return True
-
-
-def _drain(release: Release, colour: Colour, *, seconds: float, pause: Callable[[float], None] | None = None) -> int:
-    """How many requests are still open on a slot that gets no new ones, 0 as soon as there are none."""
-    site = release.site
-    pause = pause or site.clock.sleep
-    pause(site.settings.release.drain_minimum)
-    deadline: Deadline = release.deadline(f"{colour} drains", max(seconds - site.settings.release.drain_minimum, 0))
-    while left := _in_flight(site, colour):
-        if deadline.is_over:
-            return left
-        pause(0.05)
-    return 0
-
-
-def _in_flight(site: Site, colour: Colour) -> int:
-    slot = site.platform.observe(colour)
-    if slot is None:
-        return 0
-    counts = [reading.in_flight for reading in site.readings(slot) if reading.in_flight is not None]
-    # The application's own count is exact but may include the question itself; open connections are an upper bound.
-    return min([*counts, site.platform.connections(colour)])
-
-
-def _worst(readings: tuple[Reading, ...]) -> str:
-    return "; ".join(str(reading) for reading in readings if not reading.is_healthy) or "all readings are good"
 
 
 def _any_of(codes: tuple[int, ...]) -> str:

@@ -16,6 +16,7 @@ LEVELS = (
     ("run", "load_run", "assembly", "upkeep"),
     ("report", "monitor", "load_gate"),
     ("steps", "gate"),
+    ("assurance",),
     ("release",),
     ("site",),
     ("platforms", "proxy", "traffic", "faults", "log_cuts"),

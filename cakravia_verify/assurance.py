@@ -1,0 +1,159 @@
+"""What the steps make sure of: that a slot is well and is who it says, and that users are where they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, RollbackFailed
+from cakravia_verify.health.models import Reading
+from cakravia_verify.release import Release
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Colour, Slot
+
+
+def refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
+    state = site.proxy.observe()
+    if state.is_running and state.chosen is colour:
+        raise PlatformError(
+            f"{colour} is the slot that users are sent to; it is neither replaced nor stopped",
+            remedy="cakravia status shows who serves; cakravia recover repairs a half-done release",
+        )
+
+
+def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
+    """One reading of every endpoint; raises NotHealthy where the process is gone or is not who it should be."""
+    seen = release.site.platform.observe(slot.colour)
+    if seen is None or seen.identity != slot.identity:
+        log = release.site.platform.logs(slot.colour, lines=5).strip()
+        raise NotHealthy(
+            f"{slot} ended by itself{f'; it last wrote: {log}' if log else ''}",
+            remedy=f"see its log: cakravia logs {slot.colour}",
+        )
+    readings = release.site.readings(slot)
+    release.seen.last_readings = readings
+    for reading in readings:
+        if reading.is_healthy and not reading.names(slot=str(slot.colour), version=slot.version):
+            raise NotHealthy(f"{slot} does not say that it is {slot}: {reading}")
+    if all(reading.is_healthy for reading in readings):
+        release.seen.good_rounds += 1
+    else:
+        release.seen.bad_rounds += 1
+    return readings
+
+
+def require_healthy(site: Site, slot: Slot) -> None:
+    readings = site.readings(slot)
+    if bad := [reading for reading in readings if not reading.is_healthy]:
+        raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
+
+
+def is_healthy(site: Site, slot: Slot) -> bool:
+    return all(reading.is_healthy for reading in site.readings(slot))
+
+
+def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]) -> None:
+    """Health that nobody signs proves nothing: something else may listen there."""
+    contract = release.site.settings.contract
+    for what, named, places in (
+        ("slot", any(reading.slot for reading in readings), (contract.slot_field, contract.slot_header)),
+        ("version", any(reading.version for reading in readings), (contract.version_field, contract.version_header)),
+    ):
+        if any(places) and not named:
+            raise NotHealthy(
+                f"{slot} answers, but nothing in its answers names its {what}: {readings[0]}",
+                remedy=f"name it in {' or '.join(filter(None, places))}; an application that cannot has "
+                f'{what}_field = "" and {what}_header = "" in [contract]',
+            )
+
+
+def require_users_on(site: Site, colour: Colour) -> None:
+    state, slot = site.proxy.observe(), site.platform.observe(colour)
+    if not state.is_running or state.chosen is not colour or slot is None or not is_healthy(site, slot):
+        where = state.chosen if state.is_running else "nothing, for it does not run"
+        raise NotConfirmed(
+            f"{slot or colour} cannot be promoted: the proxy sends users to {where}, "
+            f"and the candidate {'is gone' if slot is None else 'says ' + complaints(site.readings(slot))}",
+            remedy="cakravia status shows who serves",
+        )
+
+
+def standing_slot(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
+    """The slot users return to, running the version it ran before; restarted where it died.
+
+    Where users are already (`must_be_healthy` False), its health is not this release's doing.
+    """
+    site, intent = release.site, release.intent
+    slot = site.platform.observe(colour)
+    if slot is None:
+        kept = [artifact for artifact in site.platform.retained() if artifact.digest == intent.active_digest]
+        if not kept:
+            raise RollbackFailed(
+                f"{colour} no longer runs, and {intent.active_version} is not retained",
+                remedy="users stay where they are; deploy a working version",
+            )
+        deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
+        slot = site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
+    elif not must_be_healthy:
+        return slot
+    standing = slot
+    poll(
+        lambda: is_healthy(site, standing),
+        deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
+        every=site.settings.health.interval,
+        seen=lambda: complaints(site.readings(standing)),
+    )
+    return slot
+
+
+def require_confirmed(release: Release, slot: Slot, *, count: int) -> None:
+    site = release.site
+    deadline = release.deadline(f"users reach {slot}", site.settings.release.confirm_timeout)
+    streak, last = 0, "no answer"
+    while streak < count:
+        served = site.serving()
+        right = served.slot is slot.colour and served.version in (None, slot.version) and not served.problem
+        streak = streak + 1 if right else 0
+        last = served.problem or f"{served.slot} {served.version or ''} answers"
+        if not right:
+            if deadline.is_over:
+                raise NotConfirmed(
+                    f"users do not reach {slot}: through the proxy {last}", remedy="cakravia status shows who serves"
+                )
+            site.clock.sleep(0.02)
+
+
+def is_confirmed(release: Release, slot: Slot, *, count: int) -> bool:
+    try:
+        require_confirmed(release, slot, count=count)
+    except NotConfirmed:
+        return False
+    return True
+
+
+def wait_until_drained(
+    release: Release, colour: Colour, *, seconds: float, pause: Callable[[float], None] | None = None
+) -> int:
+    """How many requests are still open on a slot that gets no new ones, 0 as soon as there are none."""
+    site = release.site
+    pause = pause or site.clock.sleep
+    pause(site.settings.release.drain_minimum)
+    deadline: Deadline = release.deadline(f"{colour} drains", max(seconds - site.settings.release.drain_minimum, 0))
+    while left := requests_in_flight(site, colour):
+        if deadline.is_over:
+            return left
+        pause(0.05)
+    return 0
+
+
+def requests_in_flight(site: Site, colour: Colour) -> int:
+    slot = site.platform.observe(colour)
+    if slot is None:
+        return 0
+    counts = [reading.in_flight for reading in site.readings(slot) if reading.in_flight is not None]
+    # The application's own count is exact but may include the question itself; open connections are an upper bound.
+    return min([*counts, site.platform.connections(colour)])
+
+
+def complaints(readings: tuple[Reading, ...]) -> str:
+    return "; ".join(str(reading) for reading in readings if not reading.is_healthy) or "all readings are good"
