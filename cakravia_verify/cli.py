@@ -149,10 +149,7 @@ def logs(opened: Callable[[], Site], slot: str, lines: int) -> None:
     from cakravia_verify.slots import Colour
 
     site = opened()
-    if slot == "proxy":
-        text = site.proxy.logs(lines=lines)
-    else:
-        text = site.platform.logs(Colour(slot), lines=lines)
+    text = site.proxy.logs(lines=lines) if slot == "proxy" else site.platform.logs(Colour(slot), lines=lines)
     click.echo(text or f"{slot} has written nothing")
 
 

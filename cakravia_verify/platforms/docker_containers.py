@@ -116,7 +116,7 @@ def create(engine: Engine, spec: Spec, *, kind: type[CakraviaError] = PlatformEr
     created = engine.ask(
         f"creating {spec.name}",
         lambda: api.create_container(
-            spec.image_id,
+            spec.image,
             command=list(spec.command) or None,
             user=spec.user,
             name=spec.name,
@@ -136,6 +136,12 @@ def create(engine: Engine, spec: Spec, *, kind: type[CakraviaError] = PlatformEr
     container = engine.container(str(created["Id"]))
     if container is None:
         raise kind(f"{spec.name} was created and is gone", remedy="something else removes containers on this engine")
+    if container.attrs["Image"] != spec.image_id:
+        remove(engine, container)
+        raise kind(
+            f"{spec.image} is {str(container.attrs['Image'])[:19]} now instead of {spec.image_id[:19]}",
+            remedy="somebody gave that name to another image; deploy the version again",
+        )
     return container
 
 
@@ -167,24 +173,6 @@ def remove(engine: Engine, container: Container) -> None:
             return
 
     engine.ask(f"removing {container.name}", gone)
-
-
-def run_in(
-    engine: Engine,
-    container: Container,
-    command: list[str],
-    *,
-    what: str,
-    user: str = "",
-    kind: type[CakraviaError] = PlatformError,
-) -> tuple[int, bytes]:
-    """Status and output of a command in a running container."""
-
-    def ran() -> tuple[int, bytes]:
-        result = container.exec_run(command, user=user)
-        return int(result.exit_code or 0), result.output if isinstance(result.output, bytes) else b""
-
-    return engine.ask(what, ran, kind=kind)
 
 
 def image_user(engine: Engine, image_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -74,7 +75,7 @@ class Engine:
             with warnings.catch_warnings():
                 # The SDK leaves its socket open where it cannot connect.
                 warnings.simplefilter("ignore", ResourceWarning)
-                return docker.from_env(
+                client = docker.from_env(
                     version=self._api_version or "auto", timeout=READ_SECONDS, environment=environment
                 )
         except Exception as error:
@@ -84,6 +85,8 @@ class Engine:
                 remedy=_remedy_of(explained(error))
                 or "start the engine, or name another with DOCKER_HOST or [docker] host",
             ) from error
+        weakref.finalize(self, client.close)
+        return client
 
     def ask(
         self, what: str, question: Callable[[], T], *, kind: type[CakraviaError] = PlatformError, again: bool = True

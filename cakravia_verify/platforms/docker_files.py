@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
 from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_exec import output_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -151,15 +152,11 @@ class RemoteLog:
         """What the file has beyond what was copied: by `tail` where the image has one, else out of the whole file."""
         tail = ["tail", "-c", f"+{(self._offset or 0) + 1}", self._path]
         if container.status == "running":
-            api = self._engine.client.api
+            pieces: list[bytes] = []
             with contextlib.suppress(Exception):
-                created = api.exec_create(container.id, tail, stdout=True, stderr=False, user=user)
-                pieces = []
-                for piece in api.exec_start(created["Id"], stream=True):
-                    pieces.append(piece)
-                if api.exec_inspect(created["Id"])["ExitCode"] == 0:
-                    yield from pieces
-                    return
+                pieces += output_of(self._engine, container, tail, user=user)
+                yield from pieces
+                return
         stream, _ = container.get_archive(self._path, chunk_size=PIECE)
         yield from self._beyond(stream)
 

@@ -17,6 +17,7 @@ from cakravia_verify.platforms import docker_containers as containers
 from cakravia_verify.platforms.docker_compose import ComposeFile
 from cakravia_verify.platforms.docker_containers import Spec
 from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker_exec import run_in
 from cakravia_verify.platforms.docker_files import Entry, RemoteLog, fetch, send
 from cakravia_verify.platforms.docker_flags import CONF, LOGS, ROOT, UID, VolumeFlags
 from cakravia_verify.platforms.docker_images import build_image, pull_image
@@ -361,9 +362,7 @@ class DockerNginx:
 
     def _test(self, container: Container, path: str) -> None:
         command = ["nginx", "-e", "stderr", "-t", "-c", path]
-        status, said = containers.run_in(
-            self._engine, container, command, what="testing nginx's configuration", kind=ProxyError
-        )
+        status, said = run_in(self._engine, container, command, what="testing nginx's configuration", kind=ProxyError)
         if status != 0:
             shown = " | ".join(said.decode(errors="replace").strip().splitlines()[-3:])
             raise ProxyError(
@@ -373,9 +372,7 @@ class DockerNginx:
     def _as_root(self, container: Container, line: str) -> None:
         """uid 0 without capabilities owns the configuration's folder, and can do nothing else."""
         what = "changing nginx's configuration"
-        status, said = containers.run_in(
-            self._engine, container, ["sh", "-c", line], what=what, user="0", kind=ProxyError
-        )
+        status, said = run_in(self._engine, container, ["sh", "-c", line], what=what, user="0", kind=ProxyError)
         if status != 0:
             raise ProxyError(
                 f"nginx's configuration cannot be changed: {said.decode(errors='replace').strip()[:300]}",

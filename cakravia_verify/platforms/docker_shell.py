@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import socket
-import struct
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING
 
 from cakravia_verify.deadline import Clock
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_exec import Attached
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -29,26 +28,18 @@ class ContainerShell:
 
     def __init__(self, engine: Engine, container: Container, *, clock: Clock) -> None:
         self.container_id = str(container.id)
-        self._engine = engine
         self._clock = clock
-        self._buffer = b""
         self._text = b""
-        self._socket = self._opened()
+        try:
+            self._attached = Attached(engine, self.container_id, COMMAND, stdin=True)
+        except Exception as error:
+            raise ShellLost(str(error)) from error
+        # The connection, and the shell with it, ends with this object.
+        self.close = weakref.finalize(self, self._attached.close)
+        self._attached.socket.settimeout(ANSWER_SECONDS)
         if self.run("echo ready") != (0, "ready"):
             self.close()
             raise ShellLost("the shell gives no sensible answer")
-
-    def _opened(self) -> socket.socket:
-        api = self._engine.client.api
-        try:
-            created = api.exec_create(self.container_id, COMMAND, stdin=True, stdout=True, stderr=True, tty=False)
-            wrapper: Any = api.exec_start(created["Id"], socket=True)
-        except Exception as error:
-            raise ShellLost(str(error)) from error
-        raw: socket.socket = getattr(wrapper, "_sock", wrapper)
-        self._wrapper = wrapper
-        raw.settimeout(ANSWER_SECONDS)
-        return raw
 
     def run(self, line: str) -> tuple[int, str]:
         """Status and output of one line of commands. Raises ShellLost."""
@@ -84,22 +75,9 @@ class ContainerShell:
             )
         return instant
 
-    def close(self) -> None:
-        # Closing only the SDK's wrapper would leave the connection, and the shell, open.
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(Exception):
-            self._wrapper.close()
-        with contextlib.suppress(OSError):
-            self._socket.close()
-        response = getattr(self._wrapper, "_response", None)
-        if response is not None:
-            with contextlib.suppress(Exception):
-                response.close()
-
     def _send(self, line: str) -> None:
         try:
-            self._socket.sendall(line.encode())
+            self._attached.socket.sendall(line.encode())
         except OSError as error:
             raise ShellLost(str(error)) from error
 
@@ -112,18 +90,10 @@ class ContainerShell:
         return said.decode(errors="replace")
 
     def _frame(self) -> bytes:
-        """The payload of one frame: a byte for the stream, three of padding, four for the length."""
-        header = self._exactly(8)
-        return self._exactly(struct.unpack(">I", header[4:])[0])
-
-    def _exactly(self, count: int) -> bytes:
-        while len(self._buffer) < count:
-            try:
-                part = self._socket.recv(65536)
-            except OSError as error:
-                raise ShellLost(str(error)) from error
-            if not part:
-                raise ShellLost("the connection was closed")
-            self._buffer += part
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+        try:
+            stream, payload = self._attached.frame()
+        except OSError as error:
+            raise ShellLost(str(error)) from error
+        if not stream:
+            raise ShellLost("the connection was closed")
+        return payload

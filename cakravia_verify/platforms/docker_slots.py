@@ -15,6 +15,7 @@ from cakravia_verify.platforms import docker_containers as containers
 from cakravia_verify.platforms.docker_compose import ComposeFile
 from cakravia_verify.platforms.docker_containers import Spec
 from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker_exec import run_in
 from cakravia_verify.platforms.docker_files import Entry, RemoteLog, fetch, send
 from cakravia_verify.platforms.docker_images import ImageStore
 from cakravia_verify.platforms.docker_network import SiteNetwork
@@ -129,7 +130,7 @@ class DockerPlatform:
             if asked is None or asked.status != "running":
                 continue
             with contextlib.suppress(PlatformError):
-                _, said = containers.run_in(self._engine, asked, tables, what=f"counting connections in {asked.name}")
+                _, said = run_in(self._engine, asked, tables, what=f"counting connections in {asked.name}")
                 if b"local_address" in said:
                     return self._established(colour, said.decode(errors="replace"), local=mine)
         raise PlatformError(
