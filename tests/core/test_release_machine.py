@@ -179,5 +179,5 @@ class ReleaseMachine(RuleBasedStateMachine):
 
 TestReleaseMachine = ReleaseMachine.TestCase
 TestReleaseMachine.settings = settings(
-    max_examples=60, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
