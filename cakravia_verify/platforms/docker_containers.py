@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.deadline import Deadline
@@ -50,12 +50,6 @@ class Spec:
     def tmpfs_options(self) -> str:
         return f"rw,noexec,nosuid,nodev,size={self.tmpfs},mode=1777"
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def with_labels(self, labels: Mapping[str, str]) -> Spec:
-        return replace(self, labels={**self.labels, **labels})
-
     def compose_service(self) -> dict[str, Any]:
         """The service that this container is, as a compose file says it."""
         service: dict[str, Any] = {
@@ -90,8 +84,10 @@ class Spec:
         return service
 
 
-def create(engine: Engine, spec: Spec, *, kind: type[CakraviaError] = PlatformError) -> Container:
-    """The container exists and is not started."""
+def create(
+    engine: Engine, spec: Spec, *, also: Mapping[str, str], kind: type[CakraviaError] = PlatformError
+) -> Container:
+    """The container exists and is not started. `also` holds labels that the compose file does not have."""
     from docker.types import LogConfig, NetworkingConfig
 
     api = engine.client.api
@@ -123,7 +119,7 @@ def create(engine: Engine, spec: Spec, *, kind: type[CakraviaError] = PlatformEr
             detach=True,
             ports=[(inside, "tcp") for inside in spec.ports],
             environment=dict(spec.environment),
-            labels=dict(spec.labels),
+            labels={**spec.labels, **also},
             stop_signal=spec.stop_signal or None,
             stop_timeout=spec.grace,
             healthcheck=health if spec.healthcheck else None,

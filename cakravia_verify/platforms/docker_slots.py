@@ -102,8 +102,7 @@ class DockerPlatform:
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
         spec = self._spec(colour, artifact, release=release)
-        spec = spec.with_labels(self._compose.labels_for(spec))
-        container = containers.create(self._engine, spec)
+        container = containers.create(self._engine, spec, also=self._compose.labels_for(spec))
         try:
             self._prepare_volume(container, colour, spec.user)
             containers.start(self._engine, container)
