@@ -49,7 +49,8 @@ class Connection:
     """A socket with its reader: in use from the decision to `release()`, expecting from `begin()` to `finished`.
 
     `ended` is the instant the server's close (or reset) arrived at this machine, 0 while the connection is whole. While
-    it is not in use, `on_idle_close` is called once the client may know of it: half a round trip later.
+    it is not in use, `on_idle_close` is called once the client may know of it: half a round trip later. A `tunnel` takes
+    all bytes instead of the reader.
     """
 
     def __init__(self, target: Target, number: int, on_idle_close: Callable[[Connection], None]) -> None:
@@ -60,6 +61,7 @@ class Connection:
         self.first_byte = 0
         self.finished = 0
         self.reader = ResponseReader(target.wanted)
+        self.tunnel: Callable[[bytes], None] | None = None
         self._expecting = False
         self._target = target
         self._on_idle_close = on_idle_close
@@ -128,6 +130,11 @@ class Connection:
             if self.finished and not self.ended:
                 return False
 
+    def await_bytes(self, *, until: int) -> None:
+        """Returns when bytes came through the tunnel, or its end, at the latest at `until`."""
+        if not self.ended and now_us() < until:
+            self._wait(until)
+
     def await_answer(self, *, until: int) -> bool:
         """Whether the response came, or the connection ended, by `until`."""
         while not self.finished:
@@ -182,11 +189,15 @@ class Connection:
             if not data:
                 self._end("closed")
                 return
-            if not self._expecting:
+            if not self._expecting and self.tunnel is None:
                 self._end("unasked bytes")
                 return
             if not self.first_byte:
                 self.first_byte = now_us()
+            if self.tunnel is not None:
+                self.tunnel(bytes(data))
+                self._wake()
+                continue
             reader = self.reader
             reader.feed(data)
             if reader.complete or reader.broken:
@@ -208,7 +219,9 @@ class Connection:
         self.how = how
         if self._watcher is not None:
             self._watcher.stop()  # an ended socket stays readable and would keep the loop busy
-        if self._expecting:
+        if self.tunnel is not None:
+            self._wake()
+        elif self._expecting:
             self._give_up(how)
         elif not self.in_use:
             self._announce()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from cakravia_verify.traffic.plan import CHECKSUM_HEADER, REQUEST_ID
+from cakravia_verify.traffic.plan import CHECKSUM_HEADER, JOURNEY_ID, REQUEST_ID
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.plan import MixEntry
@@ -17,6 +17,7 @@ _VARIANTS = 16
 _VARIANT_BYTES = 4 << 20
 _CHUNK = 4096
 _CRLF = b"\r\n"
+_JOURNEY = JOURNEY_ID.encode()
 
 
 class Digest(Protocol):
@@ -54,6 +55,8 @@ class RequestTemplate:
             self._bodies = self._random_bodies(body.size, seed)
         elif entry.method in ("POST", "PUT", "PATCH"):
             self._text = (b"",)
+        said = [entry.path, body.text, *(value for _, value in entry.headers)]
+        self._names_journey = any(JOURNEY_ID in text for text in said)
 
     def _random_bodies(self, size: int, seed: int) -> list[tuple[bytes, bytes, str]]:
         """A few bodies made beforehand: enough that a stale answer shows, few enough to stay small in memory."""
@@ -67,13 +70,17 @@ class RequestTemplate:
             bodies.append((framing, _chunked(data) if self.entry.body.chunked else data, checksum))
         return bodies
 
-    def render(self, ident: bytes, number: int) -> tuple[bytes, bytes, str]:
+    def render(self, ident: bytes, number: int, *, journey: bytes = b"") -> tuple[bytes, bytes, str]:
         head = ident.join(self._head)
+        if self._names_journey:
+            head = head.replace(_JOURNEY, journey or ident)
         if self._bodies:
             framing, data, checksum = self._bodies[number % len(self._bodies)]
             head += framing
         elif self._text is not None:
             data = ident.join(self._text)
+            if self._names_journey:
+                data = data.replace(_JOURNEY, journey or ident)
             checksum = hashlib.sha256(data).hexdigest() if self._digests else ""
             if self.entry.body.chunked:
                 head += _CRLF

@@ -21,6 +21,8 @@ BODY_KINDS = ("none", "text", "random", "order")
 ARRIVALS = ("constant", "poisson")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SUCCESS = (200, 201, 202, 203, 204, 206, 304)
+SEQUENCE = "sequence"
+"""What `verify` says of an event stream whose numbered ids must follow each other, over every connection."""
 STREAMS = ("", "events", "websocket")
 JOURNEY_ID = "{journey}"
 """Replaced by the id of a journey's first request wherever it stands in one of its steps."""

@@ -7,6 +7,7 @@ correctly answered is lost; one that never found a connection is unreached (docs
 from __future__ import annotations
 
 import hashlib
+import itertools
 import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -14,11 +15,14 @@ from urllib.parse import urlsplit
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.connection import Connection, Target
 from cakravia_verify.traffic.http1 import RequestTemplate
-from cakravia_verify.traffic.records import ANSWERED, ERROR, LOST, UNREACHED, quoted
+from cakravia_verify.traffic.plan import REQUEST_ID, SEQUENCE
+from cakravia_verify.traffic.records import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
+from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.tls import client_context
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.alarm import Alarm
+    from cakravia_verify.traffic.http1 import Digest
     from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
     from cakravia_verify.traffic.schedule import Arrival
 
@@ -90,15 +94,30 @@ class _Work:
 
     def __init__(self, entry: MixEntry, plan: TrafficPlan, host: str) -> None:
         self.entry = entry
+        self.host = host
         self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
         self.timeout = round((entry.timeout or plan.timeout) * 1e6)
-        self.expected = frozenset(entry.expected)
+        self.expected = frozenset((101,) if entry.stream == "websocket" else entry.expected)
         self.is_echo = entry.verify == "echo"
         self.head_only = entry.method == "HEAD"
-        self.verify = "" if self.head_only else entry.verify
+        self.verify = "" if self.head_only or entry.stream else entry.verify
         self.verify_header = self.verify.lower().encode()
-        self.is_fresh = entry.is_fresh
+        self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
+        self.is_fresh = entry.is_fresh or bool(entry.stream)
         self.csv = f"{entry.method},{quoted(entry.name)}"
+        self.steps = [_Work(step, plan, host) for step in entry.steps]
+
+
+class Ask(NamedTuple):
+    """One request of an arrival. A follow-up is planned when what it follows from has come to its end."""
+
+    ident: str
+    number: int
+    planned: int
+    until: int = 0
+    is_follow_up: bool = False
+    journey: str = ""
+    last_event: str = ""
 
 
 class StrictClient:
@@ -107,40 +126,148 @@ class StrictClient:
     def __init__(self, run: StrictRun) -> None:
         self._run = run
         self._kept: Connection | None = None
+        self._holds = False
+        self._held: tuple[str, MixEntry, str, Told] | None = None
 
     def send(self, arrival: Arrival) -> None:
-        """Sends one request and records what became of it; returns when the client knows."""
+        """Sends what was planned and records what became of it; returns when the client knows."""
         run = self._run
         work = run.work[arrival.entry]
+        ask = Ask(f"{run.plan.run}-{arrival.number}", arrival.number, arrival.planned)
+        if not work.steps and not work.entry.stream:
+            self._ask(ask, work)
+            return
+        # The arrival's own row is written last: whoever has seen it has seen everything that followed from it.
+        self._holds = True
+        try:
+            if work.entry.stream:
+                self._stream(ask, work)
+            else:
+                self._journey(ask, work)
+        finally:
+            self._holds = False
+            if self._held is not None:
+                line, entry, outcome, told = self._held
+                self._held = None
+                run.account.row(line, entry, outcome, told=told)
+
+    def _journey(self, ask: Ask, work: _Work) -> None:
+        """The steps in order, as long as each is answered well."""
+        outcome = self._ask(ask._replace(journey=ask.ident), work)
+        for index, step in enumerate(work.steps, start=1):
+            if outcome != ANSWERED:
+                return
+            if step.entry.pause:
+                self._run.alarm.sleep_until(now_us() + round(step.entry.pause * 1e6))
+            following = Ask(
+                f"{ask.ident}{FOLLOW_UP}{index}", ask.number, now_us(), is_follow_up=True, journey=ask.ident
+            )
+            outcome = self._ask(following, step)
+
+    def _stream(self, ask: Ask, work: _Work) -> None:
+        """The stream until its time is over, over one connection after the other where the server ends it properly."""
+        until = now_us() + work.timeout
+        ask = ask._replace(until=until)
+        talk = self._dialogue if work.entry.stream == "websocket" else self._events
+        carried = ""
+        for index in itertools.count(1):
+            outcome, carried = talk(ask, work, carried)
+            if outcome != ANSWERED or now_us() + RETRY >= until:
+                return
+            self._run.alarm.sleep_until(now_us() + RETRY)
+            first = ask.ident.partition(FOLLOW_UP)[0]
+            ask = Ask(f"{first}{FOLLOW_UP}{index}", ask.number, now_us(), until, is_follow_up=True)
+
+    def _ask(self, ask: Ask, work: _Work) -> str:
         started = now_us()
         connection = None if work.is_fresh else self._kept
         if connection is not None:
             connection.in_use = True
-            self._exchange(arrival, work, connection, started, connected=0)
-            return
+            return self._exchange(ask, work, connection, started, connected=0)
+        connection = self._connected(ask, work, started)
+        if connection is None:
+            return UNREACHED
+        if not work.is_fresh:
+            self._kept = connection
+        return self._exchange(ask, work, connection, started, connected=now_us())
+
+    def _connected(self, ask: Ask, work: _Work, started: int) -> Connection | None:
+        """A new connection; None, and recorded, where there is none to be had."""
+        run = self._run
         run.connections += 1
         connection = Connection(run.target, run.connections, self._forget)
         why = connection.open(until=started + min(run.connect_timeout, work.timeout))
         if why:
-            done = now_us()
-            self._record(arrival, work, connection, (started, 0, 0, 0, done), 0, UNREACHED, why)
-            return
-        if not work.is_fresh:
-            self._kept = connection
-        self._exchange(arrival, work, connection, started, connected=now_us())
+            self._record(ask, work, connection, (started, 0, 0, 0, now_us()), 0, UNREACHED, why)
+            return None
+        return connection
+
+    def _events(self, ask: Ask, work: _Work, last: str) -> tuple[str, str]:
+        """The outcome of one connection's share of an event stream, and the id of its last event."""
+        started = now_us()
+        connection = self._connected(ask, work, started)
+        if connection is None:
+            return UNREACHED, last
+        reader = EventReader(last)
+        outcome = self._exchange(ask, work, connection, started, connected=now_us(), reader=reader)
+        return outcome, reader.last
+
+    def _dialogue(self, ask: Ask, work: _Work, unanswered: str) -> tuple[str, str]:
+        """The outcome of one WebSocket, and the message that its server closed without answering."""
+        run, entry = self._run, work.entry
+        started = now_us()
+        connection = self._connected(ask, work, started)
+        if connection is None:
+            return UNREACHED, unanswered
+        connected = now_us()
+        patience = round(run.plan.timeout * 1e6)
+        dialogue = Dialogue(connection, alarm=run.alarm, half=run.half, patience=patience)
+        headers = [(run.plan.request_id_header.encode(), ask.ident.encode())]
+        headers += [(name.encode(), value.replace(REQUEST_ID, ask.ident).encode()) for name, value in entry.headers]
+        path = entry.path.replace(REQUEST_ID, ask.ident)
+        why = dialogue.open(host=work.host, path=path, headers=headers)
+        sent = 0 if why.endswith("while writing") else now_us()
+        reader = connection.reader
+        reader.status, reader.headers = dialogue.status, dialogue.headers
+        if not why:
+            every = round(entry.every * 1e6)
+            why = dialogue.talk(until=ask.until, every=every, ident=ask.ident, first=unanswered)
+        outcome, detail = (LOST, why) if why else (ANSWERED, "")
+        if dialogue.status not in (0, 101):
+            outcome, detail = self._wrong_status(dialogue.status)
+        elif outcome == ANSWERED and dialogue.is_closed_by_server and now_us() < ask.until:
+            detail = f"closed by the server with {dialogue.close_code}"
+        reader.received = dialogue.received
+        if run.half:
+            run.alarm.sleep_until(now_us() + run.half)
+        times = (started, connected, sent, connection.first_byte and connection.first_byte + run.half, now_us())
+        self._record(ask, work, connection, times, 0, outcome, detail)
+        connection.close()
+        return outcome, dialogue.unanswered
 
     def close(self) -> None:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
 
-    def _exchange(self, arrival: Arrival, work: _Work, connection: Connection, started: int, *, connected: int) -> None:
+    def _exchange(
+        self,
+        ask: Ask,
+        work: _Work,
+        connection: Connection,
+        started: int,
+        *,
+        connected: int,
+        reader: EventReader | None = None,
+    ) -> str:
         run = self._run
         half = run.half
-        until = started + work.timeout - half  # an answer that arrives later is not seen by the client in time
-        number = arrival.number
-        head, body, checksum = work.template.render(f"{run.plan.run}-{number}".encode(), number)
-        digest = hashlib.sha256() if work.verify else None
+        # An answer that arrives later is not seen by the client in time.
+        until = (ask.until or started + work.timeout) - half
+        head, body, checksum = work.template.render(ask.ident.encode(), ask.number, journey=ask.journey.encode())
+        if reader is not None and reader.last:
+            head = b"%sLast-Event-ID: %s\r\n\r\n" % (head[:-2], reader.last.encode())
+        digest: Digest | None = reader or (hashlib.sha256() if work.verify else None)
         if half:
             run.alarm.sleep_until(now_us() + half)
         connection.begin(head_only=work.head_only, digest=digest)
@@ -155,25 +282,30 @@ class StrictClient:
             else:
                 is_written = False
         is_over = connection.await_answer(until=until)
-        reader = connection.reader
+        response = connection.reader
         if is_over:
             outcome, detail = self._judge(work, connection, checksum, digest.hexdigest() if digest else "")
-        elif work.entry.stream and reader.has_headers:
+            if outcome == ANSWERED and reader is not None:
+                detail = "ended by the server"
+        elif work.entry.stream and response.has_headers:
             outcome, detail = self._judge(work, connection, "", "")
         else:
             outcome, detail = LOST, "timeout" if is_written else "timeout while writing"
+        if reader is not None and reader.gap and work.is_sequence and outcome == ANSWERED:
+            outcome, detail = LOST, reader.gap
         if half:
             run.alarm.sleep_until(max((connection.finished or until) + half, now_us()))
         first_byte = connection.first_byte and connection.first_byte + half
         done = now_us()
         times = (started, connected, sent if is_written else 0, first_byte, done)
-        self._record(arrival, work, connection, times, 0 if connected else 1, outcome, detail)
-        if is_over and is_written and reader.reusable and not work.is_fresh:
+        self._record(ask, work, connection, times, 0 if connected else 1, outcome, detail)
+        if is_over and is_written and response.reusable and not work.is_fresh:
             connection.release()
         else:
             connection.close()
             if self._kept is connection:
                 self._kept = None
+        return outcome
 
     def _judge(self, work: _Work, connection: Connection, checksum: str, received: str) -> tuple[str, str]:
         """The outcome of a response that came to its end, and what to say about it."""
@@ -182,7 +314,7 @@ class StrictClient:
             return LOST, reader.broken
         status = reader.status
         if status not in work.expected:
-            return (LOST, f"gateway says {status}") if status in GATEWAY_STATUSES else (ERROR, f"status {status}")
+            return self._wrong_status(status)
         if not received:
             return ANSWERED, ""
         if not work.is_echo:
@@ -192,9 +324,12 @@ class StrictClient:
             checksum = announced.decode("ascii", "replace").strip().lower()
         return (ANSWERED, "") if received == checksum else (LOST, "body differs from its checksum")
 
+    def _wrong_status(self, status: int) -> tuple[str, str]:
+        return (LOST, f"gateway says {status}") if status in GATEWAY_STATUSES else (ERROR, f"status {status}")
+
     def _record(
         self,
-        arrival: Arrival,
+        ask: Ask,
         work: _Work,
         connection: Connection,
         times: tuple[int, int, int, int, int],
@@ -207,14 +342,18 @@ class StrictClient:
         headers = reader.headers
         text = run.text
         started, connected, sent, first_byte, done = times
-        planned = arrival.planned
+        planned = ask.planned
         line = (
-            f"{run.plan.run}-{arrival.number},{connection.number},{reused},{work.csv},"
+            f"{ask.ident},{connection.number},{reused},{work.csv},"
             f"{planned},{started},{connected or ''},{sent or ''},{first_byte or ''},{done},{reader.status or ''},"
             f"{reader.received},{text(headers.get(run.slot))},{text(headers.get(run.version))},"
             f"{text(headers.get(run.served_slot))},{outcome},{quoted(detail) if detail else ''},1\n"
         )
-        run.account.row(line, work.entry, outcome, told=Told(done - planned, reader.received, detail))
+        told = Told(done - planned, reader.received, detail, ask.is_follow_up)
+        if self._holds and not ask.is_follow_up and outcome == ANSWERED:
+            self._held = (line, work.entry, outcome, told)
+        else:
+            run.account.row(line, work.entry, outcome, told=told)
 
     def _forget(self, connection: Connection) -> None:
         connection.close()
