@@ -25,14 +25,12 @@ LEVELS = (
     ("journal", "lock", "slots"),
     ("deadline", "errors"),
 )
-# The child process of the traffic patches its own sockets and threads; the release must never import its side.
-CHILD_SIDE = {"alarm", "connection", "generator", "locustfile", "strict"}
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),
     "_pytest": ("cakravia_verify/plugin/",),
     "docker": ("cakravia_verify/platforms/docker", "cakravia_verify/platforms/swarm"),
-    "locust": tuple(f"cakravia_verify/traffic/{name}.py" for name in sorted(CHILD_SIDE)),
-    "gevent": tuple(f"cakravia_verify/traffic/{name}.py" for name in sorted(CHILD_SIDE)),
+    "locust": ("cakravia_verify/traffic/",),
+    "gevent": ("cakravia_verify/traffic/",),
 }
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
@@ -43,9 +41,13 @@ def level_of(room: str) -> int:
     return levels[0]
 
 
-def imported(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, wherever in it, with the line."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(path: Path, *, include_types: bool = True) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, wherever in it, with the line; those for annotations alone where wanted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING" and not include_types:
+            block.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,15 +94,34 @@ def test_a_library_that_takes_over_a_process_is_imported_only_in_its_place(name:
     assert not elsewhere
 
 
-def test_nothing_of_the_release_imports_the_side_of_the_traffics_child() -> None:
-    child_side = {f"{PACKAGE}.traffic.{name}" for name in CHILD_SIDE}
-    wrong = [
-        f"{path.relative_to(ROOT)}, line {line}: {module}"
-        for path in MODULES
-        for module, line in imported(path)
-        if module in child_side and not (room_of(path) == "traffic" and path.stem in CHILD_SIDE)
-    ]
-    assert not wrong
+def reached_from(start: set[Path]) -> set[Path]:
+    """Every file of the package that importing these imports in turn."""
+    reached: set[Path] = set()
+    waiting = list(start)
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        for module, _ in imported(path, include_types=False):
+            file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+            waiting += [file] if file in MODULES else []
+    return reached
+
+
+def patches_the_process(path: Path) -> bool:
+    return any(module.split(".")[0] in ("gevent", "locust") for module, _ in imported(path))
+
+
+def test_nothing_of_the_release_reaches_the_side_of_the_traffics_child() -> None:
+    """Locust and gevent patch the sockets and threads of the process that imports them."""
+    release_side = reached_from({path for path in MODULES if room_of(path) != "traffic"})
+    assert not [str(path.relative_to(ROOT)) for path in release_side if patches_the_process(path)]
+
+
+def test_the_child_of_the_traffic_is_what_imports_gevent() -> None:
+    child_side = reached_from({ROOT / PACKAGE / "traffic" / "locustfile.py"})
+    assert {path for path in MODULES if patches_the_process(path)} <= child_side
 
 
 @pytest.mark.parametrize("name", ["utils", "helpers", "common", "manager", "base", "misc"])
