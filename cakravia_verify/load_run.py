@@ -269,6 +269,7 @@ class LoadRun:
                     until=None,
                     rate=plan.rate,
                     followed=self.flow.counts,
+                    streams=plan.streams,
                     expected=partial(planned_within, plan),
                 )
                 measurement = measure(ledger, course, has_application=bool(logs))

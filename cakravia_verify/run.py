@@ -465,6 +465,7 @@ class ReleaseRun:
             expected=partial(planned_within, self.flow.plan),
             reload=self.settings.proxy.switch == "reload",
             followed=self.flow.counts,
+            streams=self.flow.plan.streams,
         )
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:

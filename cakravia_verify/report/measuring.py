@@ -40,6 +40,7 @@ class Course:
     ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s. `followed` counts the
     requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
     `expected` tells how many arrivals the plan has in its first seconds, where that is not seconds times rate.
+    `streams` names the requests that are held open on purpose: how long that was is no latency.
     """
 
     touched: int | None
@@ -49,6 +50,7 @@ class Course:
     reload: bool = False
     followed: Mapping[str, int] = field(default_factory=dict)
     expected: Callable[[float], float] | None = None
+    streams: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
     excused, notes = _excused(ledger, course)
     first = course.switches[0] if course.switches else None
     fence, straddling = _fence(ledger, course)
-    latency = _latency(ledger, since=first.effective if first else None)
+    latency = _latency(ledger, since=first.effective if first else None, streams=course.streams)
     counts = _counts(ledger, excused_until=excused)
     measured = Measured(
         sent=evidence.total,
@@ -191,11 +193,11 @@ def _fence(ledger: Ledger, course: Course) -> tuple[int | None, int]:
     return (violations if asked else None), straddling
 
 
-def _latency(ledger: Ledger, *, since: int | None) -> tuple[float | None, float | None]:
+def _latency(ledger: Ledger, *, since: int | None, streams: tuple[str, ...]) -> tuple[float | None, float | None]:
     row = ledger.query(
         "SELECT quantile_disc(latency, 0.5), quantile_disc(latency, 0.99) FROM ledger "
-        "WHERE outcome = 'answered' AND planned >= $since",
-        {"since": since or 0},
+        "WHERE outcome = 'answered' AND planned >= $since AND NOT list_contains($streams, name)",
+        {"since": since or 0, "streams": list(streams)},
     )[0]
     return _seconds(row[0]), _seconds(row[1])
 
@@ -251,10 +253,10 @@ def _buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Buc
     slices = ledger.query(
         "SELECT (planned - $origin) // $width AS slice, count(*) FILTER (WHERE outcome = 'answered'), "
         "count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), count(*) FILTER (WHERE outcome = 'error'), "
-        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'), "
-        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered') "
+        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)), "
+        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)) "
         "FROM ledger GROUP BY 1 ORDER BY 1",
-        {"origin": origin, "width": width},
+        {"origin": origin, "width": width, "streams": list(course.streams)},
     )
     slots = ledger.query(
         "SELECT (planned - $origin) // $width, by_slot, count(*) FROM ledger "

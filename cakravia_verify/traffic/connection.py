@@ -49,8 +49,8 @@ class Connection:
     """A socket with its reader: in use from the decision to `release()`, expecting from `begin()` to `finished`.
 
     `ended` is the instant the server's close (or reset) arrived at this machine, 0 while the connection is whole. While
-    it is not in use, `on_idle_close` is called once the client may know of it: half a round trip later. A `tunnel` takes
-    all bytes instead of the reader.
+    it is not in use, `on_idle_close` is called once the client may know of it: half a round trip later. A `tunnel`
+    takes all bytes instead of the reader.
     """
 
     def __init__(self, target: Target, number: int, on_idle_close: Callable[[Connection], None]) -> None:

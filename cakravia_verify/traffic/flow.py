@@ -107,6 +107,7 @@ class Flow:
         self.summary: TrafficSummary | None = None
         self._clock = clock
         self._process = TrafficProcess(plan)
+        self._streams = frozenset(plan.streams)
         self._slow_above = slow * 1_000_000
         self._tails = [RecordTail(self.folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
         self._planned: dict[int, int] = {}
@@ -146,7 +147,11 @@ class Flow:
             self.finished += 1
             if not row.strict:
                 self.foreign[row.name] += 1
-            if row.outcome == ANSWERED and (row.done or 0) - row.planned > self._slow_above:
+            if (
+                row.outcome == ANSWERED
+                and row.name not in self._streams
+                and (row.done or 0) - row.planned > self._slow_above
+            ):
                 self.slow += 1
             if row.outcome == LOST:
                 self.lost.append(row)

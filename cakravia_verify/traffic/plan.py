@@ -232,6 +232,11 @@ class TrafficPlan:
         return sum(step.pause + (step.timeout or self.timeout) for step in (entry, *entry.steps))
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """The names of the requests that are held open."""
+        return tuple(entry.name for entry in self.mix if entry.stream)
+
+    @property
     def most_users(self) -> int:
         return max(self.users, int(self.users * self.growth))
 
