@@ -29,6 +29,8 @@ ENVIRONMENT_PREFIX = "CAKRAVIA_"
 OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
 # A host ends up in nginx's configuration and in URLs: nothing that means something else there.
 HOST_PATTERN = r"^[^\s:;{}\[\]#\"'$/@\\]+$"
+# A path that nginx takes between double quotes and that means nothing else there.
+NGINX_PATH = r"""^[^\s"'$;{}\\]*$"""
 MEMORY_LEAST, MEMORY_MOST = 2**20, 2**46
 
 
@@ -92,6 +94,18 @@ class ProxySettings(Section):
     connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
+    tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
+    tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+    tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> ProxySettings:
+        given = [bool(self.tls_listen), bool(self.tls_certificate), bool(self.tls_key)]
+        if any(given) and not all(given):
+            raise ValueError("tls_listen, tls_certificate and tls_key belong together: set all of them or none")
+        if self.tls_listen and self.tls_listen == self.listen:
+            raise ValueError("tls_listen needs an address of its own beside listen")
+        return self
 
     @property
     def address(self) -> Address:
@@ -339,6 +353,7 @@ def load_settings(
     if "root" in table:
         where = origins.get("root") or f"{path}{_line_of(text, ['root'])}"
         raise SettingsError(f"{where}: unknown key 'root'", remedy="paths start from the folder of cakravia.toml")
+    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:
@@ -346,6 +361,13 @@ def load_settings(
             "\n".join(_explain(problem, path=path, text=text, origins=origins) for problem in error.errors()),
             remedy="correct it; cakravia.toml in the project's repository documents every key",
         ) from error
+
+
+def _start_from(root: Path, section: Any, keys: Sequence[str]) -> None:
+    """Paths that another program is told are absolute: it starts from a folder of its own."""
+    for key in keys:
+        if isinstance(section, dict) and isinstance(value := section.get(key), str) and value:
+            section[key] = str(root / value)
 
 
 def _read(path: Path) -> str:

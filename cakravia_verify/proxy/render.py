@@ -12,6 +12,7 @@ from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
 
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
+NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ def render_nginx(
             connect_timeout=_milliseconds(settings.connect_timeout),
             read_timeout=_milliseconds(settings.read_timeout),
             max_body=settings.max_body,
+            tls_listen=settings.tls_listen,
+            tls_certificate=settings.tls_certificate,
+            tls_key=settings.tls_key,
+            has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
         )
     )
 
