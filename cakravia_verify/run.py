@@ -137,7 +137,14 @@ class ReleaseRun:
 
     def _recover(self) -> None:
         for record in unfinished(self.site.journal.entries()):
-            outcome = recover(self.site, record, STEPS, audience=self.audience)
+            try:
+                outcome = recover(self.site, record, STEPS, audience=self.audience)
+            except RollbackFailed as error:
+                # A person was told already. What gets a site out of this is a working version: let it come.
+                if record.outcome != STUCK or self.request.kind != "deploy":
+                    raise
+                self.notices.append(f"release {record.intent.release} still cannot be undone: {error.message}")
+                continue
             self.notices.append(f"recovered release {record.intent.release}: {outcome}")
 
     def _plan(self, state: SiteState) -> tuple[Intent, Artifact | None]:
