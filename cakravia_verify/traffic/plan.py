@@ -212,7 +212,10 @@ class TrafficPlan:
             wanted="an address of this machine as 127.0.0.1:8089, for it asks nobody for a password",
         )
         for key in ("request_id_header", "slot_header", "version_header", "served_slot_header"):
-            demand(_is_header(getattr(self, key), "x"), key, seen=getattr(self, key), wanted="a header name")
+            name = getattr(self, key)
+            # An application may name neither its slot nor its version: then there is no such header.
+            is_absent = not name and key in ("slot_header", "version_header")
+            demand(is_absent or _is_header(name, "x"), key, seen=name, wanted="a header name")
 
     def _timeouts(self) -> Iterable[tuple[str, float]]:
         yield "timeout", self.timeout
