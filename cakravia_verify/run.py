@@ -40,6 +40,7 @@ from cakravia_verify.slots import Artifact, Colour, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.traffic.schedule import planned_within
 
 MICROSECONDS = 1_000_000
@@ -100,6 +101,7 @@ class ReleaseRun:
         """
         self.site.platform.check()
         self.site.proxy.check()
+        self._traffic_plan(self.settings.reports, run="unnamed")
         self._prefetch()
         self._take_lock(waiting)
         try:
@@ -117,8 +119,12 @@ class ReleaseRun:
         it is built: then the history has it."""
         if self.request.version and self.request.kind != "rollback":
             deadline = Deadline("the version is fetched", self.settings.app.build_timeout, clock=self.site.clock)
-            with contextlib.suppress(CakraviaError):
+            try:
                 self.site.platform.prefetch(checked_version(self.request.version), deadline=deadline)
+            except UsageError:
+                raise
+            except CakraviaError:
+                return
 
     def _take_lock(self, waiting: Callable[[str], None]) -> None:
         lock = self.site.lock
@@ -248,15 +254,19 @@ class ReleaseRun:
         self.release.advance(step)
         return self.release
 
-    def _start_traffic(self) -> None:
-        plan = plan_of(
+    def _traffic_plan(self, folder: Path, *, run: str) -> TrafficPlan:
+        """Raises SettingsError where [traffic] makes no plan."""
+        return plan_of(
             self.settings.traffic,
             address=self.site.proxy.address,
-            folder=self.folder,
-            run=self.release.id,
+            folder=folder,
+            run=run,
             headers=headers_of(self.settings),
             root=self.settings.root,
         )
+
+    def _start_traffic(self) -> None:
+        plan = self._traffic_plan(self.folder, run=self.release.id)
         self._remember_offsets()
         self.flow = Flow(plan, clock=self.site.clock)
         began = self.site.clock.monotonic()
@@ -283,8 +293,8 @@ class ReleaseRun:
                 size = -1
             if size < self._sizes.get(path, -1):
                 raise TrafficError(
-                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: what it held is not evidence "
-                    "any more",
+                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: requests it told of are "
+                    "not proven any more",
                     remedy="keep log rotation and people away from it while a release runs",
                 )
             self._sizes[path] = size

@@ -230,7 +230,7 @@ class ReleaseSettings(Section):
     confirmations: Annotated[int, Field(ge=1, le=10_000)] = 10
     confirm_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
     retain: Annotated[int, Field(ge=1, le=1000)] = 5
-    smoke: Annotated[tuple[SmokeRequest, ...], Field(strict=False)] = (SmokeRequest(),)
+    smoke: Annotated[tuple[SmokeRequest, ...], Field(min_length=1, strict=False)] = (SmokeRequest(),)
 
 
 class CurvePoint(Section):

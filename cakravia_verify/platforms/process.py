@@ -68,7 +68,12 @@ class ProcessPlatform:
                 )
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """Nothing: a copy of the source is made in no time."""
+        """There is a source to copy. Copying it takes no time, so it waits for the lock."""
+        source = self._settings.root / self._filled(self._settings.app.source, version)
+        if not source.is_dir():
+            raise UsageError(
+                f"[app] source: {source} is not a folder", remedy="name the folder of the application's version"
+            )
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         app = self._settings.app

@@ -27,6 +27,9 @@ class Progress:
     def line(self, text: str, **markup: bool) -> None:
         terminal = self._terminal
         if terminal is None:
+            # Before the session begins there is no reporter yet; who waits for a lock wants to know.
+            with self._uncaptured():
+                print(text, flush=True)
             return
         with self._uncaptured():
             terminal.ensure_newline()

@@ -7,6 +7,9 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from cakravia_verify.deadline import SYSTEM_CLOCK
+
+IMPATIENCE = 3.0
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -16,6 +19,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.seen = ""
+        self._raised_at = 0.0
         self._is_held = False
         self._told: Callable[[str], None] = lambda _: None
         self._before: dict[signal.Signals, object] = {}
@@ -36,10 +40,16 @@ class Interrupts:
 
     def _arrived(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
+        is_first = not self.seen
         self.seen = self.seen or name
         if self._is_held:
             # The signal may have come in the middle of a write to the same terminal.
             with contextlib.suppress(Exception):
                 self._told(name)
             return
-        raise KeyboardInterrupt(name)
+        # While pytest makes its way out, an impatient second Ctrl-C would only hit the way out itself. Should the
+        # first have been lost (Python ignores what is raised in a destructor), one a while later counts again.
+        now = SYSTEM_CLOCK.monotonic()
+        if is_first or now - self._raised_at > IMPATIENCE:
+            self._raised_at = now
+            raise KeyboardInterrupt(name)

@@ -35,6 +35,11 @@ def plan_of(
     settings: TrafficSettings, *, address: Address, folder: Path, run: str, headers: Mapping[str, str], root: Path
 ) -> TrafficPlan:
     """The plan that cakravia.toml's [traffic] describes. Raises SettingsError naming the key."""
+    if settings.locustfile and not (root / settings.locustfile).is_file():
+        raise SettingsError(
+            f"[traffic] locustfile: there is no {root / settings.locustfile}",
+            remedy="name your Locust file from the folder of cakravia.toml, or leave it empty",
+        )
     return TrafficPlan(
         url=address.url,
         records=str(folder),

@@ -57,7 +57,7 @@ MISTAKES = (
     Mistake("version-with-a-newline", ("is not a version",), arguments=("--version=v1\nv2",)),
     Mistake("version-in-script-tags", ("is not a version",), arguments=("--version", "<script>alert(1)</script>")),
     Mistake("version-of-other-letters", ("is not a version",), arguments=("--version", "v１.2")),
-    Mistake("unknown-key", ("line 6", "unknown key 'slots.bluee'", "'blue'"), settings=(("blue = ", "bluee = "),)),
+    Mistake("unknown-key", ("line 4", "unknown key 'slots.bluee'", "'blue'"), settings=(("blue = ", "bluee = "),)),
     Mistake("unknown-section", ("unknown key 'sluts'", "line "), settings=(("[slots]", "[sluts]"),)),
     Mistake("wrong-type", ("proxy.workers", "line "), settings=(("workers = 1", 'workers = "one"'),)),
     Mistake("not-toml", ("is not valid TOML", "line "), settings=(("[slots]", "[slots"),)),
@@ -76,7 +76,7 @@ MISTAKES = (
     ),
     Mistake(
         "option-unknown",
-        ("--set", "unknown key 'release.cake'"),
+        ("command line, release.cake", "unknown key", "did you mean 'bake'"),
         arguments=("--version", "v9.0.0", "--set", "release.cake=1"),
     ),
     Mistake(

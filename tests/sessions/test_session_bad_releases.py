@@ -18,8 +18,8 @@ HARMLESS = (
     Scenario("lying-health-at-smoke", misbehave="lying-health"),
     Scenario("crash-at-smoke", misbehave="crash-after:0"),
 )
-# Caught once users are there: smoke has no chance, or is told to expect what comes.
-NO_SMOKE = ("--set", "release.smoke=[]")
+# Caught once users are there: smoke asks only what such a release answers well.
+NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 HARMFUL = (
     Scenario("errors", NO_SMOKE, misbehave="errors:0.05"),
     Scenario("lying-health", NO_SMOKE, misbehave="lying-health"),
@@ -58,3 +58,9 @@ def test_users_lose_nothing_to_a_release_caught_before_the_switch(scenario: Scen
     assert seen.answers > 0
     assert seen.witnessed == ()
     assert seen.verdict["switch"]["at"] is None
+
+
+@pytest.mark.parametrize("scenario", HARMFUL, ids=str)
+def test_only_users_could_tell_that_these_are_bad(scenario: Scenario, lanes: Lanes) -> None:
+    """Should smoke catch one of them, it would no longer show that the traffic does."""
+    assert lanes.seen(scenario).verdict["switch"]["at"] is not None

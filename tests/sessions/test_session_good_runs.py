@@ -14,12 +14,13 @@ GOOD = (
     Scenario("ignores-sigterm", misbehave="ignore-sigterm"),
     Scenario("double-orders-nobody-repeats", misbehave="double-orders"),
     Scenario(
-        "errors-within-budget", ("--set", "budget.errors=0.2", "--set", "release.smoke=[]"), misbehave="errors:0.02"
+        "errors-within-budget",
+        ("--set", "budget.errors=0.2", "--set", 'release.smoke=[{path="/api/health/live"}]'),
+        misbehave="errors:0.02",
     ),
     Scenario("leak-within-limit", misbehave="leak:1000"),
     Scenario("not-kept-warm", ("--set", "slots.keep_warm=false")),
     Scenario("round-trip", ("--round-trip", "0.02")),
-    Scenario("classic-reload", ("--set", "proxy.switch=reload")),
     Scenario("reference-mix", ("--set", "traffic.profile=reference", "--set", "traffic.mix=[]")),
     Scenario("own-gate-agrees", ("-p", "sabotage"), environment={"CAKRAVIA_TEST_SABOTAGE": "nothing"}),
     Scenario("quiet", ("-q",)),

@@ -229,7 +229,7 @@ TRAFFIC = (
     Scenario("records-thinned", sabotage="thin-records"),
     Scenario(
         "records-whitened",
-        ("--set", "release.smoke=[]", "--set", "budget.errors=0.01"),
+        ("--set", 'release.smoke=[{path="/api/health/live"}]', "--set", "budget.errors=0.01"),
         misbehave="errors:0.008",
         sabotage="whiten-records",
     ),
