@@ -31,6 +31,7 @@ from cakravia_verify.slots import Address, Colour
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
+    from docker.models.images import Image
 
 INSIDE_PORT: Final = 8080
 PIDS: Final = 128
@@ -206,25 +207,30 @@ class DockerNginx:
 
         docker = self._settings.docker
         if docker.proxy_image:
-            image = pull_image(
+            pulled = pull_image(
                 self._engine, docker.proxy_image, policy=docker.pull, platform=docker.platform, deadline=deadline
             )
-            return docker.proxy_image, str(image.id)
-        name = f"cakravia-verify/{self._settings.site.name}-nginx:current"
+            return docker.proxy_image, str(pulled.id)
+        repository = f"cakravia-verify/{self._settings.site.name}-nginx"
+        current = f"{repository}:current"
+        image: Image | None = None
         if not fresh:
             with contextlib.suppress(ImageNotFound):
-                return name, str(self._engine.client.images.get(name).id)
-        context = self._settings.root / docker.proxy_context if docker.proxy_context else _own_context()
-        image = build_image(
-            self._engine,
-            context,
-            dockerfile="Dockerfile",
-            arguments=docker.proxy_build_args,
-            platform=docker.platform,
-            deadline=deadline,
-            tag=name,
-        )
-        return name, str(image.id)
+                image = self._engine.client.images.get(current)
+        if image is None:
+            image = build_image(
+                self._engine,
+                self._settings.root / docker.proxy_context if docker.proxy_context else _own_context(),
+                dockerfile="Dockerfile",
+                arguments=docker.proxy_build_args,
+                platform=docker.platform,
+                deadline=deadline,
+                tag=current,
+            )
+        # A name that no later build takes away from the container that runs.
+        exact = str(image.id).removeprefix("sha256:")[:12]
+        self._engine.ask("naming the proxy's image", lambda: image.tag(repository, tag=exact))
+        return f"{repository}:{exact}", str(image.id)
 
     # The rest is how.
 
@@ -304,12 +310,7 @@ class DockerNginx:
         with contextlib.suppress(OSError, ValueError, KeyError):
             return tuple(json.loads(note.read_text(encoding="utf-8"))[image_id])
         said = self._engine.ask(
-            "asking nginx for its version",
-            lambda: self._engine.client.containers.run(
-                image_id, ["nginx", "-v"], entrypoint=[], network_mode="none", remove=True, stderr=True, read_only=True
-            ),
-            kind=ProxyError,
-            again=False,
+            "asking nginx for its version", lambda: _said_once(self._engine, image_id, ["nginx", "-v"]), kind=ProxyError
         )
         match = re.search(rb"nginx/([0-9]+)\.([0-9]+)\.([0-9]+)", said)
         if not match:
@@ -399,6 +400,19 @@ class DockerNginx:
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.address.url}/.cakravia/proxy", timeout=2, trust_env=False).status_code == 200
         return False
+
+
+def _said_once(engine: Engine, image_id: str, command: list[str]) -> bytes:
+    """What a command in a container of its own writes; the container and its volumes are gone afterwards."""
+    container = engine.client.containers.create(
+        image_id, command, entrypoint=[], network_mode="none", read_only=True, cap_drop=["ALL"], mem_limit=64 * 2**20
+    )
+    try:
+        container.start()
+        container.wait(timeout=GRACE)
+        return container.logs()
+    finally:
+        container.remove(force=True, v=True)
 
 
 def _pids(text: str) -> list[str]:
