@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.switching_run import Result, Task, Way, run
+from benchmarks.switching_result import Result, Task, Way
+from benchmarks.switching_run import run
 from cakravia_verify.errors import CakraviaError
 
 FAR = 0.02
@@ -68,9 +69,9 @@ def bars(result: Result) -> Iterator[Bar]:
     ):
         yield Bar(what, f"{number}", number == 0, is_proof=True)
     yield Bar(
-        "written after the decision, answered by the old slot",
-        f"{result.old_after_decision}, the last {result.last_old:.2f} ms after it",
-        result.old_after_decision == 0,
+        "written after the switch was in force, answered by the old slot",
+        f"{result.old_in_force}",
+        result.old_in_force == 0,
         is_proof=False,
     )
     if not task.round_trip:
@@ -125,6 +126,7 @@ def _lines(result: Result) -> Iterator[tuple[str, str]]:
         "after it",
     )
     yield "first user", f"{_three(result.first_new)} ms after the decision; the act itself {_three(result.flip)} ms"
+    yield "next sent", f"{_three(result.next_sent)} ms after the decision: until then there was nobody to answer"
     yield "latency", f"{_three(result.latency)} ms from the planned instant, the 1 s requests left out"
     yield (
         "schedule",
