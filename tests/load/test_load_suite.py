@@ -54,7 +54,9 @@ def borne(shop: Shop) -> tuple[Ended, dict[str, Any], dict[str, Any]]:
     return ended, before, shop.picture()
 
 
-def test_a_load_the_site_bears_is_within_budget(shop: Shop, borne: tuple[Ended, dict[str, Any], dict[str, Any]]) -> None:
+def test_a_load_the_site_bears_is_within_budget(
+    shop: Shop, borne: tuple[Ended, dict[str, Any], dict[str, Any]]
+) -> None:
     told = verdict(shop)
     assert (told["kind"], told["decision"], told["outcome"], told["exit_status"]) == (
         "load",
@@ -67,9 +69,19 @@ def test_a_load_the_site_bears_is_within_budget(shop: Shop, borne: tuple[Ended, 
     assert told["evidence"]["measured"]["lost"] == 0
 
 
-def test_a_load_leaves_its_report_and_its_records(shop: Shop, borne: tuple[Ended, dict[str, Any], dict[str, Any]]) -> None:
+def test_a_load_leaves_its_report_and_its_records(
+    shop: Shop, borne: tuple[Ended, dict[str, Any], dict[str, Any]]
+) -> None:
     names = {path.name for path in report(shop).iterdir()}
-    assert {"report.html", "verdict.json", "junit.xml", "requests.csv", "traffic.json", "ledger", "locust.html"} <= names
+    assert {
+        "report.html",
+        "verdict.json",
+        "junit.xml",
+        "requests.csv",
+        "traffic.json",
+        "ledger",
+        "locust.html",
+    } <= names
     page = (report(shop) / "report.html").read_text()
     assert "WITHIN BUDGET" in page
     assert "Nothing was switched" in page
@@ -162,5 +174,3 @@ def test_a_release_has_no_duration(shop: Shop) -> None:
     ended = shop.deploy("v1.1.0", "--duration", "5")
     assert ended.status == 4
     assert "--duration" in ended.output
-
-
