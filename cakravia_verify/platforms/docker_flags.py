@@ -48,18 +48,19 @@ class VolumeFlags:
 
     def set(self, name: str, *, wanted: bool) -> float:
         """The instant, in CLOCK_MONOTONIC seconds, from which on every request finds the flag so. Raises ProxyError."""
-        container = self._find()
-        if container is None:
-            raise ProxyError("the proxy's container is gone", remedy="cakravia up starts it")
-        if container.status == "running":
-            path = f"{FLAGS}/{name}"
-            # `true >`: a failed redirection of a special builtin would end the shell.
-            act = f"true > {path}" if wanted else f"rm -f {path}"
+        path = f"{FLAGS}/{name}"
+        # `true >`: a failed redirection of a special builtin would end the shell.
+        act = f"true > {path}" if wanted else f"rm -f {path}"
+        shell = self._shell or self.open_shell()
+        if shell is not None:
             try:
-                return self._in(container).flip(act, durable=f"sync {FLAGS}")
+                return shell.flip(act, durable=f"sync {FLAGS}")
             except ShellLost:
                 # Nobody knows whether the line ran.
                 self.close()
+        container = self._find()
+        if container is None:
+            raise ProxyError("the proxy's container is gone", remedy="cakravia up starts it")
         if self.has(name) is not wanted:
             self.write(container, name, wanted=wanted)
             if self.has(name) is not wanted:
@@ -96,12 +97,13 @@ class VolumeFlags:
         status, said = run_in(self._engine, container, ["sh", "-c", line], what=what, kind=ProxyError)
         return status, said.decode(errors="replace")
 
-    def open_shell(self) -> None:
-        """The shell waits, where there can be one."""
+    def open_shell(self) -> ContainerShell | None:
+        """The shell that waits for the switch, where there can be one."""
         container = self._find()
         if container is not None and container.status == "running":
             with contextlib.suppress(ShellLost):
-                self._in(container)
+                return self._in(container)
+        return None
 
     def close(self) -> None:
         if self._shell is not None:
