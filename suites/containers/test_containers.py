@@ -1,0 +1,248 @@
+"""What is promised of every container of a site, looked up where it is in force: pytest suites/containers."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import httpx
+
+from cakravia_verify.platforms.docker_nginx import INSIDE_PORT
+from cakravia_verify.platforms.docker_slots import DIGEST, RELEASE, SLOT, VERSION, VOLUME
+from cakravia_verify.settings import Settings, size_in_bytes
+from cakravia_verify.site import SERVED_SLOT_HEADER
+from suites.containers.conftest import Seen
+
+SECRET = re.compile(r"secret|passw|token|api_?key|private_?key|credential", re.IGNORECASE)
+WITH_PASSWORD = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+LOOPBACK = ("127.0.0.1", "::1")
+LISTENING = "0A"
+CLOCK_TOLERANCE = 2.0
+
+
+# Who runs, and what they may do.
+
+
+def test_no_process_is_root(container: Seen) -> None:
+    uids = re.findall(r"^Uid:\s+(.*)$", container.run("cat /proc/[0-9]*/status"), re.MULTILINE)
+    assert uids
+    assert not [row for row in uids if "0" in row.split()]
+
+
+def test_no_process_has_a_capability(container: Seen) -> None:
+    masks = re.findall(r"^Cap(?:Eff|Prm|Bnd):\s+(\w+)$", container.run("cat /proc/[0-9]*/status"), re.MULTILINE)
+    assert {int(mask, 16) for mask in masks} == {0}
+
+
+def test_no_process_can_gain_privileges(container: Seen) -> None:
+    states = re.findall(r"^NoNewPrivs:\s+(\d)$", container.run("cat /proc/[0-9]*/status"), re.MULTILINE)
+    assert set(states) == {"1"}
+    assert not container.options["Privileged"]
+
+
+def test_the_first_process_is_an_init(container: Seen) -> None:
+    assert container.options["Init"]
+    assert "init" in container.read("/proc/1/comm")
+
+
+# Limits, as the container's own processes have them.
+
+
+def test_memory_is_limited_and_there_is_no_swap(container: Seen, settings: Settings) -> None:
+    limit = settings.slots.memory_bytes if container.part != "nginx" else size_in_bytes(settings.docker.proxy_memory)
+    assert int(_control_group(container, "memory/memory.limit_in_bytes", "memory.max")) == limit
+    assert container.options["MemorySwap"] == limit
+
+
+def test_processor_time_is_limited(container: Seen, settings: Settings) -> None:
+    quota, *rest = _control_group(container, "cpu/cpu.cfs_quota_us", "cpu.max").split()
+    period = rest[0] if rest else container.read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    assert int(quota) / int(period) == settings.docker.cpus
+
+
+def test_the_number_of_processes_is_limited(container: Seen, settings: Settings) -> None:
+    limit = int(_control_group(container, "pids/pids.max", "pids.max"))
+    assert limit == container.options["PidsLimit"]
+    assert container.part == "nginx" or limit == settings.docker.pids
+
+
+# Files.
+
+
+def test_the_root_file_system_is_read_only(container: Seen) -> None:
+    roots = [line.split() for line in container.read("/proc/mounts").splitlines() if line.split()[1] == "/"]
+    assert "ro" in roots[-1][3].split(",")
+
+
+def test_only_tmp_and_volumes_can_be_written(container: Seen) -> None:
+    kernel = ("/proc", "/sys", "/dev")
+    writable = {
+        fields[1]
+        for fields in map(str.split, container.read("/proc/mounts").splitlines())
+        if "rw" in fields[3].split(",") and not fields[1].startswith(kernel)
+    }
+    volumes = {mount["Destination"] for mount in container.attrs["Mounts"]}
+    # The engine's own files, which no user without capabilities can write.
+    assert writable <= volumes | {"/tmp", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}  # noqa: S108
+
+
+def test_nothing_of_the_engines_machine_is_mounted(container: Seen) -> None:
+    assert {mount["Type"] for mount in container.attrs["Mounts"]} <= {"volume"}
+
+
+def test_tmp_runs_no_programs(container: Seen) -> None:
+    rows = [line.split() for line in container.read("/proc/mounts").splitlines() if line.split()[1] == "/tmp"]  # noqa: S108
+    assert {"noexec", "nosuid", "nodev"} <= set(rows[-1][3].split(","))
+
+
+def test_nginx_cannot_write_its_own_configuration(proxy: Seen) -> None:
+    modes = proxy.run("stat -c '%n %u %a' /srv/proxy/conf /srv/proxy/conf/nginx.conf").splitlines()
+    assert {tuple(line.split()[1:]) for line in modes} == {("0", "755"), ("0", "644")}
+
+
+def test_flags_and_logs_belong_to_nginx_alone(proxy: Seen) -> None:
+    modes = proxy.run("stat -c '%u %a' /srv/proxy/flags /srv/proxy/logs").splitlines()
+    uid = proxy.run("id -u").strip()
+    assert set(modes) == {f"{uid} 755"}
+
+
+def test_a_slots_own_folder_is_for_nobody_else(slot: Seen) -> None:
+    colour = slot.config["Labels"][SLOT]
+    uid = slot.run("id -u").strip()
+    assert slot.run(f"stat -c '%u %a' {VOLUME}/{colour}").split() == [uid, "700"]
+
+
+# Network.
+
+
+def test_only_the_proxy_publishes_a_port(container: Seen, settings: Settings) -> None:
+    listen = settings.proxy.address
+    if container.part == "nginx":
+        assert container.published == {f"{INSIDE_PORT}/tcp": [(listen.host, listen.port)]}
+    else:
+        assert all(host in LOOPBACK for places in container.published.values() for host, _ in places)
+
+
+def test_a_container_listens_where_it_should_and_nowhere_else(container: Seen, settings: Settings) -> None:
+    wanted = INSIDE_PORT if container.part == "nginx" else settings.docker.port
+    tables = container.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || cat /proc/net/tcp")
+    rows = [line.split() for line in tables.splitlines() if "local_address" not in line]
+    open_to_others = {
+        int(fields[1].rpartition(":")[2], 16)
+        for fields in rows
+        if fields[3] == LISTENING and not fields[1].startswith("0B00007F") and not fields[1].startswith("0100007F")
+    }
+    assert open_to_others == {wanted}
+
+
+def test_every_container_is_in_the_sites_network_and_no_other(container: Seen, settings: Settings) -> None:
+    assert set(container.attrs["NetworkSettings"]["Networks"]) == {settings.docker.project or settings.site.name}
+
+
+def test_addresses_are_fixed(container: Seen, settings: Settings) -> None:
+    network = container.attrs["NetworkSettings"]["Networks"][settings.docker.project or settings.site.name]
+    assert network["IPAMConfig"]["IPv4Address"] == network["IPAddress"]
+
+
+# Users' side.
+
+
+def test_answers_carry_security_headers(proxy: Seen, url: str) -> None:
+    headers = httpx.get(url, trust_env=False).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] in ("SAMEORIGIN", "DENY")
+    assert "Referrer-Policy" in headers
+
+
+def test_answers_do_not_tell_nginxs_version(proxy: Seen, url: str) -> None:
+    assert not re.search(r"nginx/\d", httpx.get(url, trust_env=False).headers.get("Server", ""))
+
+
+def test_users_are_on_a_slot_that_runs(everything: dict[str, Seen], proxy: Seen, url: str) -> None:
+    served = httpx.get(url, trust_env=False).headers[SERVED_SLOT_HEADER]
+    assert f"app-{served}" in everything
+
+
+# nginx.
+
+
+def test_nginx_has_its_workers_and_none_that_should_be_gone(proxy: Seen, settings: Settings) -> None:
+    titles = proxy.run("for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done 2>/dev/null")
+    assert len(re.findall("^nginx: master process", titles, re.MULTILINE)) == 1
+    assert len(re.findall("^nginx: worker process *$", titles, re.MULTILINE)) == settings.proxy.workers
+    assert "shutting down" not in titles
+
+
+def test_nginx_accepts_the_configuration_that_is_in_place(proxy: Seen) -> None:
+    assert proxy.inside.run("nginx -e stderr -t -c /srv/proxy/conf/nginx.conf").rc == 0
+
+
+# What people rely on later.
+
+
+def test_a_slot_runs_exactly_the_image_that_it_claims(slot: Seen) -> None:
+    labels = slot.config["Labels"]
+    assert labels[DIGEST] == slot.attrs["Image"]
+    assert slot.environment["CAKRAVIA_DIGEST"] == slot.attrs["Image"]
+
+
+def test_labels_name_release_version_and_slot(slot: Seen) -> None:
+    labels = slot.config["Labels"]
+    assert labels[RELEASE]
+    assert labels[VERSION] == slot.environment["APP_VERSION"]
+    assert slot.name.endswith(f"app-{labels[SLOT]}")
+
+
+def test_compose_finds_every_container(container: Seen, settings: Settings) -> None:
+    labels = container.config["Labels"]
+    assert labels["com.docker.compose.project"] == (settings.docker.project or settings.site.name)
+    assert labels["com.docker.compose.service"] == container.part
+
+
+def test_logs_are_rotated(container: Seen) -> None:
+    log = container.options["LogConfig"]
+    assert log["Type"] == "json-file"
+    assert log["Config"]["max-size"]
+    assert int(log["Config"]["max-file"]) >= 1
+
+
+def test_a_container_comes_back_after_a_crash(container: Seen, settings: Settings) -> None:
+    assert container.options["RestartPolicy"]["Name"] == settings.docker.restart
+
+
+def test_a_container_is_watched_by_a_health_check(container: Seen) -> None:
+    assert (container.config.get("Healthcheck") or {}).get("Test"), (
+        "neither its image nor [docker] healthcheck names one"
+    )
+
+
+def test_a_slot_has_time_to_finish_when_it_is_stopped(slot: Seen, settings: Settings) -> None:
+    assert slot.config["StopTimeout"] >= min(settings.app.grace, settings.release.drain)
+
+
+def test_the_proxy_finishes_requests_when_it_is_stopped(proxy: Seen) -> None:
+    assert proxy.config["StopSignal"] == "SIGQUIT"
+
+
+def test_clocks_agree(container: Seen) -> None:
+    before = time.time()
+    there = float(container.run("date +%s").strip())
+    assert before - CLOCK_TOLERANCE <= there <= time.time() + CLOCK_TOLERANCE
+
+
+def test_no_secret_is_in_the_environment(container: Seen) -> None:
+    told = [
+        name
+        for name, value in container.environment.items()
+        if (SECRET.search(name) and value) or WITH_PASSWORD.search(value)
+    ]
+    # NAME_FILE says where a secret lies, not what it is.
+    assert not [name for name in told if not name.endswith("_FILE")]
+
+
+def test_no_secret_is_in_a_label(container: Seen) -> None:
+    assert not [name for name, value in container.config["Labels"].items() if SECRET.search(name) and value]
+
+
+def _control_group(container: Seen, v1: str, v2: str) -> str:
+    return container.run(f"cat /sys/fs/cgroup/{v2} 2>/dev/null || cat /sys/fs/cgroup/{v1}").strip()
