@@ -232,7 +232,8 @@ class TrafficPlan:
         return self.connect_timeout + 4 * self.round_trip + longest
 
     def _longest(self, entry: MixEntry) -> float:
-        return sum(step.pause + (step.timeout or self.timeout) for step in (entry, *entry.steps))
+        beyond = 2 * self.timeout if entry.stream else 0.0  # for the beginning of its last answer, and its leave
+        return beyond + sum(step.pause + (step.timeout or self.timeout) for step in (entry, *entry.steps))
 
     @property
     def streams(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GATEWAY_STATUSES = (502, 503, 504)
 """The gateway's way of saying that nobody answered."""
 
+_GLANCE = 20_000
 _CONTINUE_PATIENCE = 1_000_000
 """Microseconds to wait for 100 Continue before sending the body anyway (RFC 9110, 10.1.1)."""
 
@@ -282,6 +283,10 @@ class StrictClient:
             else:
                 is_written = False
         is_over = connection.await_answer(until=until)
+        # A stream taken up shortly before its time is over is still owed the beginning of an answer.
+        owed = started + round(run.plan.timeout * 1e6) - half if reader is not None else 0
+        while not is_over and not connection.reader.has_headers and now_us() < owed:
+            is_over = connection.await_answer(until=min(owed, now_us() + _GLANCE))
         response = connection.reader
         if is_over:
             outcome, detail = self._judge(work, connection, checksum, digest.hexdigest() if digest else "")
