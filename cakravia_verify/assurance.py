@@ -87,6 +87,7 @@ def standing_slot(release: Release, colour: Colour, *, must_be_healthy: bool) ->
     slot = site.platform.observe(colour)
     if slot is None:
         kept = [artifact for artifact in site.platform.retained() if artifact.digest == intent.active_digest]
+        kept.sort(key=lambda artifact: artifact.version != intent.active_version)
         if not kept:
             raise RollbackFailed(
                 f"{colour} no longer runs, and {intent.active_version} is not retained",

@@ -81,9 +81,11 @@ def _restart(site: Site) -> Slot:
 
 
 def _kept(site: Site, digest: str, version: str) -> Artifact:
-    for artifact in site.platform.retained():
-        if artifact.digest == digest:
-            return artifact
+    found = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
+    # Two versions may be built from the same files.
+    found.sort(key=lambda artifact: artifact.version != version)
+    if found:
+        return found[0]
     raise PlatformError(
         f"version {version} ({digest[:19]}) is not retained here", remedy="deploy a version from its source"
     )

@@ -70,7 +70,12 @@ class ImageStore:
     def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
         """What was removed. An image that a container uses stays whatever is asked."""
         described = self._described()
-        removed = [artifact for artifact in described[retain:] if artifact.digest not in keep]
+        # Versions may share an image: of a digest that is needed, the newest `retain` names stay.
+        needed: dict[str, list[Artifact]] = {digest: [] for digest in keep}
+        for artifact in described:
+            if artifact.digest in needed and len(needed[artifact.digest]) < max(2, retain):
+                needed[artifact.digest].append(artifact)
+        removed = [artifact for artifact in described[retain:] if artifact not in needed.get(artifact.digest, ())]
         left = {artifact.location for artifact in described} - {artifact.location for artifact in removed}
         for artifact in removed:
             self._untag(artifact.location)

@@ -47,7 +47,7 @@ deadline = 20.0
 [docker]
 patience = 20.0
 context = "{context}"
-build_args = {{ BASE = "{base}" }}
+build_args = {{ BASE = "{base}", APP_VERSION = "{{version}}" }}
 proxy_build_args = {{ BASE = "{proxy_base}" }}
 {docker}
 [release]

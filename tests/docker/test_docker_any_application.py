@@ -71,3 +71,9 @@ def test_an_application_that_has_only_health_is_released_twice(plain: DockerSite
 def test_an_application_that_has_only_health_goes_back_a_version(plain: DockerSite) -> None:
     ended = plain.rollback()
     assert ended.status == 0, ended.output
+
+
+def test_the_version_that_comes_up_again_is_the_promoted_one_though_both_are_the_same_image(plain: DockerSite) -> None:
+    assert plain.cakravia("down").status == 0
+    assert plain.cakravia("up").status == 0
+    assert "v1.0.0 serves users" in plain.cakravia("status").output
