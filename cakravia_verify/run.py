@@ -393,8 +393,8 @@ class ReleaseRun:
             deadline = self.release.deadline("requests under way end", self.flow.plan.longest_timeout + 1)
             cut = self.flow.settle(deadline=deadline)
             return self._measure(cut)
-        except CakraviaError as error:
-            self._traffic_error = self._traffic_error or error.message
+        except (CakraviaError, OSError) as error:
+            self._traffic_error = self._traffic_error or _said(error)
             return None
 
     def _final_measurement(self) -> Measurement | None:
@@ -403,13 +403,13 @@ class ReleaseRun:
         try:
             seconds = INTERRUPTED_PATIENCE if self.interrupted else self.flow.plan.longest_timeout + 1
             self.flow.stop(deadline=self.release.deadline("the traffic ends", seconds))
-        except CakraviaError as error:
-            self._traffic_error = self._traffic_error or error.message
+        except (CakraviaError, OSError) as error:
+            self._traffic_error = self._traffic_error or _said(error)
             self.flow.kill()
         try:
             return self._measure(None)
-        except CakraviaError as error:
-            self._traffic_error = self._traffic_error or error.message
+        except (CakraviaError, OSError) as error:
+            self._traffic_error = self._traffic_error or _said(error)
             return None
 
     def _measure(self, until: int | None) -> Measurement:
@@ -483,6 +483,7 @@ class ReleaseRun:
             reload=self.settings.proxy.switch == "reload",
             followed=self.flow.counts,
             streams=self.flow.plan.streams,
+            judge_warm_up=int(self.budget.judge_warm_up * MICROSECONDS) if intent.kind == "deploy" else None,
         )
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:

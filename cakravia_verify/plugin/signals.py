@@ -29,8 +29,8 @@ class Interrupts:
             self._before[number] = signal.signal(number, self._arrived)
 
     def restore(self) -> None:
-        """Signals do what they did before; not after one came, for more of them may be on their way, and the exit status
-        of an interrupted release is told by its very end."""
+        """Signals do what they did before; not after one came, for more of them may be on their way, and the exit
+        status of an interrupted release is told by its very end."""
         if self.seen:
             self.hold(lambda _: None)
             return

@@ -254,6 +254,8 @@ SITE = (
     Scenario("candidate-hung-in-the-bake", sabotage="stop-candidate@bake.begins"),
     Scenario("half-of-the-users", sabotage="split-users@bake.begins", is_spoiling=True),
     Scenario("page-served-from-elsewhere", sabotage="serve-a-copy@bake.begins", is_spoiling=True),
+    Scenario("orders-replayed", sabotage="replay-orders"),
+    Scenario("old-slot-stands-in", sabotage="let-the-old-slot-stand-in@bake.begins"),
     Scenario("nginx-killed", sabotage="kill-nginx@bake.begins", is_spoiling=True),
 )
 WRITTEN = (

@@ -221,6 +221,31 @@ def stop_candidate(it: Act) -> None:
 
 
 @act
+def let_the_old_slot_stand_in(it: Act) -> None:
+    """Somebody allows failover in the middle of the bake, and the candidate dies: users notice nothing."""
+    it.another_site().proxy.set_failover(allowed=True)
+    time.sleep(0.1)
+    it.slot(it.candidate).kill()
+    time.sleep(0.2)
+
+
+@act
+def replay_orders(it: Act) -> None:
+    """Something between the users and the application sends orders again."""
+    rows = [row.split(",") for row in (it.folder / "requests.csv").read_text().splitlines()[1:]]
+    orders = [cells[0] for cells in rows if len(cells) == 19 and cells[3] == "POST" and cells[4] == "order"]
+    address = it.site.platform.observe(it.candidate).address
+    for ident in orders[-5:]:
+        it.site.prober.request(
+            address,
+            "POST",
+            "/api/orders",
+            body=b"{}",
+            headers={"X-Request-ID": ident, "Idempotency-Key": f"again-{ident}"},
+        )
+
+
+@act
 def kill_nginx(it: Act) -> None:
     pid = int((it.site.settings.state / "nginx" / "nginx.pid").read_text())
     family = [psutil.Process(pid), *psutil.Process(pid).children()]
