@@ -54,6 +54,7 @@ class Check:
 @dataclass(frozen=True)
 class Measured:
     """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
+    `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with (docs/JUDGEMENT.md).
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
 
@@ -74,6 +75,8 @@ class Measured:
     integrity: tuple[str, ...] | None = None
     idle_closes: int | None = None
     sent_after_switch: int | None = None
+    judgement: str | None = None
+    judgement_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ class Evidence:
 @dataclass(frozen=True)
 class Budget:
     """What users may suffer. `errors` is a share of all requests sent; `p99` is in seconds; `left_open` counts requests
-    that the old slot may still have open when its drain ends (streams, where the application has such)."""
+    that the old slot may still have open when its drain ends (streams, where the application has such). `judge` says
+    whether a bake judgement that came to no ruling stands in the way ("require") or is only told ("inform")."""
 
     lost: int = 0
     duplicated: int = 0
@@ -121,6 +125,8 @@ class Budget:
     p99: float = 2.5
     min_requests: int = 200
     min_rate_held: float = 0.99
+    judge: str = "inform"
+    judge_warm_up: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -277,7 +283,28 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
             f">= {_candidate_part(budget):,}",
         ),
     ]
-    return checks if has_previous else [check for check in checks if check.name != "fence"]
+    if not has_previous:
+        return [check for check in checks if check.name != "fence"]
+    return [*checks, *_judgement_checks(seen, budget)]
+
+
+def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
+    """A candidate proven worse than the slot before fails, whatever the budget says of asking for proof."""
+    is_required = budget.judge != "inform"
+    if seen.judgement == "" or (seen.judgement is None and not is_required):
+        return []
+    standings = {"PASS": Standing.PASSED, "FAIL": Standing.FAILED}
+    if not is_required:
+        standings["INCONCLUSIVE"] = Standing.PASSED
+    return [
+        Check(
+            "judgement",
+            "The candidate is no worse than the previous slot on the same traffic",
+            standings.get(seen.judgement or "", Standing.UNKNOWN),
+            f"{seen.judgement}: {seen.judgement_why}" if seen.judgement else "not measured",
+            "PASS" if is_required else "not FAIL",
+        )
+    ]
 
 
 def _candidate_part(budget: Budget) -> int:

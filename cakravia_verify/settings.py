@@ -276,6 +276,8 @@ class BudgetSettings(Section):
     p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5
     min_requests: Annotated[int, Field(ge=1)] = 200
     min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
+    judge: Literal["require", "inform"] = "inform"
+    judge_warm_up: Seconds = 1.0
 
     @model_validator(mode="after")
     def _leaves_something_to_judge(self) -> BudgetSettings:

@@ -10,11 +10,13 @@ from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.evidence import Evidence, Kind
+from cakravia_verify.traffic.judgement import Ruling, Sample, judge, sample
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
 
 SECOND = 1_000_000
+_FOREVER = 1 << 62
 # While requests are still under way, proxy and application know ids that the client has not written down yet, and
 # traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
 EXCUSED_WHILE_FLOWING = frozenset(
@@ -40,6 +42,7 @@ class Course:
     ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s. `followed` counts the
     requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
     `expected` tells how many arrivals the plan has in its first seconds, where that is not seconds times rate.
+    `judge_warm_up` is what the bake judgement leaves out at the beginning of each side, None where none is asked for.
     `streams` names the requests that are held open on purpose: how long that was is no latency.
     """
 
@@ -51,6 +54,7 @@ class Course:
     followed: Mapping[str, int] = field(default_factory=dict)
     expected: Callable[[float], float] | None = None
     streams: tuple[str, ...] = ()
+    judge_warm_up: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
             *_answered_by_the_proxy(ledger),
         ),
         idle_closes=evidence.idle_closes,
+        **_judgement(ledger, course),
         sent_after_switch=_number(ledger, "started > $at", at=first.effective) if first else None,
     )
     figures: dict[str, object] = {
@@ -208,6 +213,24 @@ def _candidate_answers(ledger: Ledger, switch: Switch | None) -> int | None:
     return _number(
         ledger, "outcome = 'answered' AND by_slot = $new AND started > $at", at=switch.effective, new=str(switch.new)
     )
+
+
+def _judgement(ledger: Ledger, course: Course) -> dict[str, str]:
+    """The candidate since the switch against the previous slot before it, on the same traffic; empty on a first
+    release, which has nothing to be compared with."""
+    first = course.switches[0] if course.switches else None
+    warm_up = course.judge_warm_up
+    if warm_up is None or first is None or first.old is None:
+        return {"judgement": "", "judgement_why": ""}
+    begin = ledger.query("SELECT coalesce(min(planned), 0) FROM ledger")[0][0]
+    end = course.switches[1].decided if len(course.switches) > 1 else course.until or _FOREVER
+
+    def side(slot: Colour, start: int, end: int) -> Sample:
+        return sample(ledger, str(slot), start=start, end=end, warm_up=warm_up, without=course.streams)
+
+    said = judge(side(first.old, int(begin), first.decided), side(first.new, first.effective, end))
+    why = said.reasons if said.ruling is not Ruling.PASS else tuple(finding.words for finding in said.findings[:2])
+    return {"judgement": str(said.ruling), "judgement_why": "; ".join(why)}
 
 
 def _share_held(ledger: Ledger, course: Course) -> float | None:

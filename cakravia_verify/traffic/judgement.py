@@ -17,7 +17,7 @@ from cakravia_verify.traffic.statistics import Histogram, normal_quantile
 from cakravia_verify.traffic.windows import window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cakravia_verify.traffic.ledger import Ledger
 
@@ -77,13 +77,13 @@ class Judgement:
         return tuple(finding.words for finding in self.findings if finding.ruling is self.ruling)
 
 
-def sample(ledger: Ledger, slot: str, *, start: int, end: int, warm_up: int = 0) -> Sample:
+def sample(ledger: Ledger, slot: str, *, start: int, end: int, warm_up: int = 0, without: Sequence[str] = ()) -> Sample:
     """What a slot did with the requests planned in [start + warm_up, end); monotonic microseconds.
 
     A failed request belongs to the slot that any record names; one that no record gives to a slot belongs to none here
-    and is the business of the loss budget.
+    and is the business of the loss budget. Requests named in `without` count as such, their latency does not.
     """
-    seen = window(ledger, slot, start=start + warm_up, end=end, slot=slot)
+    seen = window(ledger, slot, start=start + warm_up, end=end, slot=slot, without=without)
     return Sample(seen.counts.total, seen.counts.failed, seen.latency)
 
 

@@ -14,6 +14,8 @@ from cakravia_verify.traffic.evidence import Counts
 from cakravia_verify.traffic.statistics import Histogram, bucket_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cakravia_verify.traffic.ledger import Ledger
 
 Tick = tuple[int, str, int, int, int | None, int | None]
@@ -75,19 +77,31 @@ class Crossover:
     last_old: int | None
 
 
-def latency(ledger: Ledger, *, start: int, end: int, slot: str | None = None, clock: str = "planned") -> Histogram:
-    """Latencies of good answers to requests planned in the window, from `planned` or from `sent`."""
+def latency(
+    ledger: Ledger,
+    *,
+    start: int,
+    end: int,
+    slot: str | None = None,
+    clock: str = "planned",
+    without: Sequence[str] = (),
+) -> Histogram:
+    """Latencies of good answers to requests planned in the window, from `planned` or from `sent`; not of those whose
+    name is in `without`."""
     since = {"planned": "planned", "sent": "sent"}[clock]
     value = bucket_sql(f"(done - {since})")
     pairs = ledger.query(
         f"SELECT {value}, count(*) FROM ledger WHERE outcome = 'answered' AND done - {since} IS NOT NULL "
-        "AND planned >= $start AND planned < $end AND ($slot IS NULL OR by_slot = $slot) GROUP BY 1 ORDER BY 1",
-        {"start": start, "end": end, "slot": slot},
+        "AND planned >= $start AND planned < $end AND ($slot IS NULL OR by_slot = $slot) "
+        "AND NOT list_contains($without, coalesce(name, '')) GROUP BY 1 ORDER BY 1",
+        {"start": start, "end": end, "slot": slot, "without": list(without)},
     )
     return Histogram(tuple((int(value), int(count)) for value, count in pairs))
 
 
-def window(ledger: Ledger, label: str, *, start: int, end: int, slot: str | None = None) -> Window:
+def window(
+    ledger: Ledger, label: str, *, start: int, end: int, slot: str | None = None, without: Sequence[str] = ()
+) -> Window:
     """Everything planned in [start, end), or of it what one slot served."""
     counts = Counts()
     for outcome, number in ledger.query(
@@ -96,7 +110,7 @@ def window(ledger: Ledger, label: str, *, start: int, end: int, slot: str | None
         {"start": start, "end": end, "slot": slot},
     ):
         counts = counts.plus(outcome, number)
-    return Window(label, start, end, counts, latency(ledger, start=start, end=end, slot=slot))
+    return Window(label, start, end, counts, latency(ledger, start=start, end=end, slot=slot, without=without))
 
 
 def windows_around(

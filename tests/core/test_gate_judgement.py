@@ -1,0 +1,42 @@
+"""What the bake judgement does to a verdict."""
+
+from __future__ import annotations
+
+import pytest
+
+from cakravia_verify.gate import Budget, Check, Measured, Standing, traffic_checks
+
+PASSED, FAILED, UNKNOWN = Standing.PASSED, Standing.FAILED, Standing.UNKNOWN
+
+
+def judged(judgement: str | None, judge: str, *, has_previous: bool = True) -> Check | None:
+    checks = traffic_checks(Measured(judgement=judgement), Budget(judge=judge), has_previous=has_previous)
+    return next((check for check in checks if check.name == "judgement"), None)
+
+
+@pytest.mark.parametrize(
+    ("judgement", "inform", "require"),
+    [
+        ("PASS", PASSED, PASSED),
+        ("FAIL", FAILED, FAILED),
+        ("INCONCLUSIVE", PASSED, UNKNOWN),
+        ("anything else", UNKNOWN, UNKNOWN),
+    ],
+)
+def test_a_ruling_weighs_as_configured(judgement: str, inform: Standing, require: Standing) -> None:
+    told, asked = judged(judgement, "inform"), judged(judgement, "require")
+    assert told is not None
+    assert asked is not None
+    assert (told.standing, asked.standing) == (inform, require)
+
+
+def test_a_judgement_that_is_required_but_was_not_made_is_unknown() -> None:
+    check = judged(None, "require")
+    assert check is not None
+    assert check.standing is UNKNOWN
+
+
+@pytest.mark.parametrize("judge", ["inform", "require"])
+def test_where_there_is_nothing_to_compare_with_nothing_is_asked(judge: str) -> None:
+    assert judged("", judge) is None
+    assert judged("FAIL", judge, has_previous=False) is None
