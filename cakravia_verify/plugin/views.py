@@ -125,11 +125,12 @@ class TrafficView:
         return self._run.flow.follow() if self._run.flow else 0
 
     def lost(self, *, during: SwitchoverView) -> list[Row]:
-        """Requests lost from the switchover on, once every request begun until now has ended."""
-        flow = self._run.flow
+        """Requests lost from the switchover on, once every request planned by the end of the bake has ended."""
+        flow, release = self._run.flow, self._run.release
         if flow is None:
             return []
-        flow.settle(deadline=self._run.release.deadline("requests under way end", flow.plan.longest_timeout + 1))
+        deadline = release.deadline("requests under way end", flow.plan.longest_timeout + 1)
+        flow.settle(deadline=deadline, until=release.seen.bake_ended)
         now = self._run.site.clock.monotonic()
         return flow.lost_between(during.begin, now)
 

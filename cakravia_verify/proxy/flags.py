@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.journal import sync_folder
 from cakravia_verify.slots import Colour
@@ -35,17 +36,27 @@ class FlagFolder:
 
     def put(self, name: str) -> None:
         """Raises ProxyError where the disk refuses it."""
-        draft = self.folder / f".{name}.{os.getpid()}"
-        with self._translated(name):
-            draft.touch(mode=0o644)
-            draft.replace(self.folder / name)
-            sync_folder(self.folder)
+        self.move(name, wanted=True)
 
     def remove(self, name: str) -> None:
         """Raises ProxyError where the disk refuses it."""
+        self.move(name, wanted=False)
+
+    def move(self, name: str, *, wanted: bool, clock: Clock = SYSTEM_CLOCK) -> tuple[float, float]:
+        """The instants (clock.monotonic()) right before and right after the one system call that makes the change; what
+        prepares it comes before, what makes it durable after. Raises ProxyError where the disk refuses it."""
+        draft, flag = self.folder / f".{name}.{os.getpid()}", self.folder / name
         with self._translated(name):
-            (self.folder / name).unlink(missing_ok=True)
+            if wanted:
+                draft.touch(mode=0o644)
+            decided = clock.monotonic()
+            if wanted:
+                draft.replace(flag)
+            else:
+                flag.unlink(missing_ok=True)
+            effective = clock.monotonic()
             sync_folder(self.folder)
+        return decided, effective
 
     @contextlib.contextmanager
     def _translated(self, name: str) -> Iterator[None]:

@@ -147,12 +147,13 @@ class LocalNginx:
         return True
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
-        decided = self._clock.monotonic()
         if self._runs_by_flag:
-            flag_files.choose(self._flags, colour)
-        elif self._family.master() is None:
+            wanted = colour is Colour.GREEN
+            return Flip(colour, *self._flags.move(flag_files.GREEN_ACTIVE, wanted=wanted, clock=self._clock))
+        decided = self._clock.monotonic()
+        if self._family.master() is None:
             return self.start(colour, deadline=deadline)
-        elif not self._loaded or self._chosen() is not colour:
+        if not self._loaded or self._chosen() is not colour:
             before = self._chosen()
             self._write_upstream(colour)
             try:

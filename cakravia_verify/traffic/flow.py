@@ -197,9 +197,10 @@ class Flow:
     def first_planned(self) -> int:
         return self._first_planned or 0
 
-    def settle(self, *, deadline: Deadline) -> int:
-        """The instant asked at; every request planned up to it has ended. Raises DeadlineExceeded."""
-        cut = int(self._clock.monotonic() * 1_000_000)
+    def settle(self, *, deadline: Deadline, until: float | None = None) -> int:
+        """The instant `until` (CLOCK_MONOTONIC seconds, by default now), in microseconds; every request planned up to
+        it has ended. Raises DeadlineExceeded."""
+        cut = int((self._clock.monotonic() if until is None else until) * 1_000_000)
 
         def settled() -> bool:
             self.follow()

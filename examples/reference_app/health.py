@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from .answers import Answer, answer_json
 from .orders import OrderStore, StoreUnavailable
 from .reachability import Reachability
@@ -81,6 +83,9 @@ class Health:
         """The order store has answered and the application's own functions have run once."""
         while _functions().status != HEALTHY or (await self._order_store()).status != HEALTHY:
             await asyncio.sleep(0.1)
+        # The first streamed answer would import this on the event loop, with users waiting.
+        async with anyio.create_task_group():
+            pass
         if self._misbehaviour.late_ready:
             await asyncio.sleep(max(0.0, self._misbehaviour.late_ready - self.uptime))
         self._is_warm = not self._misbehaviour.never_ready
