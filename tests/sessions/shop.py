@@ -191,7 +191,8 @@ class Shop:
             for name, value in os.environ.items()
             if not name.startswith(("CAKRAVIA_", "PYTEST_", "COV_", "MISBEHAVE")) and name != "GITHUB_STEP_SUMMARY"
         }
-        paths = os.pathsep.join(filter(None, [str(PLUGINS), environment.get("PYTHONPATH", "")]))
+        # Another checkout than the installed one is tested with its own code.
+        paths = os.pathsep.join(filter(None, [environment.get("PYTHONPATH", ""), str(PLUGINS), str(REPOSITORY)]))
         output = self.folder / f"output-{next(self._numbers)}.txt"
         with output.open("wb") as written:
             process = subprocess.Popen(

@@ -74,7 +74,10 @@ def _signal_soon(number: signal.Signals, *, after: float = 0.05) -> None:
         time.sleep(after)
         os.kill(os.getpid(), number)
 
-    (Path.cwd() / "signalled-at").write_text(str(time.monotonic() + after))
+    note = Path("signalled-at")
+    if not note.exists():
+        Path("signalling").write_text(str(time.monotonic() + after))
+        Path("signalling").rename(note)
     threading.Thread(target=send, daemon=True).start()
 
 
