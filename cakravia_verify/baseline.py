@@ -1,0 +1,38 @@
+"""How long the previous slot has to be watched before the switch, so that the candidate can be compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cakravia_verify.deadline import Clock
+from cakravia_verify.gate import Budget
+from cakravia_verify.traffic.flow import Flow
+from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.traffic.schedule import planned_within
+
+# A little more than the judgement's minimum: what is lost or unanswered counts for nobody.
+REQUESTS = 1_050
+LONGEST_SECONDS = 120.0
+_EVERY = 0.1
+
+
+def gather_baseline(flow: Flow, budget: Budget, *, clock: Clock, pause: Callable[[float], None]) -> float:
+    """The previous slot has been asked enough for a judgement that is required. Returns the seconds that took.
+
+    After LONGEST_SECONDS the release goes on: the judgement then says what is missing.
+    """
+    if budget.judge != "require":
+        return 0.0
+    flow.follow()
+    zero = flow.first_planned / 1e6
+    began = clock.monotonic()
+    while clock.monotonic() - began < LONGEST_SECONDS:
+        if planned_between(flow.plan, budget.judge_warm_up, clock.monotonic() - zero) >= REQUESTS:
+            break
+        pause(_EVERY)
+    return clock.monotonic() - began
+
+
+def planned_between(plan: TrafficPlan, since: float, until: float) -> int:
+    """Arrivals that the plan has from second `since` of the traffic to second `until`."""
+    return planned_within(plan, until) - planned_within(plan, since)
