@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify import __version__
+from cakravia_verify.chronicle import digest_of, instant, traffic_figures
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Standing, Verdict
@@ -24,7 +25,7 @@ from cakravia_verify.log_cuts import LogCuts
 from cakravia_verify.release import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.measuring import Course, Measurement, measure
-from cakravia_verify.run import Outcome, digest_of, headers_of
+from cakravia_verify.run import Outcome, headers_of
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
@@ -324,8 +325,8 @@ class LoadRun:
             who=who_acts(),
             host=socket.gethostname(),
             reason="",
-            started_at=_instant(self._began_wall),
-            finished_at=_instant(clock.wall()),
+            started_at=instant(self._began_wall),
+            finished_at=instant(clock.wall()),
             seconds=clock.monotonic() - self._began,
             outcome=MEASURED,
             exit_status=int(status),
@@ -339,30 +340,13 @@ class LoadRun:
             buckets=self._buckets(measurement),
             windows=(),
             lost_rows=measurement.lost_rows if measurement else (),
-            traffic=self._figures(measurement),
+            traffic=traffic_figures(self.flow, measurement),
             settings_digest=digest_of(self.settings),
             tool=f"cakravia-verify {__version__}",
         )
 
     def _buckets(self, measurement: Measurement | None) -> tuple[Any, ...]:
         return measurement.buckets if measurement else ()
-
-    def _figures(self, measurement: Measurement | None) -> dict[str, Any]:
-        if self.flow is None:
-            return {}
-        plan = self.flow.plan
-        figures: dict[str, Any] = {
-            "users": plan.users,
-            "rate": plan.rate,
-            "arrivals": plan.arrivals,
-            "round_trip": plan.round_trip,
-            "timeout": plan.timeout,
-        }
-        if measurement:
-            figures |= measurement.figures
-        if self.flow.summary:
-            figures["summary"] = self.flow.summary.raw
-        return figures
 
 
 def _seen_by(ledger: Ledger) -> list[str]:
@@ -386,7 +370,3 @@ def _next_step(verdict: Verdict) -> str:
 def _load_id(version: str, wall: float) -> str:
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in version)[:40]
     return f"{datetime.fromtimestamp(wall, UTC):%Y%m%d-%H%M%S}-load-{safe}-{secrets.token_hex(2)}"
-
-
-def _instant(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")

@@ -6,12 +6,15 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from cakravia_verify.errors import TrafficError
+
 
 class LogCuts:
     """Where each log ended when a run began, so that what it adds can be copied."""
 
     def __init__(self) -> None:
         self._offsets: dict[Path, int] = {}
+        self._sizes: dict[Path, int] = {}
 
     def remember(self, *logs: Path | None) -> None:
         """What the logs hold by now belongs to others."""
@@ -19,6 +22,21 @@ class LogCuts:
             if path is not None:
                 with contextlib.suppress(OSError):
                     self._offsets[path] = path.stat().st_size
+
+    def require_growth(self, *logs: Path) -> None:
+        """Logs of requests only grow while a run lasts. Raises TrafficError for one that lost what it held."""
+        for path in logs:
+            try:
+                size = path.stat().st_size
+            except OSError:
+                size = -1
+            if size < self._sizes.get(path, -1):
+                raise TrafficError(
+                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: "
+                    "what it held is not evidence any more",
+                    remedy="keep log rotation and people away from it while a release runs",
+                )
+            self._sizes[path] = size
 
     def copy(self, source: Path | None, target: Path) -> Path | None:
         """`target` holds what was added since; None where there is no such log. A log that shrank is taken whole."""
@@ -29,3 +47,11 @@ class LogCuts:
             whole.seek(start if start <= source.stat().st_size else 0)
             shutil.copyfileobj(whole, part)
         return target
+
+    def copy_written(self, source: Path | None, target: Path) -> Path | None:
+        """As `copy`, and None too where nothing was added: then nobody keeps such a log."""
+        copied = self.copy(source, target)
+        if copied is not None and not copied.stat().st_size:
+            copied.unlink()
+            return None
+        return copied

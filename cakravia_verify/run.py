@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
-import shutil
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from cakravia_verify import __version__
+from cakravia_verify.baseline import gather_baseline
+from cakravia_verify.chronicle import Ended, document_of
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import (
     CakraviaError,
@@ -23,29 +19,24 @@ from cakravia_verify.errors import (
     NothingToDo,
     ReleaseError,
     RollbackFailed,
-    TrafficError,
     UsageError,
 )
 from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict, judge, traffic_checks
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, previous_of, unfinished
-from cakravia_verify.journal import Entry, who_acts
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, unfinished
 from cakravia_verify.lock import Lease
 from cakravia_verify.release import Moment, Release, recover
-from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
-from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
+from cakravia_verify.report.measuring import Measurement
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
-from cakravia_verify.slots import Artifact, Colour, checked_version
+from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
-from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.plan import TrafficPlan
-from cakravia_verify.traffic.schedule import planned_within
+from cakravia_verify.way_back import target_of
+from cakravia_verify.witness import Witness, said
 
-MICROSECONDS = 1_000_000
-TRAFFIC_START_SECONDS = 30.0
-WARM_UP_REQUESTS = 20
 INTERRUPTED_PATIENCE = 2.0
 
 
@@ -79,7 +70,6 @@ class ReleaseRun:
         self.audience = audience
         self.notices: list[str] = []
         self.state: SiteState | None = None
-        self.flow: Flow | None = None
         self.outcome: Outcome | None = None
         self.interrupted = ""
         self.objections: list[str] = []
@@ -87,9 +77,7 @@ class ReleaseRun:
         self._folder: Path | None = None
         self._began_wall = site.clock.wall()
         self._began = site.clock.monotonic()
-        self._offsets: dict[Path, int] = {}
-        self._sizes: dict[Path, int] = {}
-        self._traffic_error = ""
+        self._witness: Witness | None = None
         self.has_started = False
 
     # Opening: nothing is touched but what an earlier release left half done.
@@ -154,7 +142,8 @@ class ReleaseRun:
             self.notices.append(f"recovered release {record.intent.release}: {outcome}")
 
     def _plan(self, state: SiteState) -> tuple[Intent, Artifact | None]:
-        target = self._target(state) if self.request.kind == "rollback" else None
+        is_rollback = self.request.kind == "rollback"
+        target = target_of(self.site, state, version=self.request.version) if is_rollback else None
         version = target.version if target else checked_version(self.request.version)
         active = state.active
         if (
@@ -186,37 +175,10 @@ class ReleaseRun:
     def _is_active_already(running: str, digest: str, version: str, target: Artifact | None) -> bool:
         return running == version and (target is None or digest == target.digest)
 
-    def _target(self, state: SiteState) -> Artifact:
-        """The exact artifact to go back to."""
-        retained = self.site.platform.retained()
-        entries: list[Entry] = self.site.journal.entries()
-        if self.request.version:
-            wanted = checked_version(self.request.version)
-            found = [artifact for artifact in retained if artifact.version == wanted]
-        else:
-            if state.active is None:
-                raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy one first")
-            record = previous_of(entries, version=state.active.version, digest=state.active.digest)
-            if record is None:
-                raise NothingToDo(
-                    f"there is no version before {state.active.version} in the history",
-                    remedy="name one with --version, or deploy the version you want",
-                )
-            wanted = record.intent.version
-            found = [artifact for artifact in retained if artifact.version == wanted]
-            found.sort(key=lambda artifact: artifact.digest != record.digest)
-        if not found:
-            names = ", ".join(dict.fromkeys(artifact.version for artifact in retained)) or "none"
-            raise NothingToDo(
-                f"version {wanted} is not retained here; retained: {names}",
-                remedy="deploy it again from its source: pytest suites/deploy --version " + wanted,
-            )
-        return found[0]
-
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
-        if self.flow is not None:
-            self.flow.kill()
+        if self._witness is not None:
+            self._witness.end()
         self.site.lock.release()
 
     # Going forward.
@@ -234,6 +196,18 @@ class ReleaseRun:
             self._folder = self.settings.reports / self.release.id
         return self._folder
 
+    @property
+    def witness(self) -> Witness:
+        """Who sends the traffic and tells what it showed."""
+        if self._witness is None:
+            self._witness = Witness(self.release, folder=self.folder)
+        return self._witness
+
+    @property
+    def flow(self) -> Flow | None:
+        """The traffic, once it flows."""
+        return self._witness.flow if self._witness else None
+
     def begin(self) -> None:
         """The history knows of the release, and users' traffic flows where there are users."""
         if self.has_started:
@@ -243,14 +217,17 @@ class ReleaseRun:
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
         if self.release.intent.active is not None and self.release.intent.proxy_was_running:
-            self._start_traffic()
+            self.witness.start(self._traffic_plan(self.folder, run=self.release.id), audience=self.audience)
 
     def reach(self, step: str) -> Release:
         """The release has done every step up to `step`, under traffic."""
         self.begin()
         if self.flow is None and _comes_after(step, "confirm"):
             self.release.advance("confirm")
-            self._start_traffic()
+            self.witness.start(self._traffic_plan(self.folder, run=self.release.id), audience=self.audience)
+        elif _comes_after(step, "smoke"):
+            self.release.advance("smoke")
+            self._gather_baseline()
         self.release.advance(step)
         return self.release
 
@@ -265,81 +242,18 @@ class ReleaseRun:
             root=self.settings.root,
         )
 
-    def _start_traffic(self) -> None:
-        plan = self._traffic_plan(self.folder, run=self.release.id)
-        self._remember_offsets()
-        self.flow = Flow(plan, clock=self.site.clock)
-        began = self.site.clock.monotonic()
-        self.audience(Moment("traffic", "begins", began))
-        deadline = self.release.deadline("the traffic flows", TRAFFIC_START_SECONDS)
-        self.flow.start(deadline=deadline, requests=WARM_UP_REQUESTS)
-        now = self.site.clock.monotonic()
-        note = f"{plan.rate:g} requests/s over {plan.users} connections, {plan.round_trip * 1000:g} ms round trip"
-        self.audience(Moment("traffic", "done", now, now - began, note))
-        self.release.watchers.append(self._watch_traffic)
-
-    def _remember_offsets(self) -> None:
-        self.site.fetch_logs()
-        for path in self._raw_logs():
-            with contextlib.suppress(OSError):
-                self._offsets[path] = path.stat().st_size
-
-    def _note_log_sizes(self) -> None:
-        """Logs of requests only grow during a release. Raises TrafficError for one that lost what it held."""
-        for path in self._raw_logs():
-            try:
-                size = path.stat().st_size
-            except OSError:
-                size = -1
-            if size < self._sizes.get(path, -1):
-                raise TrafficError(
-                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: requests it told of are "
-                    "not proven any more",
-                    remedy="keep log rotation and people away from it while a release runs",
-                )
-            self._sizes[path] = size
-
-    def _raw_logs(self) -> list[Path]:
-        logs = [self.site.proxy.access_log, *(self.site.platform.request_log(colour) for colour in Colour)]
-        return [path for path in logs if path is not None]
-
-    def _watch_traffic(self) -> None:
-        """Raises ReleaseError as soon as users suffer more than the budget allows; no need to sit through the rest."""
-        flow, budget = self.flow, self.settings.budget
-        if flow is None:
+    def _gather_baseline(self) -> None:
+        """The previous slot has answered enough for the judgement that is required of the candidate."""
+        if self.flow is None or self.request.kind != "deploy" or self.release.seen.flips:
             return
-        flow.follow()
-        try:
-            flow.ensure_alive()
-        except TrafficError as error:
-            self._traffic_error = error.message
-            raise
-        self._note_log_sizes()
-        flips = self.release.seen.flips
-        since = flips[0].decided_at * MICROSECONDS if flips else 0
-        recent = {
-            name: [row for row in rows if (row.done or row.started) >= since]
-            for name, rows in (("lost", flow.lost), ("unreached", flow.unreached), ("error", flow.errors))
-        }
-        if not flips:
-            return
-        bad = recent["lost"] + recent["unreached"]
-        if len(bad) > budget.lost:
-            raise ReleaseError(
-                f"users lost {len(bad)} requests since the switch (budget {budget.lost}): "
-                f"{bad[0].method} {bad[0].name}: {bad[0].detail or bad[0].status}"
-            )
-        expected = flow.plan.rate * (self.settings.release.bake + self.site.clock.monotonic() - self._began)
-        if len(recent["error"]) > budget.errors * expected:
-            first = recent["error"][0]
-            raise ReleaseError(
-                f"users got {len(recent['error'])} error answers since the switch (budget {budget.errors:.3%}): "
-                f"{first.method} {first.name}: status {first.status}"
-            )
+        clock = self.site.clock
+        waited = gather_baseline(self.flow, self.budget, clock=clock, pause=self.release.pause)
+        if waited >= 0.1:
+            self.audience(Moment("baseline", "done", clock.monotonic(), waited, "the previous slot, for comparison"))
 
     def measured_so_far(self) -> Measured | None:
         """What the traffic showed up to now; None where it cannot be told."""
-        snapshot = self._snapshot()
+        snapshot = self.witness.so_far()
         return snapshot.measured if snapshot else None
 
     def problems(self, measured: Measured | None, budget: Budget) -> tuple[str, ...]:
@@ -367,7 +281,7 @@ class ReleaseRun:
         `required` maps the suite's required checks to their outcomes.
         """
         release = self.release
-        snapshot = None if self.interrupted or release.failure else self._snapshot()
+        snapshot = None if self.interrupted or release.failure else self.witness.so_far()
         evidence = self._evidence(required, snapshot)
         verdict = judge(evidence, self.budget)
         stuck: CakraviaError | None = None
@@ -376,115 +290,29 @@ class ReleaseRun:
         if not verdict.is_promote and self.has_started:
             release.record_verdict(verdict.decision, why=verdict.why)
             stuck = self._roll_back(verdict)
-        final = self._final_measurement()
+        final = self.witness.at_the_end(patience=INTERRUPTED_PATIENCE if self.interrupted else None)
         if not verdict.is_promote and snapshot is None:
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
         status = self._exit(verdict, stuck)
-        document = self._document(verdict, evidence, snapshot, final, status=status, stuck=stuck)
+        ended = Ended(
+            verdict=verdict,
+            evidence=evidence,
+            budget=self.budget,
+            status=status,
+            stuck=stuck,
+            has_started=self.has_started,
+            judged=snapshot,
+            final=final,
+            notices=tuple(self.notices),
+            trouble=self.witness.trouble,
+            drift=self.state.drift if self.state else (),
+            began=self._began,
+            began_wall=self._began_wall,
+        )
+        document = document_of(release, ended, flow=self.flow)
         self.outcome = Outcome(status, verdict, document)
         return self.outcome
-
-    def _snapshot(self) -> Measurement | None:
-        """The ledger up to now, with every request planned until now ended; the traffic flows on."""
-        if self.flow is None:
-            return None
-        try:
-            deadline = self.release.deadline("requests under way end", self.flow.plan.longest_timeout + 1)
-            cut = self.flow.settle(deadline=deadline)
-            return self._measure(cut)
-        except (CakraviaError, OSError) as error:
-            self._traffic_error = self._traffic_error or _said(error)
-            return None
-
-    def _final_measurement(self) -> Measurement | None:
-        if self.flow is None:
-            return None
-        try:
-            seconds = INTERRUPTED_PATIENCE if self.interrupted else self.flow.plan.longest_timeout + 1
-            self.flow.stop(deadline=self.release.deadline("the traffic ends", seconds))
-        except (CakraviaError, OSError) as error:
-            self._traffic_error = self._traffic_error or _said(error)
-            self.flow.kill()
-        try:
-            return self._measure(None)
-        except (CakraviaError, OSError) as error:
-            self._traffic_error = self._traffic_error or _said(error)
-            return None
-
-    def _measure(self, until: int | None) -> Measurement:
-        assert self.flow is not None
-        self._note_log_sizes()
-        folder = self.folder
-        requests = folder / "requests.csv"
-        if until is not None:
-            # The client's records first: whatever they hold, the logs copied afterwards know already.
-            requests = folder / ".requests-so-far.csv"
-            self.flow.copy_requests(requests)
-        self.site.fetch_logs()
-        access = self._cut(self.site.proxy.access_log, folder / "access.log")
-        logs = [
-            copied
-            for colour in Colour
-            if (copied := self._cut(self.site.platform.request_log(colour), folder / f"application-{colour}.log"))
-        ]
-        has_application = bool(logs) and len(logs) == len(self._slots_with_users())
-        target = folder if until is None else folder / ".so-far"
-        try:
-            with Ledger.build(
-                target,
-                requests=requests,
-                access_log=access,
-                application_logs=logs if has_application else (),
-                events=folder / "events.csv" if (folder / "events.csv").exists() else None,
-                traffic=folder / "traffic.json" if until is None else None,
-                run=self.release.id,
-            ) as ledger:
-                return measure(ledger, self._course(until), has_application=has_application)
-        finally:
-            if until is not None:
-                requests.unlink(missing_ok=True)
-                shutil.rmtree(target, ignore_errors=True)
-
-    def _slots_with_users(self) -> set[Colour]:
-        seen = self.release.seen
-        slots = {seen.candidate.colour} if seen.flips and seen.candidate else set()
-        return slots | ({self.release.intent.active} if self.release.intent.active else set())
-
-    def _cut(self, source: Path | None, target: Path) -> Path | None:
-        """This run's part of a log that other runs wrote to as well; None where there is no such log."""
-        if source is None or not source.exists():
-            return None
-        with source.open("rb") as whole, target.open("wb") as part:
-            start = self._offsets.get(source, 0)
-            whole.seek(start if start <= source.stat().st_size else 0)
-            shutil.copyfileobj(whole, part)
-        if target.name.startswith("application-") and not target.stat().st_size:
-            target.unlink()
-            return None
-        return target
-
-    def _course(self, until: int | None) -> Course:
-        assert self.flow is not None
-        intent = self.release.intent
-        touched = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), None)
-        switches = []
-        for flip in self.release.seen.flips:
-            old = None if intent.active is None else flip.colour.other
-            switches.append(
-                Switch(old, flip.colour, int(flip.decided_at * MICROSECONDS), int(flip.effective_at * MICROSECONDS) + 1)
-            )
-        return Course(
-            touched=int(touched * MICROSECONDS) if touched is not None else None,
-            switches=tuple(switches),
-            until=until,
-            rate=self.flow.plan.rate,
-            expected=partial(planned_within, self.flow.plan),
-            reload=self.settings.proxy.switch == "reload",
-            followed=self.flow.counts,
-            streams=self.flow.plan.streams,
-            judge_warm_up=int(self.budget.judge_warm_up * MICROSECONDS) if intent.kind == "deploy" else None,
-        )
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
         release, seen, settings = self.release, self.release.seen, self.settings
@@ -495,7 +323,7 @@ class ReleaseRun:
             running = self.site.platform.observe(seen.candidate.colour)
             running_digest = running.digest if running and running.identity == seen.candidate.identity else "gone"
             serving = f"{served.slot or 'nobody'} ({served.version or seen.candidate.version})"
-        failure = _said(release.failure) if release.failure and not self.interrupted else ""
+        failure = said(release.failure) if release.failure and not self.interrupted else ""
         return Evidence(
             release=release.id,
             kind=release.intent.kind,
@@ -573,144 +401,6 @@ class ReleaseRun:
             return Exit.INTERRUPTED
         return Exit.ROLLED_BACK if verdict.decision is Decision.ROLL_BACK else Exit.INCONCLUSIVE
 
-    def _document(
-        self,
-        verdict: Verdict,
-        evidence: Evidence,
-        snapshot: Measurement | None,
-        final: Measurement | None,
-        *,
-        status: Exit,
-        stuck: CakraviaError | None,
-    ) -> ReleaseDocument:
-        release, intent = self.release, self.release.intent
-        shown = final or snapshot
-        now = self.site.clock.wall()
-        findings = [*self.notices, *(shown.findings if shown else ())]
-        if self._traffic_error:
-            findings.append(f"traffic: {self._traffic_error}")
-        if (
-            verdict.is_promote
-            and final
-            and (late := (final.measured.lost or 0) - (evidence.measured.lost or 0 if evidence.measured else 0)) > 0
-        ):
-            findings.append(f"{late} more requests were lost after the verdict, while the old slot retired")
-        return ReleaseDocument(
-            release=release.id,
-            kind=intent.kind,
-            version=intent.version,
-            digest=release.seen.artifact.digest if release.seen.artifact else "",
-            slot=str(intent.candidate),
-            previous_version=intent.active_version,
-            site=self.settings.site.name,
-            platform=self.settings.site.platform,
-            who=who_acts(),
-            host=socket.gethostname(),
-            reason=intent.reason,
-            started_at=_instant(self._began_wall),
-            finished_at=_instant(now),
-            seconds=self.site.clock.monotonic() - self._began,
-            outcome=STUCK
-            if stuck
-            else PROMOTED
-            if verdict.is_promote
-            else ROLLED_BACK
-            if self.has_started
-            else "not begun",
-            exit_status=int(status),
-            next_step=self._next_step(verdict, stuck),
-            verdict=verdict,
-            evidence=evidence,
-            budget=self.budget,
-            drift=self.state.drift if self.state else (),
-            findings=tuple(findings),
-            timeline=self._timeline(),
-            buckets=shown.buckets if shown else (),
-            windows=shown.windows if shown else (),
-            lost_rows=shown.lost_rows if shown else (),
-            traffic=self._traffic_figures(shown),
-            switched_at=self._flipped_at(0),
-            returned_at=self._flipped_at(1),
-            switch_seconds=self._switch_seconds(),
-            settings_digest=digest_of(self.settings),
-            tool=f"cakravia-verify {__version__}",
-        )
-
-    @property
-    def _zero(self) -> float:
-        """The instant that the report counts from: when the release first touched anything."""
-        touched = (m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins")
-        return next(touched, self._began)
-
-    def _flipped_at(self, index: int) -> float | None:
-        flips = self.release.seen.flips
-        return flips[index].effective_at - self._zero if index < len(flips) else None
-
-    def _switch_seconds(self) -> float | None:
-        """From the decision to its effect; starting a proxy on an empty site is no switch."""
-        flips = self.release.seen.flips
-        return flips[0].effective_at - flips[0].decided_at if flips and self._has_previous else None
-
-    def _timeline(self) -> tuple[Event, ...]:
-        return tuple(
-            Event(m.step, m.kind, m.at - self._zero, m.seconds, m.note)
-            for m in self.release.moments
-            if m.kind != "begins"
-        )
-
-    def _traffic_figures(self, shown: Measurement | None) -> dict[str, Any]:
-        if self.flow is None:
-            return {}
-        plan = self.flow.plan
-        figures: dict[str, Any] = {
-            "users": plan.users,
-            "rate": plan.rate,
-            "arrivals": plan.arrivals,
-            "round_trip": plan.round_trip,
-            "timeout": plan.timeout,
-        }
-        if shown:
-            figures |= shown.figures
-            figures["total"] = {
-                name: getattr(shown.measured, name)
-                for name in (
-                    "sent",
-                    "answered",
-                    "lost",
-                    "errors",
-                    "unreached",
-                    "duplicated",
-                    "lost_bound",
-                    "idle_closes",
-                )
-            }
-        if self.flow.summary:
-            figures["summary"] = self.flow.summary.raw
-        return figures
-
-    def _next_step(self, verdict: Verdict, stuck: CakraviaError | None) -> str:
-        intent = self.release.intent
-        if stuck is not None:
-            return (
-                f"The rollback stopped: {stuck.message}. Nothing that serves users was stopped. "
-                f"{stuck.remedy + '. ' if stuck.remedy else ''}Look at 'cakravia status', then run 'cakravia recover'."
-            )
-        if verdict.is_promote:
-            back = (
-                f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
-                if intent.active_version
-                else ""
-            )
-            return f"{intent.version} serves users on {intent.candidate}.{back}"
-        if not self.has_started:
-            return "Nothing was touched."
-        where = (
-            f"Users are on {intent.active} ({intent.active_version})."
-            if intent.active
-            else "The site is as empty as before."
-        )
-        return f"{where} Mend what failed and release again."
-
 
 def _comes_after(step: str, other: str) -> bool:
     names = [each.name for each in STEPS]
@@ -722,21 +412,7 @@ def _release_id(version: str, wall: float) -> str:
     return f"{datetime.fromtimestamp(wall, UTC):%Y%m%d-%H%M%S}-{safe}-{secrets.token_hex(2)}"
 
 
-def _instant(wall: float) -> str:
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
-
-
-def _said(error: BaseException) -> str:
-    return error.message if isinstance(error, CakraviaError) else f"{type(error).__name__}: {error}"
-
-
 def headers_of(settings: Settings) -> dict[str, str]:
     """The names of the headers by which answers tell their slot and version."""
     contract = settings.contract
     return {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}
-
-
-def digest_of(settings: Settings) -> str:
-    """What the settings were, without what may be secret."""
-    shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
-    return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

@@ -13,7 +13,8 @@ PACKAGE = "cakravia_verify"
 # From the top down; a room imports from its own level and from those below it.
 LEVELS = (
     ("plugin", "cli"),
-    ("run", "load_run", "assembly", "upkeep"),
+    ("run", "load_run", "assembly", "upkeep", "way_back"),
+    ("chronicle", "witness", "baseline"),
     ("report", "monitor", "load_gate"),
     ("steps", "gate"),
     ("assurance",),

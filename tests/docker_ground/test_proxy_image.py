@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import docker
     from docker.models.containers import Container
     from docker.models.images import Image
     from docker.models.volumes import Volume
 
-    import docker
     from tests.docker_ground.conftest import BuildImage, Running, StartContainer
 
 UID = 10101

@@ -1,0 +1,154 @@
+"""From a run that ended to the document that tells it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cakravia_verify import __version__
+from cakravia_verify.errors import CakraviaError
+from cakravia_verify.gate import Budget, Evidence, Exit, Verdict
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK
+from cakravia_verify.journal import who_acts
+from cakravia_verify.release import Release
+from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.report.measuring import Measurement
+from cakravia_verify.settings import Settings
+from cakravia_verify.traffic.flow import Flow
+
+NOT_BEGUN = "not begun"
+TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost_bound", "idle_closes")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a release run ended. `stuck` is what stopped its rollback; `judged` is what the verdict was based on and
+    `final` what the whole traffic showed; `began` is in CLOCK_MONOTONIC seconds, `began_wall` in seconds since 1970."""
+
+    verdict: Verdict
+    evidence: Evidence
+    budget: Budget
+    status: Exit
+    stuck: CakraviaError | None
+    has_started: bool
+    judged: Measurement | None
+    final: Measurement | None
+    notices: tuple[str, ...]
+    trouble: str
+    drift: tuple[str, ...]
+    began: float
+    began_wall: float
+
+    @property
+    def outcome(self) -> str:
+        if self.stuck:
+            return STUCK
+        if self.verdict.is_promote:
+            return PROMOTED
+        return ROLLED_BACK if self.has_started else NOT_BEGUN
+
+
+def document_of(release: Release, ended: Ended, *, flow: Flow | None) -> ReleaseDocument:
+    """The whole release, told."""
+    intent, seen, settings, clock = release.intent, release.seen, release.site.settings, release.site.clock
+    shown = ended.final or ended.judged
+    touched = (m.at for m in release.moments if m.step == "prepare" and m.kind == "begins")
+    zero = next(touched, ended.began)
+    flips = [flip.effective_at - zero for flip in seen.flips]
+    # Starting a proxy on an empty site is no switch.
+    switch = seen.flips[0] if seen.flips and ended.evidence.has_previous else None
+    return ReleaseDocument(
+        release=release.id,
+        kind=intent.kind,
+        version=intent.version,
+        digest=seen.artifact.digest if seen.artifact else "",
+        slot=str(intent.candidate),
+        previous_version=intent.active_version,
+        site=settings.site.name,
+        platform=settings.site.platform,
+        who=who_acts(),
+        host=socket.gethostname(),
+        reason=intent.reason,
+        started_at=instant(ended.began_wall),
+        finished_at=instant(clock.wall()),
+        seconds=clock.monotonic() - ended.began,
+        outcome=ended.outcome,
+        exit_status=int(ended.status),
+        next_step=_next_step(release, ended),
+        verdict=ended.verdict,
+        evidence=ended.evidence,
+        budget=ended.budget,
+        drift=ended.drift,
+        findings=tuple(_findings(ended)),
+        timeline=tuple(
+            Event(m.step, m.kind, m.at - zero, m.seconds, m.note) for m in release.moments if m.kind != "begins"
+        ),
+        buckets=shown.buckets if shown else (),
+        windows=shown.windows if shown else (),
+        lost_rows=shown.lost_rows if shown else (),
+        traffic=traffic_figures(flow, shown),
+        switched_at=flips[0] if flips else None,
+        returned_at=flips[1] if len(flips) > 1 else None,
+        switch_seconds=switch.effective_at - switch.decided_at if switch else None,
+        settings_digest=digest_of(settings),
+        tool=f"cakravia-verify {__version__}",
+    )
+
+
+def _findings(ended: Ended) -> Iterator[str]:
+    yield from ended.notices
+    shown = ended.final or ended.judged
+    yield from shown.findings if shown else ()
+    if ended.trouble:
+        yield f"traffic: {ended.trouble}"
+    if ended.verdict.is_promote and ended.final and ended.judged:
+        late = (ended.final.measured.lost or 0) - (ended.judged.measured.lost or 0)
+        if late > 0:
+            yield f"{late} more requests were lost after the verdict, while the old slot retired"
+
+
+def _next_step(release: Release, ended: Ended) -> str:
+    intent, stuck = release.intent, ended.stuck
+    if stuck is not None:
+        remedy = f"{stuck.remedy}. " if stuck.remedy else ""
+        return (
+            f"The rollback stopped: {stuck.message}. Nothing that serves users was stopped. "
+            f"{remedy}Look at 'cakravia status', then run 'cakravia recover'."
+        )
+    if ended.verdict.is_promote:
+        back = f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
+        return f"{intent.version} serves users on {intent.candidate}.{back if intent.active_version else ''}"
+    if not ended.has_started:
+        return "Nothing was touched."
+    where = f"Users are on {intent.active} ({intent.active_version})." if intent.active else "The site is empty again."
+    return f"{where} Mend what failed and release again."
+
+
+def traffic_figures(flow: Flow | None, measurement: Measurement | None) -> dict[str, Any]:
+    """The traffic's plan and what came of it, for whoever reads the report."""
+    if flow is None:
+        return {}
+    figures: dict[str, Any] = {
+        name: getattr(flow.plan, name) for name in ("users", "rate", "arrivals", "round_trip", "timeout")
+    }
+    if measurement:
+        figures |= measurement.figures
+        figures["total"] = {name: getattr(measurement.measured, name) for name in TOTALS}
+    if flow.summary:
+        figures["summary"] = flow.summary.raw
+    return figures
+
+
+def instant(wall: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
+
+
+def digest_of(settings: Settings) -> str:
+    """What the settings were, without what may be secret."""
+    shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
+    return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

@@ -1,0 +1,195 @@
+"""What the traffic of one release shows: sent from before the first step to after the last, watched, and measured."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
+from cakravia_verify.log_cuts import LogCuts
+from cakravia_verify.release import Moment, Release
+from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
+from cakravia_verify.slots import Colour
+from cakravia_verify.traffic.flow import Flow
+from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.traffic.schedule import planned_within
+
+MICROSECONDS = 1_000_000
+TRAFFIC_START_SECONDS = 30.0
+WARM_UP_REQUESTS = 20
+
+
+class Witness:
+    """Sends users' traffic through a release and tells what it showed.
+
+    `trouble` says in words why something could not be measured, '' where everything could.
+    """
+
+    def __init__(self, release: Release, *, folder: Path) -> None:
+        self.release = release
+        self.folder = folder
+        self.flow: Flow | None = None
+        self.trouble = ""
+        self._cuts = LogCuts()
+
+    def start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
+        """The traffic flows, and whoever waits in the release is told when users suffer."""
+        site = self.release.site
+        site.fetch_logs()
+        self._cuts.remember(*self._raw_logs())
+        self.flow = Flow(plan, clock=site.clock)
+        began = site.clock.monotonic()
+        audience(Moment("traffic", "begins", began))
+        deadline = self.release.deadline("the traffic flows", TRAFFIC_START_SECONDS)
+        self.flow.start(deadline=deadline, requests=WARM_UP_REQUESTS)
+        now = site.clock.monotonic()
+        note = f"{plan.rate:g} requests/s over {plan.users} connections, {plan.round_trip * 1000:g} ms round trip"
+        audience(Moment("traffic", "done", now, now - began, note))
+        self.release.watchers.append(self.watch)
+
+    def watch(self) -> None:
+        """Raises ReleaseError as soon as users suffer more than the budget allows; no need to sit through the rest."""
+        flow, flips = self.flow, self.release.seen.flips
+        if flow is None:
+            return
+        flow.follow()
+        try:
+            flow.ensure_alive()
+        except TrafficError as error:
+            self.trouble = error.message
+            raise
+        self._cuts.require_growth(*self._raw_logs())
+        if flips:
+            self._require_budget(flow, since=flips[0].decided_at)
+
+    def _require_budget(self, flow: Flow, *, since: float) -> None:
+        settings, clock = self.release.site.settings, self.release.site.clock
+        budget = settings.budget
+        lost, unreached, errors = (
+            [row for row in rows if (row.done or row.started) >= since * MICROSECONDS]
+            for rows in (flow.lost, flow.unreached, flow.errors)
+        )
+        if len(bad := lost + unreached) > budget.lost:
+            raise ReleaseError(
+                f"users lost {len(bad)} requests since the switch (budget {budget.lost}): "
+                f"{bad[0].method} {bad[0].name}: {bad[0].detail or bad[0].status}"
+            )
+        flowing = clock.monotonic() - flow.first_planned / MICROSECONDS
+        if len(errors) > budget.errors * flow.plan.rate * (settings.release.bake + flowing):
+            first = errors[0]
+            raise ReleaseError(
+                f"users got {len(errors)} error answers since the switch (budget {budget.errors:.3%}): "
+                f"{first.method} {first.name}: status {first.status}"
+            )
+
+    def so_far(self) -> Measurement | None:
+        """The ledger up to now, every request planned until now ended; the traffic flows on. None: see `trouble`."""
+        if self.flow is None:
+            return None
+        try:
+            deadline = self.release.deadline("requests under way end", self.flow.plan.longest_timeout + 1)
+            return self._measure(self.flow.settle(deadline=deadline))
+        except (CakraviaError, OSError) as error:
+            self.trouble = self.trouble or said(error)
+            return None
+
+    def at_the_end(self, *, patience: float | None = None) -> Measurement | None:
+        """The whole ledger; the traffic has ended. `patience` bounds, in seconds, the wait for requests under way."""
+        if self.flow is None:
+            return None
+        seconds = self.flow.plan.longest_timeout + 1 if patience is None else patience
+        try:
+            self.flow.stop(deadline=self.release.deadline("the traffic ends", seconds))
+        except (CakraviaError, OSError) as error:
+            self.trouble = self.trouble or said(error)
+            self.flow.kill()
+        try:
+            return self._measure(None)
+        except (CakraviaError, OSError) as error:
+            self.trouble = self.trouble or said(error)
+            return None
+
+    def end(self) -> None:
+        """Nothing of the traffic is left."""
+        if self.flow is not None:
+            self.flow.kill()
+
+    def _measure(self, until: int | None) -> Measurement:
+        assert self.flow is not None
+        site, folder = self.release.site, self.folder
+        self._cuts.require_growth(*self._raw_logs())
+        requests = folder / "requests.csv"
+        if until is not None:
+            # The client's records first: whatever they hold, the logs copied afterwards know already.
+            requests = folder / ".requests-so-far.csv"
+            self.flow.copy_requests(requests)
+        site.fetch_logs()
+        access = self._cuts.copy(site.proxy.access_log, folder / "access.log")
+        logs = [
+            copied
+            for colour in Colour
+            if (
+                copied := self._cuts.copy_written(
+                    site.platform.request_log(colour), folder / f"application-{colour}.log"
+                )
+            )
+        ]
+        has_application = bool(logs) and len(logs) == len(self._slots_with_users())
+        target = folder if until is None else folder / ".so-far"
+        try:
+            with Ledger.build(
+                target,
+                requests=requests,
+                access_log=access,
+                application_logs=logs if has_application else (),
+                events=folder / "events.csv" if (folder / "events.csv").exists() else None,
+                traffic=folder / "traffic.json" if until is None else None,
+                run=self.release.id,
+            ) as ledger:
+                return measure(ledger, self._course(until), has_application=has_application)
+        finally:
+            if until is not None:
+                requests.unlink(missing_ok=True)
+                shutil.rmtree(target, ignore_errors=True)
+
+    def _raw_logs(self) -> list[Path]:
+        site = self.release.site
+        logs = [site.proxy.access_log, *(site.platform.request_log(colour) for colour in Colour)]
+        return [path for path in logs if path is not None]
+
+    def _slots_with_users(self) -> set[Colour]:
+        seen = self.release.seen
+        slots = {seen.candidate.colour} if seen.flips and seen.candidate else set()
+        return slots | ({self.release.intent.active} if self.release.intent.active else set())
+
+    def _course(self, until: int | None) -> Course:
+        assert self.flow is not None
+        intent, settings = self.release.intent, self.release.site.settings
+        touched = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), None)
+        switches = []
+        for flip in self.release.seen.flips:
+            old = None if intent.active is None else flip.colour.other
+            switches.append(
+                Switch(old, flip.colour, int(flip.decided_at * MICROSECONDS), int(flip.effective_at * MICROSECONDS) + 1)
+            )
+        return Course(
+            touched=int(touched * MICROSECONDS) if touched is not None else None,
+            switches=tuple(switches),
+            until=until,
+            rate=self.flow.plan.rate,
+            expected=partial(planned_within, self.flow.plan),
+            reload=settings.proxy.switch == "reload",
+            followed=self.flow.counts,
+            streams=self.flow.plan.streams,
+            judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
+            if intent.kind == "deploy"
+            else None,
+        )
+
+
+def said(error: BaseException) -> str:
+    """What went wrong, in words without a remedy."""
+    return error.message if isinstance(error, CakraviaError) else f"{type(error).__name__}: {error}"
