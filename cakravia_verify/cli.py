@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cakravia_verify import __version__
+from cakravia_verify.cli_rollback import rollback
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate import Exit
 
@@ -167,6 +168,9 @@ def gate(verdict: Path, version: str, digest: str) -> None:
     if problems:
         sys.exit(Exit.INCONCLUSIVE)
     click.echo(f"{version}: promoted, and the evidence belongs to it")
+
+
+main.add_command(rollback)
 
 
 class _locked:  # noqa: N801 - reads as the state it is

@@ -97,8 +97,11 @@ class DockerPlatform:
     def retained(self) -> tuple[Artifact, ...]:
         return self._images.retained()
 
-    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+    def verify(self, artifact: Artifact) -> None:
         self._images.verify(artifact)
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        self.verify(artifact)
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
         spec = self._spec(colour, artifact, release=release)

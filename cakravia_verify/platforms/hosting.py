@@ -32,6 +32,10 @@ class Platform(Protocol):
         """Artifacts that can be started without a build, newest first."""
         ...
 
+    def verify(self, artifact: Artifact) -> None:
+        """The retained artifact is still exactly what its digest names. Raises PlatformError; changes nothing."""
+        ...
+
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         """`artifact` runs in the slot (not necessarily ready yet); whatever ran there before is stopped first."""
         ...

@@ -86,6 +86,10 @@ class MemorySite:
     def retained(self) -> tuple[Artifact, ...]:
         return tuple(reversed(self.artifacts.values()))
 
+    def verify(self, artifact: Artifact) -> None:
+        if artifact not in self.artifacts.values():
+            raise PlatformError(f"version {artifact.version} is not retained any more", remedy="deploy it again")
+
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self._act("start", f"{colour} {artifact.version}")
         self._starts += 1

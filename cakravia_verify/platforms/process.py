@@ -89,8 +89,11 @@ class ProcessPlatform:
     def retained(self) -> tuple[Artifact, ...]:
         return self._store.retained()
 
-    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+    def verify(self, artifact: Artifact) -> None:
         self._store.verify(artifact, command=self._settings.app.command)
+
+    def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
+        self.verify(artifact)
         self.stop(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
         require_free_port(address, what=f"[slots] {colour}")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "cakravia_verify"
 # From the top down; a room imports from its own level and from those below it.
 LEVELS = (
-    ("plugin", "cli"),
+    ("plugin", "cli", "cli_rollback"),
     ("run", "load_run", "assembly", "upkeep", "way_back"),
     ("chronicle", "witness", "baseline"),
     ("report", "monitor", "load_gate"),
