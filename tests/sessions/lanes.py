@@ -14,9 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from _pytest.mark.structures import ParameterSet
+
 from cakravia_verify.site import SiteState
 from tests.sessions.shop import Ended, Shop, Witness
 
+# Scenarios whose point is made by a neighbour too; they run where CAKRAVIA_TEST_SLOW is set, or -m slow is given.
+SLOW_NAMES = """
+    sigint-stage sigint-prove sigterm-prove sigterm-switch sighup-stage sighup-prove sighup-switch
+    killed-build-begins killed-stage-begins killed-prove-begins killed-drain-begins killed-in-prove killed-cleanup-begins
+    quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit
+    crash-at-smoke slow-at-smoke lying-health-at-smoke
+    deselected-by-m one-node-only file-ignored setup-plan check-xfailed check-skips-itself options-from-environment
+    traffic-killed-at-the-end traffic-ends-early records-thinned records-of-another-hour records-gone records-cut-midway
+    application-logs-gone-at-the-end candidate-restarted candidate-killed flipped-back reports-in-the-way
+    history-in-the-way sys-exit-zero no-asserts checks-emptied
+"""
+SLOW = frozenset(SLOW_NAMES.split())
 LANES = (os.cpu_count() or 1) + 1
 HOME = "v1.0.0"
 
@@ -39,11 +54,14 @@ class Scenario:
     is_spoiling: bool = False
     follow_up: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
-    why: str = ""
-    loses: bool = True
 
     def __str__(self) -> str:
         return self.name
+
+
+def each(*scenarios: Scenario) -> list[ParameterSet]:
+    """Scenarios as parameters of a test, each under its name, the slow ones marked."""
+    return [pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.name in SLOW else []) for one in scenarios]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ MISTAKES = (
     Mistake("version-too-long", ("is not a version", "201 characters"), arguments=("--version", LONG)),
     Mistake("version-with-a-newline", ("is not a version",), arguments=("--version=v1\nv2",)),
     Mistake("version-in-script-tags", ("is not a version",), arguments=("--version", "<script>alert(1)</script>")),
-    Mistake("version-of-other-letters", ("is not a version",), arguments=("--version", "v１.2")),
+    Mistake("version-of-other-letters", ("is not a version",), arguments=("--version", "v\N{FULLWIDTH DIGIT ONE}.2")),
     Mistake("unknown-key", ("line 4", "unknown key 'slots.bluee'", "'blue'"), settings=(("blue = ", "bluee = "),)),
     Mistake("unknown-section", ("unknown key 'sluts'", "line "), settings=(("[slots]", "[sluts]"),)),
     Mistake("wrong-type", ("proxy.workers", "line "), settings=(("workers = 1", 'workers = "one"'),)),
@@ -162,7 +162,10 @@ def stranger() -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def listen(port: int) -> subprocess.Popen[bytes]:
-        program = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True); time.sleep(600)"
+        program = (
+            f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); "
+            "print('up', flush=True); time.sleep(600)"
+        )
         process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sessions.lanes import HOME, Lanes, Scenario
+from tests.sessions.lanes import HOME, Lanes, Scenario, each
 
 # Caught before any user reaches them.
 HARMLESS = (
@@ -31,7 +31,7 @@ HARMFUL = (
 )
 
 
-@pytest.mark.parametrize("scenario", [*HARMLESS, *HARMFUL], ids=str)
+@pytest.mark.parametrize("scenario", each(*HARMLESS, *HARMFUL))
 def test_bad_release_is_refused_and_users_are_where_they_were(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.ended.status == 1, seen.told
@@ -42,14 +42,14 @@ def test_bad_release_is_refused_and_users_are_where_they_were(scenario: Scenario
     assert seen.state.drift == ()
 
 
-@pytest.mark.parametrize("scenario", [*HARMLESS, *HARMFUL], ids=str)
+@pytest.mark.parametrize("scenario", each(*HARMLESS, *HARMFUL))
 def test_candidate_of_a_bad_release_is_gone(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.version not in seen.running
     assert seen.traffic_left == 0
 
 
-@pytest.mark.parametrize("scenario", HARMLESS, ids=str)
+@pytest.mark.parametrize("scenario", each(*HARMLESS))
 def test_users_lose_nothing_to_a_release_caught_before_the_switch(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     measured = seen.verdict["evidence"]["measured"]
@@ -60,7 +60,7 @@ def test_users_lose_nothing_to_a_release_caught_before_the_switch(scenario: Scen
     assert seen.verdict["switch"]["at"] is None
 
 
-@pytest.mark.parametrize("scenario", HARMFUL, ids=str)
+@pytest.mark.parametrize("scenario", each(*HARMFUL))
 def test_only_users_could_tell_that_these_are_bad(scenario: Scenario, lanes: Lanes) -> None:
     """Should smoke catch one of them, it would no longer show that the traffic does."""
     assert lanes.seen(scenario).verdict["switch"]["at"] is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sessions.lanes import Lanes, Scenario
+from tests.sessions.lanes import Lanes, Scenario, each
 
 GOOD = (
     Scenario("plain"),
@@ -30,7 +30,7 @@ GOOD = (
 )
 
 
-@pytest.mark.parametrize("scenario", GOOD, ids=str)
+@pytest.mark.parametrize("scenario", each(*GOOD))
 def test_good_release_promotes(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.ended.status == 0, seen.told

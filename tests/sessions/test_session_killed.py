@@ -1,10 +1,10 @@
-"""A release killed with SIGKILL, at any step: users stay served, and the next command ends on one healthy active slot."""
+"""A release killed with SIGKILL at any step: users stay served, the next command ends on one healthy active slot."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.sessions.lanes import HOME, Lanes, Scenario
+from tests.sessions.lanes import HOME, Lanes, Scenario, each
 
 MOMENTS = (
     "build.begins",
@@ -37,7 +37,7 @@ EXITED = Scenario(
 )
 
 
-@pytest.mark.parametrize("scenario", [*UNDONE, *MIDWAY, EXITED], ids=str)
+@pytest.mark.parametrize("scenario", each(*UNDONE, *MIDWAY, EXITED))
 def test_killed_release_is_undone_by_the_next_command(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.ended.status in scenario.statuses, seen.told
@@ -49,7 +49,7 @@ def test_killed_release_is_undone_by_the_next_command(scenario: Scenario, lanes:
     assert seen.state.drift == ()
 
 
-@pytest.mark.parametrize("scenario", FINISHED, ids=str)
+@pytest.mark.parametrize("scenario", each(*FINISHED))
 def test_killed_promotion_is_finished_by_the_next_command(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.ended.status == -9, seen.told
@@ -60,21 +60,21 @@ def test_killed_promotion_is_finished_by_the_next_command(scenario: Scenario, la
     assert seen.state.drift == ()
 
 
-@pytest.mark.parametrize("scenario", [*UNDONE, *MIDWAY, *FINISHED, EXITED], ids=str)
+@pytest.mark.parametrize("scenario", each(*UNDONE, *MIDWAY, *FINISHED, EXITED))
 def test_users_lose_nothing_when_a_release_is_killed(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.answers > 0
     assert seen.witnessed == ()
 
 
-@pytest.mark.parametrize("scenario", [*UNDONE, *MIDWAY, *FINISHED, EXITED], ids=str)
+@pytest.mark.parametrize("scenario", each(*UNDONE, *MIDWAY, *FINISHED, EXITED))
 def test_killed_release_leaves_neither_verdict_nor_traffic(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.verdict == {}
     assert seen.traffic_left == 0
 
 
-@pytest.mark.parametrize("scenario", [*UNDONE, *MIDWAY, *FINISHED], ids=str)
+@pytest.mark.parametrize("scenario", each(*UNDONE, *MIDWAY, *FINISHED))
 def test_history_tells_the_truth_about_a_killed_release(scenario: Scenario, lanes: Lanes) -> None:
     """Every entry is there once and in order, and every step that began has its intent before anything else."""
     seen = lanes.seen(scenario)

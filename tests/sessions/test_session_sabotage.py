@@ -1,4 +1,4 @@
-"""Sessions that somebody or something meddled with: none of them promotes, and users are on a good version afterwards."""
+"""Sessions that somebody or something meddled with: none promotes, and users are on a good version afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sessions.lanes import HOME, Lanes, Scenario
+from tests.sessions.lanes import HOME, Lanes, Scenario, each
 from tests.sessions.shop import SUITES, Ended, Shop
 
 REFUSED = (1, 10)
@@ -131,8 +131,8 @@ threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True)
 number = 0
 while not told.is_set():
     at = int(time.monotonic() * 1e6)
-    file.write(f"{plan['run']}-{number},1,1,GET,page,{at},{at},,{at+10},{at+900},{at+1000},200,100,{sys.argv[0] and 'green'},"
-        f",green,answered,,1\\n")
+    file.write(f"{plan['run']}-{number},1,1,GET,page,{at},{at},,{at+10},{at+900},{at+1000},200,100,green,,green,"
+        "answered,,1\\n")
     number += 1
     time.sleep(0.01)
 json.dump({"schema": 1, "planned": number, "started": number, "finished": number, "never_started": 0, "unfinished": 0,
@@ -280,7 +280,7 @@ BUDGETS = tuple(
 ALL = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *WRITTEN, *BUDGETS)
 
 
-@pytest.mark.parametrize("scenario", ALL, ids=str)
+@pytest.mark.parametrize("scenario", each(*ALL))
 def test_sabotaged_release_does_not_promote(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.verdict.get("decision") != "PROMOTE", seen.told
@@ -292,7 +292,7 @@ def test_sabotaged_release_does_not_promote(scenario: Scenario, lanes: Lanes) ->
         ), seen.told
 
 
-@pytest.mark.parametrize("scenario", [each for each in ALL if not each.is_spoiling], ids=str)
+@pytest.mark.parametrize("scenario", each(*(one for one in ALL if not one.is_spoiling)))
 def test_users_of_a_sabotaged_release_are_where_they_were(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.after == seen.before, seen.told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sessions.lanes import HOME, Lanes, Scenario
+from tests.sessions.lanes import HOME, Lanes, Scenario, each
 
 SIGNALS = {"SIGINT": "interrupt", "SIGTERM": "terminate", "SIGHUP": "hang-up"}
 STEPS = ("stage.begins", "prove.begins", "switch.begins", "bake.begins")
@@ -19,7 +19,7 @@ AGAIN = Scenario("ctrl-c-again-and-again", sabotage="interrupt-again-and-again@b
 GENEROUS = 30.0
 
 
-@pytest.mark.parametrize("scenario", [*INTERRUPTED, AGAIN], ids=str)
+@pytest.mark.parametrize("scenario", each(*INTERRUPTED, AGAIN))
 def test_signal_brings_users_back_and_leaves_a_verdict(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.ended.status == 2, seen.told
@@ -33,14 +33,14 @@ def test_signal_brings_users_back_and_leaves_a_verdict(scenario: Scenario, lanes
     assert not seen.ended.has_traceback, seen.told
 
 
-@pytest.mark.parametrize("scenario", [*INTERRUPTED, AGAIN], ids=str)
+@pytest.mark.parametrize("scenario", each(*INTERRUPTED, AGAIN))
 def test_users_lose_nothing_to_a_signal(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.answers > 0
     assert seen.witnessed == ()
 
 
-@pytest.mark.parametrize("scenario", INTERRUPTED, ids=str)
+@pytest.mark.parametrize("scenario", each(*INTERRUPTED))
 def test_way_back_from_a_signal_is_short(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.signalled_for is not None
@@ -48,6 +48,6 @@ def test_way_back_from_a_signal_is_short(scenario: Scenario, lanes: Lanes) -> No
     assert seen.signalled_for < GENEROUS
 
 
-@pytest.mark.parametrize("scenario", INTERRUPTED, ids=str)
+@pytest.mark.parametrize("scenario", each(*INTERRUPTED))
 def test_verdict_names_the_signal(scenario: Scenario, lanes: Lanes) -> None:
     assert scenario.name.partition("-")[0].upper() in lanes.seen(scenario).verdict["why"]

@@ -1,6 +1,6 @@
 """A pytest plugin that meddles with a release from inside and outside, as CAKRAVIA_TEST_SABOTAGE says.
 
-`<name>@<step>.<kind>` runs an act at that moment of the release; `<name>` alone runs it when the gate is about to weigh.
+`<name>@<step>.<kind>` runs an act at that moment of the release; `<name>` alone, when the gate is about to weigh.
 Acts are real: signals to real processes, real files rewritten, the real proxy pointed elsewhere.
 """
 
@@ -26,8 +26,8 @@ class Act:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.gatekeeper: Any = config.pluginmanager.get_plugin("cakravia-gatekeeper")
-        self.run: Any = self.gatekeeper.run
+        gatekeeper: Any = config.pluginmanager.get_plugin("cakravia-gatekeeper")
+        self.run: Any = gatekeeper.run
         self.site: Any = self.run.site
         self.folder: Path = self.run.folder
         self.candidate: Any = self.run.release.intent.candidate
