@@ -3,8 +3,9 @@
     python -m benchmarks.held_rate [--rate 2000] [--seconds 30] [--processes 1]
 
 The whole site runs here: nginx, two slots of the reference application (both warm, one with the users), and the
-traffic's child process. Memory is the child's resident set; its growth per hour is extrapolated from the second half of the run
-by a straight line through samples taken every 0.25 s, so a short run can only show what grows with every request.
+traffic's child process. Memory is that process's resident set; its growth per hour is extrapolated from the second half
+of the run by a straight line through samples taken every 0.25 s: a short run can show what grows with every request,
+and mistakes a step of one page for a slope.
 """
 
 from __future__ import annotations
