@@ -54,7 +54,8 @@ class Check:
 @dataclass(frozen=True)
 class Measured:
     """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
-    `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with (docs/JUDGEMENT.md).
+    `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
+    same question asked with the wide tolerance (docs/JUDGEMENT.md).
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
 
@@ -76,6 +77,7 @@ class Measured:
     idle_closes: int | None = None
     sent_after_switch: int | None = None
     judgement: str | None = None
+    judgement_gross: str | None = None
     judgement_why: str = ""
 
 
@@ -289,20 +291,21 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
 
 
 def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
-    """A candidate proven worse than the slot before fails, whatever the budget says of asking for proof."""
+    """A candidate proven grossly worse than the slot before fails; one not proven as good, where that is required."""
     is_required = budget.judge != "inform"
     if seen.judgement == "" or (seen.judgement is None and not is_required):
         return []
     standings = {"PASS": Standing.PASSED, "FAIL": Standing.FAILED}
     if not is_required:
         standings["INCONCLUSIVE"] = Standing.PASSED
+    decides = seen.judgement if is_required else seen.judgement_gross
     return [
         Check(
             "judgement",
             "The candidate is no worse than the previous slot on the same traffic",
-            standings.get(seen.judgement or "", Standing.UNKNOWN),
-            f"{seen.judgement}: {seen.judgement_why}" if seen.judgement else "not measured",
-            "PASS" if is_required else "not FAIL",
+            standings.get(decides or "", Standing.UNKNOWN),
+            f"{_said(seen)}: {seen.judgement_why}" if seen.judgement else "not measured",
+            "PASS" if is_required else "not grossly worse",
         )
     ]
 
@@ -310,6 +313,10 @@ def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
 def _candidate_part(budget: Budget) -> int:
     """How many of the required requests the candidate itself must have answered."""
     return max(1, budget.min_requests // 2)
+
+
+def _said(seen: Measured) -> str:
+    return "grossly worse" if seen.judgement_gross == "FAIL" else str(seen.judgement)
 
 
 def _is_mostly_good(evidence: Evidence) -> bool:

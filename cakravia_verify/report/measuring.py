@@ -10,7 +10,7 @@ from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.evidence import Evidence, Kind
-from cakravia_verify.traffic.judgement import Ruling, Sample, judge, sample
+from cakravia_verify.traffic.judgement import GROSS, Ruling, Sample, judge, sample
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
@@ -221,16 +221,21 @@ def _judgement(ledger: Ledger, course: Course) -> dict[str, str]:
     first = course.switches[0] if course.switches else None
     warm_up = course.judge_warm_up
     if warm_up is None or first is None or first.old is None:
-        return {"judgement": "", "judgement_why": ""}
+        return {"judgement": "", "judgement_gross": "", "judgement_why": ""}
     begin = ledger.query("SELECT coalesce(min(planned), 0) FROM ledger")[0][0]
     end = course.switches[1].decided if len(course.switches) > 1 else course.until or _FOREVER
 
-    def side(slot: Colour, start: int, end: int) -> Sample:
-        return sample(ledger, str(slot), start=start, end=end, warm_up=warm_up, without=course.streams)
+    def side(slot: Colour, start: int, end: int, left_out: int) -> Sample:
+        return sample(ledger, str(slot), start=start, end=end, warm_up=left_out, without=course.streams)
 
-    said = judge(side(first.old, int(begin), first.decided), side(first.new, first.effective, end))
-    why = said.reasons if said.ruling is not Ruling.PASS else tuple(finding.words for finding in said.findings[:2])
-    return {"judgement": str(said.ruling), "judgement_why": "; ".join(why)}
+    # The previous slot is warm; where it is watched for a moment only, most of that has to count.
+    before = side(first.old, int(begin), first.decided, min(warm_up, (first.decided - int(begin)) // 4))
+    after = side(first.new, first.effective, end, warm_up)
+    said, gross = judge(before, after), judge(before, after, GROSS)
+    telling = gross if gross.ruling is Ruling.FAIL else said
+    words = telling.findings[:2] if telling.ruling is Ruling.PASS else telling.findings
+    why = [finding.words for finding in words if finding.ruling is telling.ruling]
+    return {"judgement": str(said.ruling), "judgement_gross": str(gross.ruling), "judgement_why": "; ".join(why)}
 
 
 def _share_held(ledger: Ledger, course: Course) -> float | None:

@@ -55,6 +55,10 @@ class Tolerance:
     error: float = 0.005
 
 
+GROSS = Tolerance(shift=1.5, mean=2.0, p95=math.inf, p99=math.inf, slack=10_000, minimum=200)
+"""Worse than any surroundings make it: for comparing what was measured before with what was measured after."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One comparison: its ruling and the sentence that explains it."""

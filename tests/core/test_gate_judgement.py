@@ -9,22 +9,26 @@ from cakravia_verify.gate import Budget, Check, Measured, Standing, traffic_chec
 PASSED, FAILED, UNKNOWN = Standing.PASSED, Standing.FAILED, Standing.UNKNOWN
 
 
-def judged(judgement: str | None, judge: str, *, has_previous: bool = True) -> Check | None:
-    checks = traffic_checks(Measured(judgement=judgement), Budget(judge=judge), has_previous=has_previous)
+def judged(judgement: str | None, judge: str, *, gross: str | None = "", has_previous: bool = True) -> Check | None:
+    seen = Measured(judgement=judgement, judgement_gross=gross or judgement)
+    checks = traffic_checks(seen, Budget(judge=judge), has_previous=has_previous)
     return next((check for check in checks if check.name == "judgement"), None)
 
 
 @pytest.mark.parametrize(
-    ("judgement", "inform", "require"),
+    ("judgement", "gross", "inform", "require"),
     [
-        ("PASS", PASSED, PASSED),
-        ("FAIL", FAILED, FAILED),
-        ("INCONCLUSIVE", PASSED, UNKNOWN),
-        ("anything else", UNKNOWN, UNKNOWN),
+        ("PASS", "PASS", PASSED, PASSED),
+        ("FAIL", "FAIL", FAILED, FAILED),
+        ("FAIL", "PASS", PASSED, FAILED),
+        ("FAIL", "INCONCLUSIVE", PASSED, FAILED),
+        ("INCONCLUSIVE", "INCONCLUSIVE", PASSED, UNKNOWN),
+        ("INCONCLUSIVE", "FAIL", FAILED, UNKNOWN),
+        ("anything else", "anything else", UNKNOWN, UNKNOWN),
     ],
 )
-def test_a_ruling_weighs_as_configured(judgement: str, inform: Standing, require: Standing) -> None:
-    told, asked = judged(judgement, "inform"), judged(judgement, "require")
+def test_a_ruling_weighs_as_configured(judgement: str, gross: str, inform: Standing, require: Standing) -> None:
+    told, asked = judged(judgement, "inform", gross=gross), judged(judgement, "require", gross=gross)
     assert told is not None
     assert asked is not None
     assert (told.standing, asked.standing) == (inform, require)

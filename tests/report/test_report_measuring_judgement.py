@@ -21,7 +21,7 @@ SWITCH = Switch(Colour.BLUE, Colour.GREEN, SIDE * EVERY, SIDE * EVERY)
 COURSE = Course(touched=0, switches=(SWITCH,), until=None, rate=1e6 / EVERY, judge_warm_up=100 * EVERY)
 
 
-def ruling(tmp_path: Path, course: Course, *, slower: int = 0, lost: int = 0) -> tuple[str | None, str]:
+def ruling(tmp_path: Path, course: Course, *, slower: int = 0, lost: int = 0) -> tuple[str | None, str | None, str]:
     """`slower` microseconds on every answer of the candidate, `lost` of its requests lost."""
     rows = []
     for number in range(2 * SIDE):
@@ -35,7 +35,7 @@ def ruling(tmp_path: Path, course: Course, *, slower: int = 0, lost: int = 0) ->
         rows.append(request(number, **facts))
     with Run(tmp_path, rows).build() as ledger:
         measured = measure(ledger, course, has_application=False).measured
-    return measured.judgement, measured.judgement_why
+    return measured.judgement, measured.judgement_gross, measured.judgement_why
 
 
 def test_a_candidate_as_good_as_the_previous_slot_passes(tmp_path: Path) -> None:
@@ -46,9 +46,16 @@ def test_a_candidate_as_good_as_the_previous_slot_passes(tmp_path: Path) -> None
     ("worse", "why"), [({"slower": 10_000}, "latency shift"), ({"lost": 30}, "failures 30 of 1,400")]
 )
 def test_a_candidate_that_is_worse_fails_with_the_numbers(tmp_path: Path, worse: dict[str, int], why: str) -> None:
-    said, words = ruling(tmp_path, COURSE, **worse)
+    said, _, words = ruling(tmp_path, COURSE, **worse)
     assert said == "FAIL"
     assert why in words
+
+
+@pytest.mark.parametrize(
+    ("worse", "gross"), [({"slower": 10_000}, "PASS"), ({"slower": 60_000}, "FAIL"), ({"lost": 30}, "FAIL")]
+)
+def test_only_a_gross_difference_is_gross(tmp_path: Path, worse: dict[str, int], gross: str) -> None:
+    assert ruling(tmp_path, COURSE, **worse)[:2] == ("FAIL", gross)
 
 
 def test_a_warm_up_that_leaves_too_little_is_inconclusive(tmp_path: Path) -> None:
@@ -64,4 +71,4 @@ def test_a_warm_up_that_leaves_too_little_is_inconclusive(tmp_path: Path) -> Non
     ],
 )
 def test_without_a_previous_slot_or_a_wish_there_is_no_judgement(tmp_path: Path, course: Course) -> None:
-    assert ruling(tmp_path, course, slower=10_000) == ("", "")
+    assert ruling(tmp_path, course, slower=10_000) == ("", "", "")
