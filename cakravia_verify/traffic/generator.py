@@ -28,7 +28,8 @@ from cakravia_verify.traffic.records import (
     quoted,
 )
 from cakravia_verify.traffic.schedule import Arrival, Spread, arrivals
-from cakravia_verify.traffic.strict import StrictClient, StrictRun, Told
+from cakravia_verify.traffic.strict import StrictClient
+from cakravia_verify.traffic.strict_run import StrictRun, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,6 +19,7 @@ if sys.path and Path(sys.path[0]).resolve() == _HERE:
     sys.path[0] = str(_HERE.parent.parent)
 
 import gevent  # noqa: E402
+import psutil  # noqa: E402
 from gevent.event import Event  # noqa: E402
 from gevent.os import make_nonblocking, nb_read  # noqa: E402
 from locust import User, events, task  # noqa: E402
@@ -166,7 +167,7 @@ def _lead(environment: Environment, runner: MasterRunner) -> None:
     runner.send_message(_END, {"ended": ended, "last": now_us() + _AGREEMENT})
     with gevent.Timeout(PLAN.longest_timeout + 3, False):
         while len(ends) < PLAN.processes and not _is_broken(runner):
-            gevent.sleep(0.02)
+            gevent.sleep(0.1)
     is_good = len(ends) == PLAN.processes and set(ends.values()) == {ended} and ended != "error"
     environment.process_exit_code = 0 if is_good else 1
     _quit(environment, runner)
@@ -183,7 +184,12 @@ def _begin_together(runner: MasterRunner) -> None:
 
 def _is_broken(runner: MasterRunner) -> bool:
     """Whether a worker is gone, so that its part of the load is not sent."""
-    return runner.state == STATE_RUNNING and len(runner.clients) - len(runner.clients.missing) < PLAN.processes
+    children = psutil.Process().children()
+    return runner.state == STATE_RUNNING and (
+        len(runner.clients) - len(runner.clients.missing) < PLAN.processes
+        # Locust itself misses a worker only after seconds without a word from it.
+        or any(child.status() == psutil.STATUS_ZOMBIE for child in children)
+    )
 
 
 def _take_part(environment: Environment, runner: WorkerRunner) -> None:

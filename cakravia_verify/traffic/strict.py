@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import socket
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 from cakravia_verify.traffic.alarm import now_us
-from cakravia_verify.traffic.connection import Connection, Target
-from cakravia_verify.traffic.http1 import RequestTemplate
-from cakravia_verify.traffic.plan import REQUEST_ID, SEQUENCE
+from cakravia_verify.traffic.connection import Connection
+from cakravia_verify.traffic.plan import REQUEST_ID
 from cakravia_verify.traffic.records import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
 from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
-from cakravia_verify.traffic.tls import client_context
+from cakravia_verify.traffic.strict_run import StrictRun, Told, Work
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.alarm import Alarm
     from cakravia_verify.traffic.http1 import Digest
-    from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+    from cakravia_verify.traffic.plan import MixEntry
     from cakravia_verify.traffic.schedule import Arrival
 
 GATEWAY_STATUSES = (502, 503, 504)
@@ -32,81 +28,6 @@ GATEWAY_STATUSES = (502, 503, 504)
 _GLANCE = 20_000
 _CONTINUE_PATIENCE = 1_000_000
 """Microseconds to wait for 100 Continue before sending the body anyway (RFC 9110, 10.1.1)."""
-
-
-class Told(NamedTuple):
-    """What is told of a row besides the row itself: microseconds from the planned instant, bytes, and words."""
-
-    latency: int
-    size: int
-    detail: str
-    is_follow_up: bool = False
-
-
-class Account(Protocol):
-    """Who keeps the records."""
-
-    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None: ...
-    def idle_close(self, at: int, connection: int, detail: str) -> None: ...
-
-
-class StrictRun:
-    """What all clients of a run share: requests as bytes, the target, the account and the numbering of connections."""
-
-    def __init__(self, plan: TrafficPlan, *, alarm: Alarm, account: Account) -> None:
-        parts = urlsplit(plan.url)
-        self.plan = plan
-        self.account = account
-        self.alarm = alarm
-        self.half = round(plan.round_trip * 1e6 / 2)
-        self.connect_timeout = round(plan.connect_timeout * 1e6)
-        self.connections = 0
-        self.slot, self.version, self.served_slot = (
-            name.lower().encode() for name in (plan.slot_header, plan.version_header, plan.served_slot_header)
-        )
-        self.work = [_Work(entry, plan, parts.netloc.rpartition("@")[2]) for entry in plan.mix]
-        verified = {work.verify_header for work in self.work if work.verify and not work.is_echo}
-        family, address = _address(plan)
-        self.target = Target(
-            family=family,
-            address=address,
-            half=self.half,
-            alarm=alarm,
-            wanted=frozenset((self.slot, self.version, self.served_slot, *verified)),
-            tls=client_context(ca_file=plan.ca_file, verify=plan.tls_verify) if parts.scheme == "https" else None,
-            server_name=parts.hostname or "",
-        )
-        self._texts: dict[bytes, str] = {}
-
-    def text(self, value: bytes | None) -> str:
-        """A header's value as a CSV field; what the server may invent is remembered in bounded memory."""
-        if value is None:
-            return ""
-        text = self._texts.get(value)
-        if text is None:
-            if len(self._texts) >= 1024:
-                self._texts.clear()
-            text = self._texts[value] = quoted(value.decode("utf-8", "replace"))
-        return text
-
-
-class _Work:
-    """A mix entry with everything about it that does not change from request to request."""
-
-    def __init__(self, entry: MixEntry, plan: TrafficPlan, host: str) -> None:
-        self.entry = entry
-        self.host = host
-        self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
-        self.timeout = round((entry.timeout or plan.timeout) * 1e6)
-        self.expected = frozenset((101,) if entry.stream == "websocket" else entry.expected)
-        self.is_echo = entry.verify == "echo"
-        self.head_only = entry.method == "HEAD"
-        self.verify = "" if self.head_only or entry.stream else entry.verify
-        self.verify_header = self.verify.lower().encode()
-        self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
-        self.is_fresh = entry.is_fresh or bool(entry.stream)
-        self.csv = f"{entry.method},{quoted(entry.name)}"
-        self.steps = [_Work(step, plan, host) for step in entry.steps]
 
 
 class Ask(NamedTuple):
@@ -152,7 +73,7 @@ class StrictClient:
                 self._held = None
                 run.account.row(line, entry, outcome, told=told)
 
-    def _journey(self, ask: Ask, work: _Work) -> None:
+    def _journey(self, ask: Ask, work: Work) -> None:
         """The steps in order, as long as each is answered well."""
         outcome = self._ask(ask._replace(journey=ask.ident), work)
         for index, step in enumerate(work.steps, start=1):
@@ -165,7 +86,7 @@ class StrictClient:
             )
             outcome = self._ask(following, step)
 
-    def _stream(self, ask: Ask, work: _Work) -> None:
+    def _stream(self, ask: Ask, work: Work) -> None:
         """The stream until its time is over, over one connection after the other where the server ends it properly."""
         until = now_us() + work.timeout
         ask = ask._replace(until=until)
@@ -179,7 +100,7 @@ class StrictClient:
             first = ask.ident.partition(FOLLOW_UP)[0]
             ask = Ask(f"{first}{FOLLOW_UP}{index}", ask.number, now_us(), until, is_follow_up=True)
 
-    def _ask(self, ask: Ask, work: _Work) -> str:
+    def _ask(self, ask: Ask, work: Work) -> str:
         started = now_us()
         connection = None if work.is_fresh else self._kept
         if connection is not None:
@@ -192,7 +113,7 @@ class StrictClient:
             self._kept = connection
         return self._exchange(ask, work, connection, started, connected=now_us())
 
-    def _connected(self, ask: Ask, work: _Work, started: int) -> Connection | None:
+    def _connected(self, ask: Ask, work: Work, started: int) -> Connection | None:
         """A new connection; None, and recorded, where there is none to be had."""
         run = self._run
         run.connections += 1
@@ -203,7 +124,7 @@ class StrictClient:
             return None
         return connection
 
-    def _events(self, ask: Ask, work: _Work, last: str) -> tuple[str, str]:
+    def _events(self, ask: Ask, work: Work, last: str) -> tuple[str, str]:
         """The outcome of one connection's share of an event stream, and the id of its last event."""
         started = now_us()
         connection = self._connected(ask, work, started)
@@ -213,7 +134,7 @@ class StrictClient:
         outcome = self._exchange(ask, work, connection, started, connected=now_us(), reader=reader)
         return outcome, reader.last
 
-    def _dialogue(self, ask: Ask, work: _Work, unanswered: str) -> tuple[str, str]:
+    def _dialogue(self, ask: Ask, work: Work, unanswered: str) -> tuple[str, str]:
         """The outcome of one WebSocket, and the message that its server closed without answering."""
         run, entry = self._run, work.entry
         started = now_us()
@@ -254,7 +175,7 @@ class StrictClient:
     def _exchange(
         self,
         ask: Ask,
-        work: _Work,
+        work: Work,
         connection: Connection,
         started: int,
         *,
@@ -312,7 +233,7 @@ class StrictClient:
                 self._kept = None
         return outcome
 
-    def _judge(self, work: _Work, connection: Connection, checksum: str, received: str) -> tuple[str, str]:
+    def _judge(self, work: Work, connection: Connection, checksum: str, received: str) -> tuple[str, str]:
         """The outcome of a response that came to its end, and what to say about it."""
         reader = connection.reader
         if reader.broken:
@@ -335,7 +256,7 @@ class StrictClient:
     def _record(
         self,
         ask: Ask,
-        work: _Work,
+        work: Work,
         connection: Connection,
         times: tuple[int, int, int, int, int],
         reused: int,
@@ -365,17 +286,3 @@ class StrictClient:
         if self._kept is connection:
             self._kept = None
         self._run.account.idle_close(now_us(), connection.number, connection.how)
-
-
-def _address(plan: TrafficPlan) -> tuple[int, object]:
-    """The socket family and address the plan's connections go to, resolved once."""
-    if plan.connect.startswith("unix:"):
-        return socket.AF_UNIX, plan.connect.removeprefix("unix:")
-    parts = urlsplit(plan.url)
-    host: str = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    if plan.connect:
-        host, _, text = plan.connect.rpartition(":")
-        port = int(text)
-    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-    return family, address

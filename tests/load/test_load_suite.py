@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +33,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def load(shop: Shop, *arguments: str, **named: Any) -> Ended:
     return shop.pytest(str(SUITES / "load"), *shop.site, *arguments, **named)
+
+
+def wait_for_requests(shop: Shop) -> None:
+    """The newest load has sent something."""
+
+    def is_flowing() -> bool:
+        newest = max(shop.reports.glob("*-load-*"), key=lambda folder: folder.stat().st_mtime)
+        records = newest / "requests.csv"
+        return records.exists() and records.read_bytes().count(b"\n") > 20
+
+    poll(lambda: bool(shop.traffic()) and is_flowing(), deadline=Deadline("the load flows", 30), every=0.2)
 
 
 def report(shop: Shop) -> Path:
@@ -112,8 +122,7 @@ def test_a_load_ends_early_when_the_budget_is_hopelessly_broken(shop: Shop) -> N
 
 def test_a_load_makes_way_for_a_release(shop: Shop) -> None:
     running = shop.begin_pytest(str(SUITES / "load"), *shop.site, "--duration", "60")
-    poll(lambda: shop.traffic() or None, deadline=Deadline("the load flows", 30))
-    time.sleep(1)
+    wait_for_requests(shop)
     lock = Lock(shop.state / "lock")
     lock.acquire("deploy v9")
     try:
@@ -139,8 +148,7 @@ def test_a_load_is_refused_while_a_release_holds_the_site(shop: Shop) -> None:
 
 def test_an_interrupted_load_is_inconclusive_and_leaves_no_traffic(shop: Shop) -> None:
     running = shop.begin_pytest(str(SUITES / "load"), *shop.site, "--duration", "60")
-    poll(lambda: shop.traffic() or None, deadline=Deadline("the load flows", 30))
-    time.sleep(1)
+    wait_for_requests(shop)
     os.kill(running.process.pid, signal.SIGTERM)
     ended = shop.finish(running, wait=30)
     assert (ended.status, verdict(shop)["decision"]) == (2, "INCONCLUSIVE")

@@ -1,0 +1,106 @@
+"""What all strict clients of a run share: the requests as bytes, where they go, and who keeps the records."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from cakravia_verify.traffic.connection import Target
+from cakravia_verify.traffic.http1 import RequestTemplate
+from cakravia_verify.traffic.plan import SEQUENCE
+from cakravia_verify.traffic.records import quoted
+from cakravia_verify.traffic.tls import client_context
+
+if TYPE_CHECKING:
+    from cakravia_verify.traffic.alarm import Alarm
+    from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+
+
+class Told(NamedTuple):
+    """What is told of a row besides the row itself: microseconds from the planned instant, bytes, and words."""
+
+    latency: int
+    size: int
+    detail: str
+    is_follow_up: bool = False
+
+
+class Account(Protocol):
+    """Who keeps the records."""
+
+    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None: ...
+    def idle_close(self, at: int, connection: int, detail: str) -> None: ...
+
+
+class StrictRun:
+    """What all clients of a run share: requests as bytes, the target, the account and the numbering of connections."""
+
+    def __init__(self, plan: TrafficPlan, *, alarm: Alarm, account: Account) -> None:
+        parts = urlsplit(plan.url)
+        self.plan = plan
+        self.account = account
+        self.alarm = alarm
+        self.half = round(plan.round_trip * 1e6 / 2)
+        self.connect_timeout = round(plan.connect_timeout * 1e6)
+        self.connections = 0
+        self.slot, self.version, self.served_slot = (
+            name.lower().encode() for name in (plan.slot_header, plan.version_header, plan.served_slot_header)
+        )
+        self.work = [Work(entry, plan, parts.netloc.rpartition("@")[2]) for entry in plan.mix]
+        verified = {work.verify_header for work in self.work if work.verify and not work.is_echo}
+        family, address = _address(plan)
+        self.target = Target(
+            family=family,
+            address=address,
+            half=self.half,
+            alarm=alarm,
+            wanted=frozenset((self.slot, self.version, self.served_slot, *verified)),
+            tls=client_context(ca_file=plan.ca_file, verify=plan.tls_verify) if parts.scheme == "https" else None,
+            server_name=parts.hostname or "",
+        )
+        self._texts: dict[bytes, str] = {}
+
+    def text(self, value: bytes | None) -> str:
+        """A header's value as a CSV field; what the server may invent is remembered in bounded memory."""
+        if value is None:
+            return ""
+        text = self._texts.get(value)
+        if text is None:
+            if len(self._texts) >= 1024:
+                self._texts.clear()
+            text = self._texts[value] = quoted(value.decode("utf-8", "replace"))
+        return text
+
+
+class Work:
+    """A mix entry with everything about it that does not change from request to request."""
+
+    def __init__(self, entry: MixEntry, plan: TrafficPlan, host: str) -> None:
+        self.entry = entry
+        self.host = host
+        self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
+        self.timeout = round((entry.timeout or plan.timeout) * 1e6)
+        self.expected = frozenset((101,) if entry.stream == "websocket" else entry.expected)
+        self.is_echo = entry.verify == "echo"
+        self.head_only = entry.method == "HEAD"
+        self.verify = "" if self.head_only or entry.stream else entry.verify
+        self.verify_header = self.verify.lower().encode()
+        self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
+        self.is_fresh = entry.is_fresh or bool(entry.stream)
+        self.csv = f"{entry.method},{quoted(entry.name)}"
+        self.steps = [Work(step, plan, host) for step in entry.steps]
+
+
+def _address(plan: TrafficPlan) -> tuple[int, object]:
+    """The socket family and address the plan's connections go to, resolved once."""
+    if plan.connect.startswith("unix:"):
+        return socket.AF_UNIX, plan.connect.removeprefix("unix:")
+    parts = urlsplit(plan.url)
+    host: str = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if plan.connect:
+        host, _, text = plan.connect.rpartition(":")
+        port = int(text)
+    family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    return family, address
