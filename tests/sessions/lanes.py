@@ -23,7 +23,8 @@ from tests.sessions.shop import Ended, Shop, Witness
 # Scenarios whose point is made by a neighbour too; they run where CAKRAVIA_TEST_SLOW is set, or -m slow is given.
 SLOW_NAMES = """
     sigint-stage sigint-prove sigterm-prove sigterm-switch sighup-stage sighup-prove sighup-switch
-    killed-build-begins killed-stage-begins killed-prove-begins killed-drain-begins killed-in-prove killed-cleanup-begins
+    killed-build-begins killed-stage-begins killed-prove-begins killed-drain-begins killed-in-prove
+    killed-cleanup-begins
     quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit
     crash-at-smoke slow-at-smoke lying-health-at-smoke
     deselected-by-m one-node-only file-ignored setup-plan check-xfailed check-skips-itself options-from-environment
