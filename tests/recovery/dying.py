@@ -1,0 +1,115 @@
+"""A pytest plugin that lets a release receive signals at exact points, as CAKRAVIA_TEST_DEATH says.
+
+`SIGTERM@bake.begins,SIGKILL@unswitch.midway`: each signal once, at `<step>.begins`, `.done` or `.undone` (the moments
+that any observer is told of), in the middle of a step, `<step>.midway`, `<undo>.midway`, when the gate weighs (`gate`)
+and when everything is written (`outcome`). In the middle means: inside the call by which that step acts on the world or
+reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# step: (part of the site, its method, how many calls of it within the step, whether it acts before the signal comes)
+MIDDLES = {
+    "build": ("platform", "build", 1, True),
+    "prepare": ("proxy", "set_failover", 1, True),
+    # The process runs, and nobody has written down yet that it does.
+    "stage": ("platform", "_record", 1, False),
+    "prove": ("prober", "read_all", 1, True),
+    "smoke": ("prober", "request", 1, False),
+    "switch": ("proxy", "point_at", 1, True),
+    "confirm": ("prober", "request", 2, True),
+    "drain": ("platform", "connections", 1, True),
+    "bake": ("prober", "read_all", 2, True),
+    "promote": ("proxy", "set_failover", 1, True),
+    "cleanup": ("platform", "prune", 1, False),
+}
+UNDOS = {
+    "unswitch": ("proxy", "point_at", 1, True),
+    "unstage": ("platform", "stop", 1, True),
+    "restore": ("proxy", "set_failover", 1, True),
+}
+
+
+class Fate:
+    """The signals still to come, and where the release is."""
+
+    def __init__(self) -> None:
+        pairs = [each.partition("@")[::2] for each in os.environ["CAKRAVIA_TEST_DEATH"].split(",")]
+        self.left = [(signal.Signals[name], point) for name, point in pairs]
+        self.step = ""
+        self.calls: dict[tuple[str, str, str], int] = {}
+        self.has_struck = False
+
+    def strike(self, point: str) -> None:
+        if not self.left or self.left[0][1] != point:
+            return
+        number, _ = self.left.pop(0)
+        if not self.has_struck:
+            Path("struck").write_text(f"{time.monotonic()} {self.step}\n")
+        self.has_struck = True
+        with Path("strikes").open("a") as note:
+            note.write(f"{number.name}@{point}\n")
+        os.kill(os.getpid(), number)
+
+    def wrap(self, site: Any, part: str, method: str) -> None:
+        target = getattr(site, part)
+        real: Callable[..., Any] = getattr(target, method)
+
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            points = self._points_of(part, method)
+            for point, acts_first in points:
+                if not acts_first:
+                    self.strike(point)
+            result = real(*arguments, **named)
+            for point, acts_first in points:
+                if acts_first:
+                    self.strike(point)
+            return result
+
+        setattr(target, method, wrapped)
+
+    def _points_of(self, part: str, method: str) -> list[tuple[str, bool]]:
+        """The points that this call is the middle of."""
+        stretch = "way back" if self.has_struck else self.step
+        count = self.calls[part, method, stretch] = self.calls.get((part, method, stretch), 0) + 1
+        found = UNDOS if self.has_struck else {self.step: MIDDLES[self.step]} if self.step in MIDDLES else {}
+        return [
+            (f"{name}.midway", acts_first)
+            for name, (its_part, its_method, nth, acts_first) in found.items()
+            if (its_part, its_method, nth) == (part, method, count)
+        ]
+
+
+FATE = Fate()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    gatekeeper: Any = session.config.pluginmanager.get_plugin("cakravia-gatekeeper")
+    for part, method in {entry[:2] for entry in (*MIDDLES.values(), *UNDOS.values())}:
+        FATE.wrap(gatekeeper.run.site, part, method)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cakravia_moment(moment: Any) -> None:
+    if moment.kind == "begins":
+        FATE.step = moment.step
+    FATE.strike(f"{moment.step}.{moment.kind.replace(' ', '-')}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cakravia_gate() -> None:
+    FATE.strike("gate")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cakravia_outcome() -> None:
+    FATE.strike("outcome")
