@@ -73,6 +73,7 @@ class Told:
     ended: Ended
     next: Ended
     strikes: tuple[str, ...]
+    struck_at: float
     way_out: float
     version: str
     before: str
@@ -145,6 +146,7 @@ class Lane:
         traffic_left = shop.traffic_left()
         struck = shop.folder / "struck"
         strikes = shop.folder / "strikes"
+        struck_at = float(struck.read_text().split()[0]) if struck.exists() else ended.at
         site = self.site()
         state = site.observe()
         running = [slot for slot in (state.slots.blue, state.slots.green) if slot]
@@ -157,7 +159,8 @@ class Lane:
             ended=ended,
             next=followed,
             strikes=tuple(strikes.read_text().split()) if strikes.exists() else (),
-            way_out=ended.at - float(struck.read_text().split()[0]) if struck.exists() else 0.0,
+            struck_at=struck_at,
+            way_out=ended.at - struck_at,
             version=version,
             before=before,
             after=shop.serving(),
@@ -176,8 +179,8 @@ class Lane:
         )
 
     def _next(self, cell: Cell, version: str) -> Ended:
-        if cell.then == "recover":
-            return self.shop.cakravia("recover")
+        if cell.then in ("recover", "up"):
+            return self.shop.cakravia(cell.then)
         return self.release("deploy", version)
 
     def _suffered_since(self, began: float) -> tuple[list[Row], int]:

@@ -4,10 +4,14 @@
 that any observer is told of), in the middle of a step, `<step>.midway`, `<undo>.midway`, when the gate weighs (`gate`)
 and when everything is written (`outcome`). In the middle means: inside the call by which that step acts on the world or
 reads it.
+
+In place of a signal to the release, `traffic`, `proxy`, `active`, `candidate` and `machine` kill what they name: Locust
+with all it started, nginx with its workers, a slot with its own, or all of these and then the release itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -15,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 # step: (part of the site, its method, how many calls of it within the step, whether it acts before the signal comes)
@@ -44,7 +49,8 @@ class Fate:
 
     def __init__(self) -> None:
         pairs = [each.partition("@")[::2] for each in os.environ["CAKRAVIA_TEST_DEATH"].split(",")]
-        self.left = [(signal.Signals[name], point) for name, point in pairs]
+        self.left = list(pairs)
+        self.run: Any = None
         self.step = ""
         self.calls: dict[tuple[str, str, str], int] = {}
         self.has_struck = False
@@ -52,13 +58,16 @@ class Fate:
     def strike(self, point: str) -> None:
         if not self.left or self.left[0][1] != point:
             return
-        number, _ = self.left.pop(0)
+        name, _ = self.left.pop(0)
         if not self.has_struck:
             Path("struck").write_text(f"{time.monotonic()} {self.step}\n")
         self.has_struck = True
         with Path("strikes").open("a") as note:
-            note.write(f"{number.name}@{point}\n")
-        os.kill(os.getpid(), number)
+            note.write(f"{name}@{point}\n")
+        if name in signal.Signals.__members__:
+            os.kill(os.getpid(), signal.Signals[name])
+        else:
+            kill(name, self.run)
 
     def wrap(self, site: Any, part: str, method: str) -> None:
         target = getattr(site, part)
@@ -89,11 +98,31 @@ class Fate:
         ]
 
 
+def kill(name: str, run: Any) -> None:
+    """What `name` stands for is dead, with all that belongs to it, at once."""
+    intent, platform = run.release.intent, run.site.platform
+    doomed: list[psutil.Process] = []
+    if name in ("traffic", "machine"):
+        doomed += [child for child in psutil.Process().children() if "locust" in " ".join(child.cmdline())]
+    for slot, colour in (("active", intent.active), ("candidate", intent.candidate)):
+        if name in (slot, "machine") and (running := platform.observe(colour)):
+            doomed.append(psutil.Process(int(running.identity.partition("@")[0])))
+    if name in ("proxy", "machine"):
+        doomed.append(psutil.Process(int((run.site.settings.state / "nginx" / "nginx.pid").read_text())))
+    doomed += [child for process in doomed for child in process.children(recursive=True)]
+    for process in doomed:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    if name == "machine":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 FATE = Fate()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     gatekeeper: Any = session.config.pluginmanager.get_plugin("cakravia-gatekeeper")
+    FATE.run = gatekeeper.run
     for part, method in {entry[:2] for entry in (*MIDDLES.values(), *UNDOS.values())}:
         FATE.wrap(gatekeeper.run.site, part, method)
 

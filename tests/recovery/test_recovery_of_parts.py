@@ -1,0 +1,87 @@
+"""A part of the site dies while a release runs: traffic, proxy, a slot, or everything at once as when a machine stops.
+
+What users lose in each is told by the tests' names. Nothing else is lost, and nothing after the next command has ended.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.recovery.cells import Cell, Lanes, Told
+
+HARMLESS = (
+    Cell("deploy", "traffic@prove.begins"),
+    Cell("rollback", "traffic@bake.begins"),
+    Cell("deploy", "candidate@smoke.begins"),
+    Cell("deploy", "active@bake.begins"),
+)
+HARMFUL = (
+    Cell("deploy", "candidate@bake.begins"),
+    Cell("deploy", "active@prove.begins"),
+    Cell("rollback", "proxy@prove.begins"),
+    Cell("deploy", "proxy@bake.begins"),
+)
+MACHINE = (
+    Cell("deploy", "machine@stage.done", then="up"),
+    Cell("deploy", "machine@switch.done", then="up"),
+    Cell("deploy", "machine@promote.done", then="up"),
+    Cell("rollback", "machine@switch.midway", then="deploy"),
+)
+CELLS = (*HARMLESS, *HARMFUL, *MACHINE)
+
+
+def told_of(cell: Cell, lanes: Lanes) -> Told:
+    told = lanes.told(cell)
+    assert told.strikes == (cell.death,), told.shown
+    return told
+
+
+@pytest.mark.parametrize("cell", HARMLESS, ids=str)
+def test_users_lose_nothing_where_what_dies_does_not_serve_them(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.answered > 0
+    assert told.suffered == ()
+
+
+@pytest.mark.parametrize("cell", [*HARMFUL, *MACHINE], ids=str)
+def test_users_lose_only_what_the_dead_part_had_and_are_served_again(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.suffered, "what served users is dead and nobody noticed: was it killed?"
+    last = max(row.started for row in told.suffered) / 1e6
+    first = min(row.done or row.started for row in told.suffered) / 1e6
+    kinds = sorted({row.outcome for row in told.suffered})
+    print(f"{cell}: {len(told.suffered)} requests in {last - told.struck_at:.2f} s ({', '.join(kinds)})")
+    assert first >= told.struck_at - 0.05
+    assert last <= told.next.at
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_site_is_whole_again_after_the_next_command(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.next.status == 0, told.shown
+    assert told.state.active is not None
+    assert told.state.served is told.state.active.colour
+    assert told.state.drift == ()
+    assert told.ill == ()
+    assert told.strays == ()
+    assert told.traffic_left == 0
+    assert told.after == told.state.active.version
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_history_agrees_with_where_users_are(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.damage == ()
+    assert told.unfinished == 0
+    assert told.record is not None
+    assert told.record.outcome in ("promoted", "rolled back"), told.shown
+    arrived = told.record.is_promoted or cell.then == "deploy"
+    assert told.after == (told.version if arrived else told.before), told.shown
+
+
+@pytest.mark.parametrize("cell", [HARMFUL[0], HARMLESS[0], HARMLESS[2], *MACHINE[:2]], ids=str)
+def test_release_whose_part_died_is_not_promoted(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.record is not None
+    assert told.record.outcome == "rolled back"
+    assert told.verdict.get("decision") != "PROMOTE"
