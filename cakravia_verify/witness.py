@@ -20,6 +20,7 @@ from cakravia_verify.traffic.schedule import planned_within
 MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
 WARM_UP_REQUESTS = 20
+OLD_WORKERS_SECONDS = 1.0
 
 
 class Witness:
@@ -169,15 +170,21 @@ class Witness:
         assert self.flow is not None
         intent, settings = self.release.intent, self.release.site.settings
         touched = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), None)
-        switches = []
-        for flip in self.release.seen.flips:
-            old = None if intent.active is None else flip.colour.other
-            switches.append(
-                Switch(old, flip.colour, int(flip.decided_at * MICROSECONDS), int(flip.effective_at * MICROSECONDS) + 1)
+        # After a reload the old workers may pass one more request of every kept connection to the old slot.
+        grace = settings.proxy.keepalive_min + OLD_WORKERS_SECONDS if settings.proxy.switch == "reload" else 0.0
+        switches = tuple(
+            Switch(
+                old=None if intent.active is None else flip.colour.other,
+                new=flip.colour,
+                decided=int(flip.decided_at * MICROSECONDS),
+                effective=int(flip.effective_at * MICROSECONDS) + 1,
+                grace=int(grace * MICROSECONDS),
             )
+            for flip in self.release.seen.flips
+        )
         return Course(
             touched=int(touched * MICROSECONDS) if touched is not None else None,
-            switches=tuple(switches),
+            switches=switches,
             until=until,
             rate=self.flow.plan.rate,
             expected=partial(planned_within, self.flow.plan),

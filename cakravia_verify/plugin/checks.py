@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cakravia_verify.errors import CakraviaError
+
 # Fixed here, before anything a command line or a conftest.py can do: a suite without one of these is inconclusive.
 REQUIRED = {
     "deploy": (
@@ -113,6 +115,38 @@ class Checks:
                 found[name] = ended
             seen.add(name)
         return found
+
+    # What pytest calls.
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]):  # type: ignore[no-untyped-def]
+        self.collected(items)
+        result = yield
+        self.selected(items)
+        return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.selected(session.items)
+        # One line a check from here on: their names are sentences.
+        session.config.option.verbose = max(1, session.config.option.verbose)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item):  # type: ignore[no-untyped-def]
+        self.observe_call(item)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+        report = yield
+        if call.excinfo is not None and isinstance(call.excinfo.value, CakraviaError):
+            # What went wrong with the release, in words; where in our code it was noticed helps nobody at 2 a.m.
+            report.longrepr = str(call.excinfo.value)
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.reported(report)
 
     def _is_gate(self, item: pytest.Item) -> bool:
         return item.get_closest_marker("gate") is not None or item.name in REQUIRED[self.kind]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,10 +14,10 @@ from cakravia_verify.gate import Exit
 from cakravia_verify.plugin.checks import REQUIRED, Checks
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
+from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release import Moment
-from cakravia_verify.report import pytest_html as pages
-from cakravia_verify.report.latest import point_latest, require_writable, seal
+from cakravia_verify.report.latest import require_writable
 from cakravia_verify.run import Outcome, ReleaseRun, Request
 from cakravia_verify.settings import load_settings
 
@@ -40,7 +38,6 @@ class Gatekeeper:
         self.progress = Progress(config)
         self.interrupts = Interrupts()
         self.outcome: Outcome | None = None
-        self._page: Any = None
         self.run: ReleaseRun = self._new_run()
 
     def _new_run(self) -> ReleaseRun:
@@ -80,11 +77,16 @@ class Gatekeeper:
             pytest.exit(f"an earlier release could not be undone: {error}", returncode=Exit.NEEDS_A_PERSON)
         except CakraviaError as error:
             pytest.exit(str(error), returncode=Exit.INCONCLUSIVE)
-        folder = self.run.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.config.option.htmlpath = str(folder / "report.html")
-        self.config.option.self_contained_html = True
-        self.config.option.xmlpath = str(folder / "junit.xml")
+        intent = self.run.release.intent
+        report = ReportHooks(
+            self.config,
+            folder=self.run.folder,
+            kind=intent.kind,
+            subject=intent.version,
+            outcome=lambda: self.outcome,
+        )
+        self.config.pluginmanager.register(report)
+        self.config.pluginmanager.register(self.checks)
 
     def close(self) -> None:
         """The site is free, and the release concluded: here at the latest, should a hook have kept pytest from it."""
@@ -108,33 +110,8 @@ class Gatekeeper:
         self.progress.opened(self.run)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]):  # type: ignore[no-untyped-def]
-        self.checks.collected(items)
-        result = yield
-        self.checks.selected(items)
-        return result
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.checks.selected(session.items)
-        # One line a check from here on: their names are sentences.
-        self.config.option.verbose = max(1, self.config.option.verbose)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item):  # type: ignore[no-untyped-def]
-        self.checks.observe_call(item)
-        return (yield)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.checks.reported(report)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    def pytest_runtest_makereport(self, item: pytest.Item):  # type: ignore[no-untyped-def]
         report = yield
-        if call.excinfo is not None and isinstance(call.excinfo.value, CakraviaError):
-            # What went wrong with the release, in words; where in our code it was noticed helps nobody at 2 a.m.
-            report.longrepr = str(call.excinfo.value)
         if report.failed and not hasattr(report, "wasxfail") and self.checks.outcomes().get(item.name) is not None:
             item.session.shouldfail = f"{item.name} failed: users do not sit through the rest"
         return report
@@ -157,7 +134,7 @@ class Gatekeeper:
             run.objections += self._objections()
         self.outcome = run.conclude(self.checks.outcomes())
         try:
-            self._write(self.outcome)
+            self.outcome = write_outcome(self.outcome, run.folder, reports=run.settings.reports)
         except (CakraviaError, OSError) as error:
             # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
             if self.outcome.exit is Exit.PROMOTED:
@@ -182,56 +159,6 @@ class Gatekeeper:
         except Exception as error:
             self.progress.line(f"  note: an observer broke: {type(error).__name__}: {error}", yellow=True)
 
-    def _write(self, outcome: Outcome) -> None:
-        from cakravia_verify.report.summary import job_summary
-        from cakravia_verify.report.verdict import write_verdict
-
-        folder = self.run.folder
-        document = replace(outcome.document, files=seal(folder))
-        self.outcome = replace(outcome, document=document)
-        write_verdict(document, folder)
-        point_latest(self.run.settings.reports, folder)
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(path).open("a", encoding="utf-8") as summary:
-                summary.write(job_summary(document))
-
-    # pytest-html: the verdict on top, the checks as sentences, everything escaped.
-
-    def pytest_html_report_title(self, report: Any) -> None:
-        intent = self.run.release.intent
-        self._page = report
-        report.title = pages.starting_title(intent.kind, intent.version)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_metadata(self, metadata: dict[str, object]) -> None:
-        escaped = pages.safe_environment(metadata)
-        metadata.clear()
-        metadata.update(escaped)
-
-    def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        pages.name_columns(cells)
-
-    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        pages.fill_columns(cells, nodeid=report.nodeid, when=report.when)
-
-    def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        if self.outcome is not None:
-            self._page.title = pages.title_of(self.outcome.document)
-            prefix.extend(pages.summary_blocks(self.outcome.document))
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from cakravia_verify.report.summary import terminal_summary
-
-        if self.outcome is None:
-            return
-        width = terminalreporter._tw.fullwidth
-        terminalreporter.ensure_newline()
-        report = str(self.run.folder / "report.html")
-        colour = terminalreporter.hasmarkup
-        for line in terminal_summary(self.outcome.document, width=width, colour=colour, report=report):
-            terminalreporter.write_line(line)
-
 
 def refuse_unfit(config: pytest.Config) -> None:
     """Sessions whose order or number of checks is not what the suite says are refused before anything is touched."""
@@ -242,6 +169,10 @@ def refuse_unfit(config: pytest.Config) -> None:
     for name, remedy in UNFIT_PLUGINS.items():
         if config.pluginmanager.hasplugin(name):
             raise pytest.UsageError(f"a release has one order: run it with {remedy}")
+    if config.pluginmanager.hasplugin("locust"):
+        raise pytest.UsageError(
+            "Locust's own pytest plugin patches the sockets of this process: run it with -p no:locust"
+        )
     if not hasattr(config.option, "htmlpath"):
         raise pytest.UsageError("the report needs pytest-html: pip install pytest-html, and run without -p no:html")
     if config.getoption("usepdb", False):

@@ -26,12 +26,16 @@ EXCUSED_WHILE_FLOWING = frozenset(
 
 @dataclass(frozen=True)
 class Switch:
-    """One change of the slot users are sent to, in CLOCK_MONOTONIC microseconds; `old` is None on a first release."""
+    """One change of the slot users are sent to, in CLOCK_MONOTONIC microseconds; `old` is None on a first release.
+
+    `grace` is how long after the effect the old slot may still rightly answer: 0 where users move by a flag.
+    """
 
     old: Colour | None
     new: Colour
     decided: int
     effective: int
+    grace: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def _fence(ledger: Ledger, course: Course) -> tuple[int | None, int]:
             continue
         asked = True
         following = course.switches[index + 1].decided if index + 1 < len(course.switches) else None
-        report = ledger.fence_violations(switch.effective, str(switch.old), until=following)
+        report = ledger.fence_violations(switch.effective + switch.grace, str(switch.old), until=following)
         violations += report.violations.total
         straddling += report.straddling.total
     return (violations if asked else None), straddling

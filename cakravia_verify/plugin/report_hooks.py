@@ -1,0 +1,86 @@
+"""What a session leaves behind: the page with the verdict on top, the artefact, and the last lines on the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cakravia_verify.report import pytest_html as pages
+from cakravia_verify.report.latest import LATEST, point_latest, seal
+
+if TYPE_CHECKING:
+    from cakravia_verify.run import Outcome
+
+
+class ReportHooks:
+    """A pytest plugin that tells the outcome of a session: on pytest-html's page, where the verdict comes on top, the
+    checks read as sentences and everything is escaped, and at the end of the terminal."""
+
+    def __init__(
+        self, config: pytest.Config, *, folder: Path, kind: str, subject: str, outcome: Callable[[], Outcome | None]
+    ) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._subject = subject
+        self._outcome = outcome
+        self._page: Any = None
+        folder.mkdir(parents=True, exist_ok=True)
+        config.option.htmlpath = str(folder / "report.html")
+        config.option.self_contained_html = True
+        config.option.xmlpath = str(folder / "junit.xml")
+
+    def pytest_html_report_title(self, report: Any) -> None:
+        self._page = report
+        report.title = pages.starting_title(self._kind, self._subject)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_metadata(self, metadata: dict[str, object]) -> None:
+        escaped = pages.safe_environment(metadata)
+        metadata.clear()
+        metadata.update(escaped)
+
+    def pytest_html_results_table_header(self, cells: list[str]) -> None:
+        pages.name_columns(cells)
+
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        pages.fill_columns(cells, nodeid=report.nodeid, when=report.when)
+
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        if (outcome := self._outcome()) is not None:
+            self._page.title = pages.title_of(outcome.document)
+            prefix.extend(pages.summary_blocks(outcome.document))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from cakravia_verify.report.summary import terminal_summary
+
+        if (outcome := self._outcome()) is None:
+            return
+        terminalreporter.ensure_newline()
+        for line in terminal_summary(
+            outcome.document,
+            width=terminalreporter._tw.fullwidth,
+            colour=terminalreporter.hasmarkup,
+            report=str(self._folder / "report.html"),
+        ):
+            terminalreporter.write_line(line)
+
+
+def write_outcome(outcome: Outcome, folder: Path, *, reports: Path, latest: str = LATEST) -> Outcome:
+    """The outcome with its files sealed; its verdict is written and `latest` points to it. Raises OSError or
+    CakraviaError where it cannot be left for others to read."""
+    from cakravia_verify.report.summary import job_summary
+    from cakravia_verify.report.verdict import write_verdict
+
+    sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
+    write_verdict(sealed.document, folder)
+    point_latest(reports, folder, name=latest)
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as summary:
+            summary.write(job_summary(sealed.document))
+    return sealed
