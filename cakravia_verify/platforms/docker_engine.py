@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import warnings
 import weakref
@@ -71,20 +72,24 @@ class Engine:
             ) from error
         address = self.tunnel.engine_address if self.tunnel else self.host
         environment = dict(os.environ) | ({"DOCKER_HOST": address} if address else {})
-        try:
-            with warnings.catch_warnings():
-                # The SDK leaves its socket open where it cannot connect.
-                warnings.simplefilter("ignore", ResourceWarning)
+        said = ""
+        with warnings.catch_warnings():
+            # The SDK leaves its socket open where it cannot connect; collected here, where nobody has to hear of it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            try:
                 client = docker.from_env(
                     version=self._api_version or "auto", timeout=READ_SECONDS, environment=environment
                 )
-        except Exception as error:
-            where = self.host or "the machine's own socket"
+                client.version()
+            except Exception as error:
+                said = explained(error)
+            if said:
+                gc.collect()
+        if said:
             raise UsageError(
-                f"no Docker engine answers at {where}: {explained(error)}",
-                remedy=_remedy_of(explained(error))
-                or "start the engine, or name another with DOCKER_HOST or [docker] host",
-            ) from error
+                f"no Docker engine answers at {self.host or 'the usual socket'}: {said}",
+                remedy=_remedy_of(said) or "start the engine, or name another with DOCKER_HOST or [docker] host",
+            )
         weakref.finalize(self, client.close)
         return client
 

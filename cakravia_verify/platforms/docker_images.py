@@ -242,8 +242,9 @@ def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadli
     for line in lines:
         if "error" in line:
             detail = explained(Exception(str(line["error"])))
-            remedy = next((remedy for words, remedy in REMEDIES if words in detail.lower()), "mend the build")
             shown = "".join(said[-40:]).strip()[-1500:]
+            everything = f"{detail} {shown}".lower()
+            remedy = next((remedy for words, remedy in REMEDIES if words in everything), "mend the build")
             raise PlatformError(f"{what} failed: {detail}{f'{chr(10)}{shown}' if shown else ''}", remedy=remedy)
         if "stream" in line:
             said.append(str(line["stream"]))

@@ -95,9 +95,12 @@ def url_of(site: DockerSite) -> str:
 
 
 def wait_until_users_are_served(site: DockerSite) -> None:
+    """By the slot that they are sent to, not by one that stands in."""
+
     def served() -> bool:
         try:
-            return httpx.get(url_of(site), timeout=2, trust_env=False).status_code == 200
+            served_by: str = httpx.get(url_of(site), timeout=2, trust_env=False).headers.get("X-Served-Slot", "")
+            return served_by == "green"
         except httpx.HTTPError:
             return False
 
@@ -127,6 +130,8 @@ def test_a_restarted_engine_never_routes_users_wrong(
     shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:
     engine.restart(*options)
+    # An engine that no longer has live-restore stops what ran under it, and starts none of it again.
+    assert shop.cakravia("up").status == 0
     wait_until_users_are_served(shop)
     before = addresses(engine, shop)
     with Witness(url_of(shop)) as witness:
@@ -145,6 +150,7 @@ def test_an_engine_restarted_in_the_middle_of_a_release_leaves_a_site_that_the_n
     shop: DockerSite, engine: PrivateEngine
 ) -> None:
     engine.restart("--live-restore")
+    assert shop.cakravia("up").status == 0
     wait_until_users_are_served(shop)
     command = [sys.executable, "-m", "pytest", "suites/deploy", "--site", str(shop.file), "-p", "no:cacheprovider"]
     release = subprocess.Popen(
@@ -176,7 +182,6 @@ def test_a_disk_that_fills_up_while_building_is_named_and_users_are_unharmed(
     shop: DockerSite, engine: PrivateEngine, tmp_path: Path
 ) -> None:
     engine.stop()
-    (engine.folder / "small").mkdir()
     full = PrivateEngine(folder=tmp_path / "e", name=engine.name)
     full.folder.mkdir()
     (full.folder / "data").mkdir()
@@ -192,7 +197,10 @@ def test_a_disk_that_fills_up_while_building_is_named_and_users_are_unharmed(
             "ARG BASE\nFROM ${BASE}\nRUN head -c 800000000 /dev/zero >/large\nUSER 1000\n"
         )
         site = shop.open(
-            ("docker.host", full.host), ("docker.context", str(context)), ("site.state", str(tmp_path / "s"))
+            ("docker.host", full.host),
+            ("docker.context", str(context)),
+            ("docker.build_args", {"BASE": base_of("nginx")}),
+            ("site.state", str(tmp_path / "s")),
         )
         with pytest.raises(Exception, match=r"(?i)no space left on device") as raised:
             site.platform.build("v9.9.9", deadline=Deadline("the build ends", 60))

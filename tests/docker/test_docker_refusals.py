@@ -1,0 +1,175 @@
+"""What cannot be done is refused in words that name the thing, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from docker.errors import ImageNotFound
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.errors import CakraviaError, PlatformError, SettingsError, UsageError
+from tests.docker.docker_stage import DockerSite, base_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+    from tests.docker.conftest import MakeSite
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> DockerSite:
+    return make_site(application="plain_app", base="nginx")
+
+
+@pytest.fixture
+def foreign(client: DockerClient, site: DockerSite) -> Iterator[Container]:
+    """Somebody else's container under the name that a slot needs."""
+    container = client.containers.run(base_of("nginx"), name=f"{site.name}-app-blue", detach=True)
+    yield container
+    container.remove(force=True, v=True)
+
+
+def test_a_foreign_container_with_a_slots_name_is_named_and_not_touched(site: DockerSite, foreign: Container) -> None:
+    with pytest.raises(UsageError, match=rf"{foreign.name} is taken by container {foreign.short_id}") as raised:
+        site.open().platform.check()
+    assert "not touched" in str(raised.value)
+    foreign.reload()
+    assert foreign.status == "running"
+
+
+def test_a_foreign_network_with_the_sites_name_is_named_and_not_touched(site: DockerSite, client: DockerClient) -> None:
+    network = client.networks.create(site.name)
+    try:
+        with pytest.raises(UsageError, match=f"{site.name} is taken by network"):
+            site.open().platform.check()
+        network.reload()
+    finally:
+        network.remove()
+
+
+def test_a_port_that_a_foreign_container_publishes_is_refused_with_its_name(
+    site: DockerSite, client: DockerClient
+) -> None:
+    other = client.containers.run(base_of("nginx"), detach=True, ports={"80/tcp": ("127.0.0.1", site.port)})
+    try:
+        with pytest.raises(UsageError, match=rf"port {site.port} is published by container {other.name}"):
+            site.open().proxy.check()
+    finally:
+        other.remove(force=True, v=True)
+
+
+def test_a_release_against_a_foreign_container_ends_as_a_usage_error(site: DockerSite, foreign: Container) -> None:
+    ended = site.deploy("v1.0.0")
+    assert ended.status == 4, ended.output
+    assert f"{foreign.name} is taken" in ended.output
+
+
+def test_an_image_that_is_nowhere_is_named(site: DockerSite) -> None:
+    platform = site.open(
+        ("docker.context", ""), ("docker.image", "nowhere.invalid/shop:{version}"), ("docker.pull", "never")
+    ).platform
+    with pytest.raises(PlatformError, match=r"no image nowhere\.invalid/shop:v1\.0\.0"):
+        platform.build("v1.0.0", deadline=Deadline("the build ends", 30))
+
+
+def test_a_registry_out_of_reach_is_told_with_its_remedy(site: DockerSite) -> None:
+    platform = site.open(("docker.context", ""), ("docker.image", "127.0.0.1:1/shop:{version}")).platform
+    with pytest.raises(PlatformError, match=r"pulling 127\.0\.0\.1:1/shop:v1\.0\.0") as raised:
+        platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
+    assert "registry" in raised.value.remedy
+
+
+def test_an_image_for_another_machine_is_refused(site: DockerSite, client: DockerClient, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    name = f"cakravia-verify/{site.name}-foreign:latest"
+    other = "arm64" if client.info()["Architecture"] == "x86_64" else "amd64"
+    import_for(client, name, other)
+    platform = site.open(("docker.context", ""), ("docker.image", name), ("docker.pull", "never")).platform
+    with pytest.raises(PlatformError, match=f"is made for linux/{other}"):
+        platform.build("v1.0.0", deadline=Deadline("the build ends", 30))
+
+
+def import_for(client: DockerClient, name: str, architecture: str) -> None:
+    """An empty image that claims to be for `architecture`."""
+    import hashlib
+    import io
+    import json
+    import tarfile
+
+    layer = io.BytesIO()
+    tarfile.open(fileobj=layer, mode="w").close()
+    digest = hashlib.sha256(layer.getvalue()).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": architecture,
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        }
+    ).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for member, content in (("layer.tar", layer.getvalue()), ("config.json", config), ("manifest.json", manifest)):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    client.images.load(buffer.getvalue())
+
+
+def test_an_image_that_runs_as_root_is_not_started(site: DockerSite, client: DockerClient) -> None:
+    opened = site.open(("docker.context", ""), ("docker.image", base_of("nginx")), ("docker.pull", "never"))
+    artifact = opened.platform.build("v1.0.0", deadline=Deadline("the build ends", 30))
+    from cakravia_verify.slots import Colour
+
+    with pytest.raises(PlatformError, match="runs as root"):
+        opened.platform.start(Colour.BLUE, artifact, release="r", deadline=Deadline("it starts", 30))
+    assert client.containers.list(all=True, filters={"name": f"{site.name}-app"}) == []
+
+
+def test_an_image_saved_as_a_file_is_a_version(site: DockerSite, client: DockerClient, tmp_path: Path) -> None:
+    image = client.images.get(base_of("nginx"))
+    with (tmp_path / "app-v1.0.0.tar").open("wb") as file:
+        file.writelines(image.save())
+    opened = site.open(("docker.context", ""), ("docker.archive", str(tmp_path / "app-{version}.tar")))
+    artifact = opened.platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
+    assert artifact.digest == image.id
+    assert opened.platform.retained() == (artifact,)
+
+
+def test_a_kept_image_that_was_removed_is_not_offered_for_a_rollback(site: DockerSite, client: DockerClient) -> None:
+    platform = site.open().platform
+    artifact = platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
+    client.images.remove(artifact.digest, force=True)
+    assert platform.retained() == ()
+    with pytest.raises(ImageNotFound):
+        client.images.get(artifact.digest)
+
+
+def test_a_build_that_fails_tells_what_it_said(site: DockerSite, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN echo the compiler says no && false\n")
+    platform = site.open(("docker.context", str(tmp_path))).platform
+    with pytest.raises(PlatformError, match="the compiler says no"):
+        platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
+
+
+@pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])
+def test_an_engine_that_is_not_there_is_named(site: DockerSite, host: str) -> None:
+    with pytest.raises(UsageError, match=f"no Docker engine answers at {host}"):
+        site.open(("docker.host", host)).platform.check()
+
+
+@pytest.mark.parametrize("version", ["1.99", "1.20"])
+def test_an_engine_that_speaks_another_version_is_told_with_what_to_set(site: DockerSite, version: str) -> None:
+    with pytest.raises(CakraviaError, match=r"(?i)version"):
+        site.open(("docker.api_version", version)).platform.check()
+
+
+def test_a_site_must_say_where_its_versions_come_from(site: DockerSite) -> None:
+    with pytest.raises(SettingsError, match="image, context or archive"):
+        site.open(("docker.context", ""))
