@@ -1,0 +1,48 @@
+"""cakravia.toml and cakravia.docker.toml are the reference of every setting there is."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cakravia_verify.settings import Section, Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+FILES = ("cakravia.toml", "cakravia.docker.toml")
+# The reference application has its own answer to these; the comment beside each tells the default.
+OWN_ANSWERS = {("app", "directory"), ("release", "smoke")}
+
+
+def keys() -> list[tuple[str, str, Any]]:
+    found = []
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, Section):
+            found += [
+                (section, key, each.get_default(call_default_factory=True)) for key, each in model.model_fields.items()
+            ]
+    return found
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section, key, _ in keys()])
+def test_every_setting_stands_in_a_commented_reference_file(section: str, key: str) -> None:
+    texts = [(ROOT / name).read_text() for name in FILES]
+    spelled = re.compile(rf"^(# ?)?{key}\s*=|\[\[{section}\.{key}\]\]|^\[{section}\.{key}\]", re.MULTILINE)
+    assert any(spelled.search(text) for text in texts), f"[{section}] {key} is documented nowhere"
+
+
+def test_the_reference_file_shows_the_defaults() -> None:
+    table = tomllib.loads((ROOT / "cakravia.toml").read_text())
+    for section, key, default in keys():
+        if key in table.get(section, {}) and (section, key) not in OWN_ANSWERS:
+            shown = table[section][key]
+            assert shown == (list(default) if isinstance(default, tuple) else default), f"[{section}] {key}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_reference_files_load(name: str) -> None:
+    assert load_settings(ROOT / name, environment={}).site.name
