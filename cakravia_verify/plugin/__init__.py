@@ -101,10 +101,13 @@ def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
     status = None
     try:
         status = yield
-    except Exception:
+    except Exception as error:
         if _outcome(config) is None:
             raise
-        traceback.print_exc()
+        if isinstance(error, OSError):  # a full disk is no bug: where pytest's own report failed helps nobody
+            print(f"cakravia: the session's report could not be finished: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
     outcome = _outcome(config)
     if outcome is not None:
         return outcome.exit

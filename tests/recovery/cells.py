@@ -29,7 +29,7 @@ from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.records import Row
 from tests.sessions.shop import Ended, Shop
 
-LANES = os.cpu_count() or 1
+LANES = (os.cpu_count() or 1) + 1
 VERSIONS = ("v1.0.0", "v2.0.0")
 PLUGINS = Path(__file__).resolve().parent
 # Short, for this is about where a release dies, not about how much it proves before.

@@ -43,7 +43,9 @@ def chosen_cells() -> list[Cell]:
         every = [Cell(kind, f"{name}@{point}") for kind in KINDS for name in SIGNALS for point in POINTS]
         back = [Cell(kind, f"SIGTERM@bake.begins,SIGKILL@{point}") for kind in KINDS for point in WAYS_BACK]
         return [*every, *back, *NEXT_RELEASE]
-    cells = [Cell(KINDS[number // 2 % 2], f"{SIGNALS[number % 4]}@{point}") for number, point in enumerate(POINTS)]
+    cells = [
+        Cell(KINDS[(number + number // 4) % 2], f"{SIGNALS[number % 4]}@{point}") for number, point in enumerate(POINTS)
+    ]
     return [*cells, Cell("deploy", "SIGTERM@bake.begins,SIGKILL@unswitch.midway"), NEXT_RELEASE[0]]
 
 
