@@ -93,7 +93,7 @@ def build_image(engine: docker.DockerClient, label: str) -> BuildImage:
     key, value = label.split("=")
 
     def build(folder: str, *, base: str) -> Image:
-        base_image = os.environ.get(f"CAKRAVIA_{base.upper()}_BASE", f"cakravia-base/{base}")
+        base_image = os.environ.get(f"CAKRAVIA_TEST_{base.upper()}_BASE", f"cakravia-base/{base}")
         try:
             engine.images.get(base_image)
         except ImageNotFound:
