@@ -9,6 +9,7 @@ from typing import Any
 from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
 from cakravia_verify.slots import Colour
+from cakravia_verify.traffic import windows
 from cakravia_verify.traffic.evidence import Evidence, Kind
 from cakravia_verify.traffic.judgement import GROSS, Ruling, Sample, judge, sample
 from cakravia_verify.traffic.ledger import Ledger
@@ -94,7 +95,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
         share_held=_share_held(ledger, course),
         p50=latency[0],
         p99=latency[1],
-        longest_gap=_longest_gap(ledger),
+        longest_gap=_longest_gap(ledger, course),
         lost_bound=failures_in_words(counts["lost"], evidence.total),
         integrity=(
             *_integrity(evidence, is_flowing=course.until is not None),
@@ -257,23 +258,18 @@ def _share_held(ledger: Ledger, course: Course) -> float | None:
     return min(1.0, float(row[2]) / planned) if planned >= 1 else None
 
 
-def _longest_gap(ledger: Ledger) -> float | None:
-    row = ledger.query(
-        "SELECT max(gap) FROM "
-        "(SELECT done - lag(done) OVER (ORDER BY done) AS gap FROM ledger WHERE outcome = 'answered')"
-    )[0]
-    return _seconds(row[0])
+def _longest_gap(ledger: Ledger, course: Course) -> float | None:
+    gap = windows.longest_gap(ledger, rate_planned=course.rate)
+    return gap.duration / SECOND if gap else None
 
 
 def _first_answer(ledger: Ledger, switch: Switch | None) -> float | None:
     """Milliseconds from the decision to switch to the first user answered by the candidate."""
     if switch is None:
         return None
-    row = ledger.query(
-        "SELECT min(done) FROM ledger WHERE outcome = 'answered' AND by_slot = $new AND done >= $at",
-        {"new": str(switch.new), "at": switch.decided},
-    )[0]
-    return round((int(row[0]) - switch.decided) / 1000, 3) if row[0] is not None else None
+    moved = windows.Switch(switch.decided, switch.effective, str(switch.old or ""), str(switch.new))
+    first = windows.crossover(ledger, moved).first_new
+    return None if first is None else round(first / 1000, 3)
 
 
 def _buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Bucket]:
