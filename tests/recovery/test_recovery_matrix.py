@@ -42,11 +42,18 @@ def chosen_cells() -> list[Cell]:
     if IS_FULL:
         every = [Cell(kind, f"{name}@{point}") for kind in KINDS for name in SIGNALS for point in POINTS]
         back = [Cell(kind, f"SIGTERM@bake.begins,SIGKILL@{point}") for kind in KINDS for point in WAYS_BACK]
-        return [*every, *back, *NEXT_RELEASE]
-    cells = [
-        Cell(KINDS[(number + number // 4) % 2], f"{SIGNALS[number % 4]}@{point}") for number, point in enumerate(POINTS)
-    ]
+        return [*filter(is_possible, every), *back, *NEXT_RELEASE]
+    cells = []
+    for number, point in enumerate(POINTS):
+        turn = [KINDS[(number + number // 4) % 2], *KINDS]
+        possible = (Cell(kind, f"{SIGNALS[number % 4]}@{point}") for kind in turn)
+        cells.append(next(filter(is_possible, possible)))
     return [*cells, Cell("deploy", "SIGTERM@bake.begins,SIGKILL@unswitch.midway"), NEXT_RELEASE[0]]
+
+
+def is_possible(cell: Cell) -> bool:
+    """A rollback builds nothing, so there is no middle of it."""
+    return cell.kind == "deploy" or not cell.death.endswith("@build.midway")
 
 
 NEXT_RELEASE = (
