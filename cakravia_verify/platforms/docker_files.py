@@ -107,6 +107,10 @@ class RemoteLog:
         self._path = path
         self._offset: int | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        return self._offset is not None
+
     def follow(self, container: Container | None, *, user: str = "") -> None:
         """The copy is up to date, as far as the container still tells."""
         if self._offset is None:

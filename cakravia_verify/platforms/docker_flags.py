@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UID: Final = 10101
 ROOT: Final = "/srv/proxy"
+# Nothing can ever be made there: not even its folder exists, and the root file system is read-only.
+NOWHERE: Final = "/nonexistent/flag"
 CONF, FLAGS, LOGS = f"{ROOT}/conf", f"{ROOT}/flags", f"{ROOT}/logs"
 
 
@@ -49,8 +51,10 @@ class VolumeFlags:
     def set(self, name: str, *, wanted: bool) -> float:
         """The instant, in CLOCK_MONOTONIC seconds, from which on every request finds the flag so. Raises ProxyError."""
         path = f"{FLAGS}/{name}"
+        # Renamed into place: written straight, a flag that an upload took away would come back as its link's target.
         # `true >`: a failed redirection of a special builtin would end the shell.
-        act = f"true > {path}" if wanted else f"rm -f {path}"
+        draft = f"{FLAGS}/.{name}"
+        act = f"true > {draft} && mv -f {draft} {path}" if wanted else f"rm -f {path}"
         shell = self._shell or self.open_shell()
         if shell is not None:
             try:
@@ -72,7 +76,7 @@ class VolumeFlags:
 
         nginx takes a symbolic link into the void for no file: a flag can be taken away without deleting anything.
         """
-        entry = Entry(name, b"", uid=UID, gid=UID) if wanted else Entry(name, link="nowhere", uid=UID, gid=UID)
+        entry = Entry(name, b"", uid=UID, gid=UID) if wanted else Entry(name, link=NOWHERE, uid=UID, gid=UID)
         send(self._engine, container, FLAGS, [entry], kind=ProxyError)
 
     def read(self, container: Container, path: str) -> bytes | None:

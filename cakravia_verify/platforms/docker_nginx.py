@@ -82,7 +82,20 @@ class DockerNginx:
         return self._log.copy
 
     def fetch_logs(self) -> None:
-        self._log.follow(self._container())
+        container = self._container()
+        if not self._log.has_begun and container is not None and container.status == "running":
+            self._set_long_log_aside(container)
+        self._log.follow(container)
+
+    def _set_long_log_aside(self, container: Container) -> None:
+        """A ledger that outgrew its bound is set aside; nginx goes on with a new file and loses no line."""
+        path = f"{LOGS}/access.log"
+        status, _ = self._flags.run(
+            f'test "$(stat -c %s {path} 2>/dev/null || echo 0)" -gt {LOG_KEPT} && mv {path} {path}.1'
+        )
+        if status == 0:
+            what = "telling nginx to reopen its log"
+            self._engine.ask(what, lambda: container.kill(signal="SIGUSR1"), kind=ProxyError)
 
     def logs(self, *, lines: int) -> str:
         container = self._container()
@@ -140,7 +153,8 @@ class DockerNginx:
         created = containers.create(self._engine, spec, also=self._compose.labels_for(spec), kind=ProxyError)
         text = self._rendered(image[1])
         send(self._engine, created, ROOT, self._files(text, colour), kind=ProxyError)
-        self._flags.write(created, flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN)
+        if self._flags.has(flag_files.GREEN_ACTIVE) is not (colour is Colour.GREEN):
+            self._flags.write(created, flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN)
         containers.start(self._engine, created, kind=ProxyError)
         self._compose.put(spec)
         try:

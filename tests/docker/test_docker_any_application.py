@@ -54,6 +54,11 @@ def test_a_node_server_goes_back_a_version(node: DockerSite) -> None:
     assert httpx.get(node.url, trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
 
 
+def test_the_suite_for_containers_holds_for_a_node_server(node: DockerSite) -> None:
+    ended = node.pytest("suites/containers", "-q")
+    assert ended.status == 0, ended.output
+
+
 @pytest.fixture(scope="module")
 def plain(make_site: MakeSite) -> DockerSite:
     site = make_site(application="plain_app", base="nginx", profile="generic", more=ONLY_HEALTH)
@@ -70,6 +75,11 @@ def test_an_application_that_has_only_health_is_released_twice(plain: DockerSite
 
 def test_an_application_that_has_only_health_goes_back_a_version(plain: DockerSite) -> None:
     ended = plain.rollback()
+    assert ended.status == 0, ended.output
+
+
+def test_the_suite_for_containers_holds_for_an_application_that_has_only_health(plain: DockerSite) -> None:
+    ended = plain.pytest("suites/containers", "-q")
     assert ended.status == 0, ended.output
 
 
