@@ -85,3 +85,14 @@ def test_release_whose_part_died_is_not_promoted(cell: Cell, lanes: Lanes) -> No
     assert told.record is not None
     assert told.record.outcome == "rolled back"
     assert told.verdict.get("decision") != "PROMOTE"
+
+
+def test_death_of_a_slot_that_nobody_is_on_keeps_nobody_from_the_new_version(lanes: Lanes) -> None:
+    told = told_of(HARMLESS[3], lanes)
+    assert told.ended.status == 0, told.shown
+
+
+@pytest.mark.parametrize("cell", [HARMLESS[2], HARMFUL[0]], ids=str)
+def test_death_of_the_candidate_rolls_back(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.ended.status == 1, told.shown
