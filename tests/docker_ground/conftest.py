@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+import docker
 import httpx
 import pytest
 from docker.errors import DockerException, ImageNotFound, NotFound
@@ -19,7 +20,6 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from docker.types import LogConfig
 
-import docker
 from cakravia_verify.deadline import Deadline, poll
 
 REPOSITORY = Path(__file__).parents[2]
