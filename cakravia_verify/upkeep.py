@@ -6,7 +6,7 @@ from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NothingToDo, PlatformError
 from cakravia_verify.history import last_promoted, unfinished
 from cakravia_verify.release import recover
-from cakravia_verify.site import Site
+from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
 
@@ -48,13 +48,13 @@ def finish_or_undo(site: Site) -> list[str]:
 
 
 def repair(site: Site) -> list[str]:
-    """What was mended: dead releases, then users without a healthy slot."""
+    """What was mended: dead releases, users without a healthy slot, and users on another slot than the promoted one."""
     lines = finish_or_undo(site)
     state = site.observe()
     if state.is_empty or last_promoted(site.journal.entries()) is None:
         return lines
     if state.proxy.is_running and state.served is not None:
-        return lines
+        return [*lines, *_bring_to_promoted(site, state)]
     if state.active is None and (standby := state.slots.idle) is not None:
         _await_healthy(site, standby)
         deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
@@ -65,6 +65,22 @@ def repair(site: Site) -> list[str]:
         site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
         return [*lines, f"users were without a slot; they are on {standby} now"]
     return [*lines, bring_up(site)]
+
+
+def _bring_to_promoted(site: Site, state: SiteState) -> list[str]:
+    """Users are on the slot that the history promoted, where that slot is as it was promoted and healthy; whatever
+    moved them past the gate (a hand, another tool) had no verdict."""
+    last = last_promoted(site.journal.entries())
+    slot = state.slots.at(last.intent.candidate) if last else None
+    if last is None or slot is None or state.served is slot.colour:
+        return []
+    is_promoted = slot.version == last.intent.version and last.digest in ("", slot.digest)
+    if not is_promoted or not all(reading.is_healthy for reading in site.readings(slot)):
+        return []
+    site.proxy.set_failover(allowed=False)
+    site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
+    site.journal.append("site.repaired", version=slot.version, slot=str(slot.colour))
+    return [f"users were on {state.served}, which the history did not promote; they are on {slot} now"]
 
 
 def _restart(site: Site) -> Slot:
