@@ -242,7 +242,7 @@ class DockerNginx:
                 tag=current,
             )
         # A name that no later build takes away from the container that runs.
-        exact = str(image.id).removeprefix("sha256:")[:12]
+        exact = f"built-{str(image.id).removeprefix('sha256:')[:12]}"
         self._engine.ask("naming the proxy's image", lambda: image.tag(repository, tag=exact))
         return f"{repository}:{exact}", str(image.id)
 

@@ -105,10 +105,12 @@ def connect() -> DockerClient | str:
         try:
             client = docker.from_env()
             client.ping()
-        except DockerException:
-            gc.collect()
-            return "no Docker engine answers"
-        return client
+        except DockerException as error:
+            reason = f"no Docker engine answers: {error}"
+        else:
+            return client
+        gc.collect()
+        return reason
 
 
 def base_of(what: str) -> str:

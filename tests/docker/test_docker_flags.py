@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,14 @@ FLAG = "green.active"
 
 
 @pytest.fixture(scope="module")
-def image(client: DockerClient) -> str:
-    built, _ = client.images.build(
-        path=str(REPOSITORY / "images" / "nginx"), buildargs={"BASE": base_of("nginx")}, rm=True, forcerm=True
+def image(client: DockerClient) -> Iterator[str]:
+    # Named: an image without a name goes when one that was built on it is removed.
+    name = f"cakravia-test-flags:{uuid.uuid4().hex}"
+    client.images.build(
+        path=str(REPOSITORY / "images" / "nginx"), buildargs={"BASE": base_of("nginx")}, rm=True, forcerm=True, tag=name
     )
-    return str(built.id)
+    yield name
+    client.images.remove(name)
 
 
 @pytest.fixture
