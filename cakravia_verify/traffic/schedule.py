@@ -25,6 +25,10 @@ class Arrival:
     entry: int
 
 
+SHORTEST_RAMP = 1e-9
+"""Seconds; points closer together than this are a step."""
+
+
 class Curve:
     """How the rate goes over time: straight lines between (second, rate) points, the last rate held for ever.
 
@@ -57,7 +61,7 @@ class Curve:
         if index + 1 >= len(self._points):
             return 0.0
         (since, rate), (until, next_rate) = self._points[index], self._points[index + 1]
-        return (next_rate - rate) / (until - since) if until > since else 0.0
+        return (next_rate - rate) / (until - since) if until - since > SHORTEST_RAMP else 0.0
 
 
 def curve_of(plan: TrafficPlan) -> Curve:

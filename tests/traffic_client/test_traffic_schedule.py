@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
@@ -88,6 +88,7 @@ points = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), min_size=1, 
 
 
 @given(points, st.floats(0.5, 1000), st.floats(0, 120))
+@example(((0.0, 4.0), (2.2250738585072014e-308, 0.0)), 1.0, 0.0)
 def test_counts_and_instants_of_a_curve_are_inverse(
     shape: tuple[tuple[float, float], ...], last: float, at: float
 ) -> None:
