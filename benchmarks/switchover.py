@@ -68,12 +68,6 @@ def bars(result: Result) -> Iterator[Bar]:
         ("disagreements between the three records", len(result.findings)),
     ):
         yield Bar(what, f"{number}", number == 0, is_proof=True)
-    yield Bar(
-        "written after the switch was in force, answered by the old slot",
-        f"{result.old_in_force}",
-        result.old_in_force == 0,
-        is_proof=False,
-    )
     if not task.round_trip:
         yield Bar(
             f"decision -> first user on the candidate, p99 <= {FIRST_ANSWER_BAR:g} ms",
