@@ -27,6 +27,8 @@ class Arrival:
 
 SHORTEST_RAMP = 1e-9
 """Seconds; points closer together than this are a step."""
+SLOWEST_RATE = 1e-6
+"""Requests per second; fewer than this, one in eleven days, are none."""
 
 
 class Curve:
@@ -37,8 +39,9 @@ class Curve:
     """
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
+        points = [(at, rate if rate >= SLOWEST_RATE else 0.0) for at, rate in points]
         first = points[0]
-        self._points = [(0.0, first[1]), *points] if first[0] > 0 else list(points)
+        self._points = [(0.0, first[1]), *points] if first[0] > 0 else points
         self._counts = [0.0]
         for (since, rate), (until, next_rate) in pairwise(self._points):
             self._counts.append(self._counts[-1] + (until - since) * (rate + next_rate) / 2)

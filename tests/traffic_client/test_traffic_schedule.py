@@ -82,13 +82,17 @@ def test_nothing_is_planned_while_the_rate_is_zero() -> None:
     assert planned[10] == 3.0
 
 
-points = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1000)), min_size=1, max_size=6).map(
+# What a person writes into a curve: milliseconds, and rates of none or of at least one request in a quarter of an hour.
+instants = st.integers(0, 100_000).map(lambda milliseconds: milliseconds / 1000)
+rates = st.one_of(st.just(0.0), st.floats(0.001, 1000))
+points = st.lists(st.tuples(instants, rates), min_size=1, max_size=6).map(
     lambda found: tuple(zip(sorted(at for at, _ in found), (rate for _, rate in found), strict=True))
 )
 
 
 @given(points, st.floats(0.5, 1000), st.floats(0, 120))
 @example(((0.0, 4.0), (2.2250738585072014e-308, 0.0)), 1.0, 0.0)
+@example(((4.0, 3.156301634314808e-285),), 1.0, 3.0)
 def test_counts_and_instants_of_a_curve_are_inverse(
     shape: tuple[tuple[float, float], ...], last: float, at: float
 ) -> None:
