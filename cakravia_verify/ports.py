@@ -40,12 +40,3 @@ def listener(port: int) -> str:
                         process = psutil.Process(connection.pid)
                         return f"process {process.pid} ({' '.join(process.cmdline())[:80]}, user {process.username()})"
     return "another process"
-
-
-def listening_pid(port: int) -> int | None:
-    """The process of this user that listens on a TCP port, None where there is none or it cannot be seen."""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-                return connection.pid
-    return None

@@ -189,11 +189,6 @@ class Flow:
         return failed | {"answered": self.finished - sum(failed.values())}
 
     @property
-    def settled_until(self) -> int:
-        """Every request planned up to this instant has come to an end and is among the rows."""
-        return self._settled_until
-
-    @property
     def first_planned(self) -> int:
         return self._first_planned or 0
 
