@@ -259,7 +259,9 @@ class Generator:
     def _write_summary(self, ended: str | None) -> None:
         beside = self._summary.with_suffix(".json.new")
         try:
-            beside.write_text(json.dumps(self.summary(ended), indent=1) + "\n")
+            # Indenting takes Python's own encoder, whose functions refer to each other: every call would leave some
+            # twenty objects to the garbage collector, which is asked so rarely here that they would pile up.
+            beside.write_text(json.dumps(self.summary(ended), indent=1 if ended else None) + "\n")
             beside.replace(self._summary)
         except OSError as error:
             raise TrafficError(f"{self._summary}: {error.strerror}", remedy="make room on its disk") from error

@@ -29,6 +29,7 @@ from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner  # noqa: E4
 from cakravia_verify.errors import CakraviaError  # noqa: E402
 from cakravia_verify.traffic.alarm import now_us  # noqa: E402
 from cakravia_verify.traffic.generator import Generator  # noqa: E402
+from cakravia_verify.traffic.locust_statistics import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
 from cakravia_verify.traffic.records import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
@@ -72,6 +73,7 @@ def _load() -> Generator:
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Environment, runner: Runner, **_: object) -> None:
     """What this process does is settled: all of the load, a part of it, or seeing to the processes that do."""
+    keep_lean(environment.stats)
     if isinstance(runner, MasterRunner):
         gevent.spawn(_lead, environment, runner)
     elif isinstance(runner, WorkerRunner):
