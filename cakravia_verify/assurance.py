@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, RollbackFailed
+from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release import Release
 from cakravia_verify.site import Site
@@ -86,25 +86,32 @@ def standing_slot(release: Release, colour: Colour, *, must_be_healthy: bool) ->
     site, intent = release.site, release.intent
     slot = site.platform.observe(colour)
     if slot is None:
-        kept = [artifact for artifact in site.platform.retained() if artifact.digest == intent.active_digest]
-        kept.sort(key=lambda artifact: artifact.version != intent.active_version)
-        if not kept:
-            raise RollbackFailed(
-                f"{colour} no longer runs, and {intent.active_version} is not retained",
-                remedy="users stay where they are; deploy a working version",
-            )
-        deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
-        slot = site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
+        slot = standing(release, colour, version=intent.active_version, digest=intent.active_digest)
     elif not must_be_healthy:
         return slot
-    standing = slot
+    stands = slot
     poll(
-        lambda: is_healthy(site, standing),
+        lambda: is_healthy(site, stands),
         deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
         every=site.settings.health.interval,
-        seen=lambda: complaints(site.readings(standing)),
+        seen=lambda: complaints(site.readings(stands)),
     )
     return slot
+
+
+def standing(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:
+    """A slot that died runs again, from the retained artifact of that digest. Raises PlatformError."""
+    site = release.site
+    kept = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
+    # Two versions may be built from the same files.
+    kept.sort(key=lambda artifact: artifact.version != version)
+    if not kept:
+        raise PlatformError(
+            f"{colour} no longer runs, and {version} is not retained",
+            remedy="users stay where they are; deploy a working version",
+        )
+    deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
+    return site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
 
 
 def require_confirmed(release: Release, slot: Slot, *, count: int) -> None:

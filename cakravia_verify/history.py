@@ -10,6 +10,8 @@ from cakravia_verify.errors import JournalError
 from cakravia_verify.journal import Entry
 from cakravia_verify.slots import Colour
 
+# What the gate decides, and what becomes of a release.
+PROMOTE = "PROMOTE"
 PROMOTED = "promoted"
 ROLLED_BACK = "rolled back"
 STUCK = "needs a person"
@@ -78,7 +80,8 @@ def _intent(entry: Entry) -> Intent:
 class Record:
     """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
 
-    `begun`, `undoing` and `undone` name steps in the order of the journal; `digest` is the artifact's.
+    `begun`, `undoing` and `undone` name steps in the order of the journal; `decision` is the last one on record;
+    `digest` is the artifact's.
     """
 
     intent: Intent

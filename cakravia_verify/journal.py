@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import getpass
@@ -162,14 +163,19 @@ class Journal:
 
 
 def _append(handle: int, line: bytes, *, size: int) -> int:
-    """The file's new size, the line durable; where only a part of it fits, the file is as long as before."""
+    """The file's new size, the line durable; where the disk does not take all of it, the file is as long as before: an
+    entry that was refused must not be read by the next command."""
     if size and os.pread(handle, 1, size - 1) != b"\n":
         line = b"\n" + line
-    written = os.write(handle, line)
-    if written != len(line):
-        os.ftruncate(handle, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
+    try:
+        written = os.write(handle, line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
     return size + written
 
 

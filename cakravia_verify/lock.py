@@ -20,16 +20,18 @@ import psutil
 from cakravia_verify.deadline import Clock, Deadline
 from cakravia_verify.errors import LockHeld, UsageError
 from cakravia_verify.journal import who_acts
+from cakravia_verify.process_identity import identity_of, process_named
 
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds the site, since when and for what. `token` grows with every lease, so older holders can be told."""
+    """Who holds the site, since when and for what. `process` names the holder's process beyond its id (see
+    process_identity); `token` grows with every lease, so older holders can be told."""
 
     owner: str
     pid: int
     host: str
-    process_started: float
+    process: str
     since: str
     purpose: str
     token: int
@@ -63,7 +65,7 @@ class Lock:
             owner=who_acts(),
             pid=os.getpid(),
             host=socket.gethostname(),
-            process_started=psutil.Process().create_time(),
+            process=identity_of(psutil.Process()),
             since=(datetime.fromtimestamp(now, UTC) if now else datetime.now(UTC)).isoformat(timespec="seconds"),
             purpose=purpose,
             token=(previous.token if previous else 0) + 1,
@@ -102,7 +104,7 @@ class Lock:
             lease = self._read(handle)
         finally:
             os.close(handle)
-        return lease if lease and not lease.released and _is_alive(lease) else None
+        return lease if lease and not lease.released and process_named(lease.process) else None
 
     def _locked(self, wait: Deadline | None) -> int:
         while True:
@@ -169,11 +171,4 @@ def _is_file_at(handle: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
-        return False
-
-
-def _is_alive(lease: Lease) -> bool:
-    try:
-        return abs(psutil.Process(lease.pid).create_time() - lease.process_started) < 1.0
-    except psutil.Error:
         return False

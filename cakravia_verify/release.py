@@ -10,7 +10,7 @@ from typing import Any
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed
 from cakravia_verify.health.models import Reading
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, Record
+from cakravia_verify.history import PROMOTE, Intent
 from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
@@ -162,14 +162,15 @@ class Release:
             self._tell(Moment(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def record_verdict(self, decision: str, *, why: str) -> None:
-        """The history knows what the gate decided, before anything is done about it.
+        """The history knows what the gate decided, before anything is done about it. A PROMOTE stands from here on,
+        whatever becomes of this process: recovery carries it out.
 
         Raises JournalError where a promotion cannot be recorded; a way back does not wait for a disk.
         """
         try:
             self.site.journal.append("release.verdict", release=self.id, decision=decision, why=why)
         except JournalError:
-            if decision == "PROMOTE":
+            if decision == PROMOTE:
                 raise
 
     def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:
@@ -209,37 +210,6 @@ class Release:
         # A closed terminal or a failing plugin must not stop a release, least of all its way back.
         with contextlib.suppress(Exception):
             self.audience(moment)
-
-
-def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
-    """The outcome of a release that died: finished where its promotion had begun and still stands, else undone.
-
-    Raises RollbackFailed where an undo fails; the next recovery tries again from the first undo.
-    """
-    release = Release(site, record.intent, steps, audience=audience)
-    release.begun = list(record.begun)
-    site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
-    if "promote" in record.begun and not record.undoing and _is_promoted_again(release):
-        release.finish(PROMOTED, why="finished by recovery", recovered=True, digest=record.digest)
-        return PROMOTED
-    try:
-        release.roll_back("the release died before its end")
-    except RollbackFailed as error:
-        release.finish(STUCK, why=error.message, recovered=True)
-        raise
-    release.finish(ROLLED_BACK, why="the release died before its end", recovered=True)
-    return ROLLED_BACK
-
-
-def _is_promoted_again(release: Release) -> bool:
-    """Whether the promotion could be finished; not where its candidate has lost the users or its health since."""
-    names = [step.name for step in release.steps]
-    release.done = names[: names.index("promote")]
-    try:
-        release.advance(names[-1])
-    except ReleaseError:
-        return False
-    return True
 
 
 def _first_line(error: BaseException) -> str:

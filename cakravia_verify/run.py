@@ -22,9 +22,10 @@ from cakravia_verify.errors import (
     UsageError,
 )
 from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict, judge, traffic_checks
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent, unfinished
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent
 from cakravia_verify.lock import Lease
-from cakravia_verify.release import Moment, Release, recover
+from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.report.measuring import Measurement
@@ -34,6 +35,7 @@ from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.upkeep import reconnect
 from cakravia_verify.way_back import target_of
 from cakravia_verify.witness import Witness, said
 
@@ -130,7 +132,8 @@ class ReleaseRun:
         self.notices.append(f"took the lock over from {dead}, which is dead")
 
     def _recover(self) -> None:
-        for record in unfinished(self.site.journal.entries()):
+        self.notices += reconnect(self.site)
+        for record in left_behind(self.site):
             try:
                 outcome = recover(self.site, record, STEPS, audience=self.audience)
             except RollbackFailed as error:
@@ -354,14 +357,18 @@ class ReleaseRun:
         """Why the promotion could not be made, '' where it was.
 
         A verdict that cannot be left for others to read, or written into the history, promotes nothing; nor does one
-        whose candidate lost the users since.
+        whose candidate lost the users since. Once it is in the history it stands, and the next command finishes what
+        this one could not.
         """
         release = self.release
         try:
             require_writable(self.folder)
             release.record_verdict(verdict.decision, why=verdict.why)
+        except (UsageError, JournalError) as error:
+            return f"not promoted, for {error.message}"
+        try:
             release.advance("promote")
-        except (UsageError, JournalError, NotConfirmed) as error:
+        except NotConfirmed as error:
             return f"not promoted, for {error.message}"
         except CakraviaError as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.

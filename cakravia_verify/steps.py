@@ -217,7 +217,8 @@ def promote(release: Release) -> dict[str, Any]:
         return {"note": f"{old} retired"}
     may_stand_in = intent.kind != "rollback" and running is not None and is_healthy(site, running)
     site.proxy.set_failover(allowed=may_stand_in)
-    return {"failover": may_stand_in, "note": f"{running or old} kept warm"}
+    note = f"{running} kept warm" if running else f"{old} ended before it could be kept warm"
+    return {"failover": may_stand_in, "note": note}
 
 
 def cleanup(release: Release) -> dict[str, Any]:

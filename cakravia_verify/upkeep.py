@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NothingToDo, PlatformError
-from cakravia_verify.history import last_promoted, unfinished
-from cakravia_verify.release import recover
+from cakravia_verify.history import last_promoted
+from cakravia_verify.recovery import left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
@@ -13,10 +13,11 @@ from cakravia_verify.steps import PROXY_SECONDS, STEPS
 
 def bring_up(site: Site) -> str:
     """The version that was promoted last serves users; told in one line. Does nothing where one serves already."""
-    repaired = finish_or_undo(site)
+    repaired = [*reconnect(site), *finish_or_undo(site)]
     state = site.observe()
     if state.proxy.is_running and state.served is not None:
-        return f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
+        told = f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
+        return "\n".join([*repaired, told])
     slot = state.active or _restart(site)
     _await_healthy(site, slot)
     site.proxy.set_failover(allowed=False)
@@ -38,10 +39,21 @@ def bring_down(site: Site) -> str:
     return f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"
 
 
+def reconnect(site: Site) -> list[str]:
+    """Parts of the site that run and could not reach each other do so again; one line for each."""
+    lines = list(site.platform.mend())
+    if lines:
+        site.journal.append("site.reconnected", parts=lines)
+    if lines and site.proxy.observe().is_running:
+        # Slots may have got other addresses than the proxy knows.
+        site.proxy.refresh(deadline=Deadline("the proxy takes its configuration", PROXY_SECONDS, clock=site.clock))
+    return lines
+
+
 def finish_or_undo(site: Site) -> list[str]:
     """Every release that died is finished or undone; one line for each."""
     lines = []
-    for record in unfinished(site.journal.entries()):
+    for record in left_behind(site):
         outcome = recover(site, record, STEPS, audience=lambda _: None)
         lines.append(f"release {record.intent.release} ({record.intent.version}): {outcome}")
     return lines
@@ -49,7 +61,7 @@ def finish_or_undo(site: Site) -> list[str]:
 
 def repair(site: Site) -> list[str]:
     """What was mended: dead releases, users without a healthy slot, and users on another slot than the promoted one."""
-    lines = finish_or_undo(site)
+    lines = [*reconnect(site), *finish_or_undo(site)]
     state = site.observe()
     if state.is_empty or last_promoted(site.journal.entries()) is None:
         return lines

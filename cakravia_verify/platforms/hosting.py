@@ -20,6 +20,11 @@ class Platform(Protocol):
         """Whether slots could run here: tools, permissions, ports. Raises UsageError; changes nothing."""
         ...
 
+    def mend(self) -> tuple[str, ...]:
+        """What of the site runs but could not be reached, for whatever held it together was taken away, can be reached
+        again; one sentence for each such part. Called with the lock held; starts and stops nothing."""
+        ...
+
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """What `build` needs is here, as far as it can be had before the lock is held. Touches nothing that runs."""
         ...

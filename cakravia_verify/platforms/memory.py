@@ -59,6 +59,7 @@ class MemorySite:
     open_connections: dict[Colour, int] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     stuck_on: Colour | None = None
+    cut_off: list[str] = field(default_factory=list)
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -75,6 +76,10 @@ class MemorySite:
 
     def check(self) -> None:
         return None
+
+    def mend(self) -> tuple[str, ...]:
+        cut, self.cut_off = self.cut_off, []
+        return tuple(f"{part} was cut off, and is reached again" for part in cut)
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         return None

@@ -22,14 +22,13 @@ from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.slot_process import (
     find_by_environment,
     group_of,
-    identity_of,
     kill_group,
     last_bytes,
     open_connections,
-    process_named,
 )
 from cakravia_verify.platforms.store import VersionStore
 from cakravia_verify.ports import require_free_port
+from cakravia_verify.process_identity import identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
@@ -66,6 +65,9 @@ class ProcessPlatform:
                     remedy=f"put {running.address} back: the proxy would send that slot's users to where nothing is; "
                     "an address can change while nothing runs in its slot",
                 )
+
+    def mend(self) -> tuple[str, ...]:
+        return ()
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """There is a source to copy. Copying it takes no time, so it waits for the lock."""

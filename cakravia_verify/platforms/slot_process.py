@@ -1,4 +1,4 @@
-"""The process behind a slot: who it is, how it is found again, and what is open on its port."""
+"""The process behind a slot: how it is found again, how it is ended, and what is open on its port."""
 
 from __future__ import annotations
 
@@ -6,41 +6,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import psutil
 
 TCP_ESTABLISHED = "01"
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-
-
-def identity_of(process: psutil.Process) -> str:
-    """A name that no other process of this machine has had or will have, whatever happens to the clock.
-
-    Linux counts a process's start in ticks since boot; the start in seconds since 1970 changes with every step of
-    the wall clock.
-    """
-    with contextlib.suppress(OSError, IndexError):
-        fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return f"{process.pid}@{fields[19]}.{_boot()}"
-    return f"{process.pid}@{process.create_time():.2f}"
-
-
-@cache
-def _boot() -> str:
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    return ""
-
-
-def process_named(identity: str) -> psutil.Process | None:
-    """The process of that identity, None where it has ended."""
-    with contextlib.suppress(psutil.Error, ValueError):
-        process = psutil.Process(int(identity.partition("@")[0]))
-        if identity_of(process) == identity and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
 
 
 def find_by_environment(wanted: Mapping[str, str]) -> tuple[psutil.Process, dict[str, str]] | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent, previous_of, unfinished
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent, previous_of
 from cakravia_verify.journal import Entry, Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemoryProxy, MemorySite
-from cakravia_verify.release import Release, recover
+from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.release import Release
 from cakravia_verify.settings import HealthSettings, ReleaseSettings, Settings, SlotSettings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
@@ -138,8 +139,7 @@ class Stage:
         return False
 
     def recover(self) -> list[str]:
-        found = unfinished(self.site.journal.entries())
-        return [recover(self.site, record, STEPS, audience=lambda _: None) for record in found]
+        return [recover(self.site, record, STEPS, audience=lambda _: None) for record in left_behind(self.site)]
 
     @property
     def serving(self) -> Slot | None:

@@ -16,7 +16,7 @@ LEVELS = (
     ("run", "load_run", "assembly", "upkeep", "way_back"),
     ("chronicle", "witness", "baseline"),
     ("report", "monitor", "load_gate"),
-    ("steps", "gate"),
+    ("steps", "gate", "recovery"),
     ("assurance",),
     ("release",),
     ("site",),
@@ -24,7 +24,7 @@ LEVELS = (
     ("health",),
     ("history", "settings", "ports"),
     ("journal", "lock", "slots"),
-    ("deadline", "errors"),
+    ("deadline", "errors", "process_identity"),
 )
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ReleaseError, RollbackFailed
+from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ProxyError, ReleaseError, RollbackFailed
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, records, unfinished
 from cakravia_verify.platforms.memory import running_slot
-from cakravia_verify.release import Moment, recover
+from cakravia_verify.recovery import recover
+from cakravia_verify.release import Moment
 from cakravia_verify.slots import Colour
 from cakravia_verify.steps import STEPS
+from cakravia_verify.upkeep import bring_up
 from tests.core.memory_stage import Crash, Stage, events
 
 BEFORE_THE_SWITCH = ("build", "prepare", "stage", "prove", "smoke")
@@ -216,6 +218,33 @@ def unfinished_of(stage: Stage) -> tuple[object, ...]:
     return unfinished(stage.site.journal.entries())
 
 
+def is_decided(stage: Stage) -> bool:
+    """Whether v2's PROMOTE is on record."""
+    told = records(stage.site.journal.entries())
+    return any((record.intent.version, record.decision) == ("v2", "PROMOTE") for record in told)
+
+
+@pytest.mark.parametrize("keep_warm", [True, False])
+def test_a_machine_that_stops_at_any_point_of_a_deploy_comes_back_on_what_the_record_says(
+    quick_folder: Path, keep_warm: bool
+) -> None:
+    point, died, seen = 0, True, set()
+    while died:
+        point += 1
+        stage = Stage(quick_folder / str(point), keep_warm=keep_warm)
+        stage.deploy("v1")
+        died = stage.die_at(point, partial(stage.deploy, "v2"))
+        decided = is_decided(stage)
+        stage.memory.running.clear()
+        stage.memory.proxy_runs = False
+        bring_up(stage.opened())
+        assert is_settled(stage), (point, stage.site.observe().drift)
+        assert stage.serving is not None
+        assert stage.serving.version == ("v2" if decided else "v1"), point
+        seen.add(decided)
+    assert seen == {True, False}
+
+
 @pytest.mark.parametrize("keep_warm", [True, False])
 @pytest.mark.parametrize("ending", ["promoted", "refused before the switch", "ill after the switch"])
 def test_a_deploy_killed_at_any_point_is_recovered_to_one_healthy_slot(
@@ -232,10 +261,11 @@ def test_a_deploy_killed_at_any_point_is_recovered_to_one_healthy_slot(
             stage.clock.on_sleep = partial(make_ill_once_it_serves, stage, "v2")
         died = stage.die_at(point, partial(stage.deploy, "v2"))
         assert ending == "ill after the switch" or stage.serving is not None, point
+        decided = is_decided(stage)
         stage.recover()
         assert is_settled(stage), (point, stage.site.observe().drift)
         assert stage.serving is not None
-        assert stage.serving.version in ({"v1", "v2"} if ending == "promoted" else {"v1"})
+        assert stage.serving.version == ("v2" if decided else "v1"), point
         assert not stage.site.journal.damage()
     assert point > 30
 
@@ -295,20 +325,96 @@ def test_a_promotion_whose_way_back_had_begun_is_not_finished_forward(quick_fold
     assert stage.serving.version == "v1"
 
 
-def test_a_promotion_whose_candidate_died_since_is_undone(quick_folder: Path) -> None:
-    stage = Stage(quick_folder, keep_warm=False)
-    stage.deploy("v1")
-    stage.die_at(1, lambda: None)
-    stage.memory.before = lambda operation: (_ for _ in ()).throw(Crash) if operation == "prune" else None
+def died_after_the_verdict(stage: Stage, *, at: str = "prune") -> None:
+    """v2's PROMOTE is on record; the release died where it was about to do `at`."""
+    stage.memory.before = lambda operation: (_ for _ in ()).throw(Crash) if operation == at else None
     with pytest.raises(Crash):
         stage.deploy("v2")
     stage.memory.before = lambda _: None
-    stage.memory.running.clear()
     stage.opened()
-    assert stage.recover() == [ROLLED_BACK]
+
+
+@pytest.mark.parametrize("keep_warm", [True, False])
+def test_a_promotion_whose_machine_stopped_is_finished_with_its_candidate_started_again(
+    quick_folder: Path, keep_warm: bool
+) -> None:
+    stage = Stage(quick_folder, keep_warm=keep_warm)
+    stage.deploy("v1")
+    died_after_the_verdict(stage, at="prune" if keep_warm else "stop")
+    stage.memory.running.clear()
+    stage.memory.proxy_runs = False
+    assert stage.recover() == [PROMOTED]
     assert is_settled(stage)
     assert stage.serving is not None
-    assert stage.serving.version == "v1"
+    assert stage.serving.version == "v2"
+
+
+def test_a_promotion_stands_where_somebody_moved_users_since(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("bake")
+    release.record_verdict("PROMOTE", why="all good")
+    site_with_v1.memory.chosen = Colour.BLUE
+    site_with_v1.opened()
+    assert site_with_v1.recover() == [PROMOTED]
+    assert is_settled(site_with_v1)
+
+
+def test_a_promotion_taken_back_on_record_does_not_stand(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("bake")
+    release.record_verdict("PROMOTE", why="all good")
+    release.record_verdict("INCONCLUSIVE", why="users were gone when it came to it")
+    site_with_v1.opened()
+    assert site_with_v1.recover() == [ROLLED_BACK]
+    assert is_settled(site_with_v1)
+
+
+@pytest.mark.parametrize("trouble", ["ill", "ill since it was started again", "gone for good", "another one there"])
+def test_a_promotion_is_taken_back_where_its_candidate_cannot_serve_users_any_more(
+    site_with_v1: Stage, trouble: str
+) -> None:
+    died_after_the_verdict(site_with_v1)
+    memory = site_with_v1.memory
+    if trouble.startswith("ill"):
+        memory.sick.add("v2")
+    if trouble == "ill since it was started again":
+        memory.running.clear()
+    if trouble == "gone for good":
+        del memory.running[Colour.GREEN], memory.artifacts["v2"]
+    if trouble == "another one there":
+        memory.running[Colour.GREEN] = running_slot(Colour.GREEN, "v0")
+    assert site_with_v1.recover() == [ROLLED_BACK]
+    assert site_with_v1.serving is not None
+    assert site_with_v1.serving.version == "v1"
+    assert "cannot serve users any more" in records(site_with_v1.site.journal.entries())[-1].why
+
+
+def test_a_promotion_is_not_taken_back_because_the_proxy_does_not_start(site_with_v1: Stage) -> None:
+    died_after_the_verdict(site_with_v1)
+    site_with_v1.memory.proxy_runs = False
+    site_with_v1.memory.failing["start_proxy"] = 1
+    with pytest.raises(ProxyError):
+        site_with_v1.recover()
+    assert site_with_v1.recover() == [PROMOTED]
+    assert is_settled(site_with_v1)
+
+
+def test_a_promotion_finished_by_recovery_makes_what_lies_before_it_history(site_with_v1: Stage) -> None:
+    stuck = site_with_v1.release("v2")
+    stuck.start()
+    stuck.advance("smoke")
+    site_with_v1.opened()
+    later = site_with_v1.release("v3")
+    later.start()
+    later.advance("bake")
+    later.record_verdict("PROMOTE", why="all good")
+    site_with_v1.opened()
+    assert site_with_v1.recover() == [PROMOTED]
+    assert is_settled(site_with_v1)
+    assert site_with_v1.serving is not None
+    assert site_with_v1.serving.version == "v3"
 
 
 def test_a_machine_that_lost_every_process_after_the_switch_comes_back_on_the_old_version(site_with_v1: Stage) -> None:

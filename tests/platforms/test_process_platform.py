@@ -17,7 +17,7 @@ import pytest
 from cakravia_verify.deadline import poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.platforms.slot_process import identity_of, process_named
+from cakravia_verify.process_identity import identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from tests.platforms.conftest import deadline

@@ -1,0 +1,95 @@
+"""What becomes of a release that died: the verdict on record is carried out, and without one the release is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from cakravia_verify.assurance import is_healthy, require_confirmed, standing
+from cakravia_verify.deadline import poll
+from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
+from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, Record, unfinished
+from cakravia_verify.release import Moment, Release, Step
+from cakravia_verify.site import Site
+from cakravia_verify.slots import Slot
+
+DIED = "the release died before its end"
+PROXY_SECONDS = 15.0
+
+
+def left_behind(site: Site) -> Iterator[Record]:
+    """Releases that died, in the order in which they are to be recovered, each given out once the one before it is.
+
+    A promotion that recovery has finished makes what lies before it history.
+    """
+    for record in unfinished(site.journal.entries()):
+        if any(each.intent.release == record.intent.release for each in unfinished(site.journal.entries())):
+            yield record
+
+
+def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
+    """The outcome of a release that died.
+
+    Where the verdict PROMOTE is on record it stands: the candidate is started again should it have died, users are
+    brought to it, and the rest of the release is done. It is taken back only where the candidate does not become
+    healthy any more, for users come before verdicts. A release without that record is undone.
+
+    Raises RollbackFailed where an undo fails; the next recovery tries again from the first undo.
+    """
+    release = Release(site, record.intent, steps, audience=audience)
+    release.begun = list(record.begun)
+    site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
+    why = DIED
+    if record.decision == PROMOTE and not record.undoing:
+        try:
+            _carry_out(release, record)
+        except (ReleaseError, PlatformError, UsageError) as error:
+            why = f"promoted, but its slot cannot serve users any more: {error.message}"
+        else:
+            release.finish(PROMOTED, why="finished by recovery", recovered=True, digest=record.digest)
+            return PROMOTED
+    try:
+        release.roll_back(why)
+    except RollbackFailed as error:
+        release.finish(STUCK, why=error.message, recovered=True)
+        raise
+    release.finish(ROLLED_BACK, why=why, recovered=True)
+    return ROLLED_BACK
+
+
+def _carry_out(release: Release, record: Record) -> None:
+    """Users are on the candidate, and every step from the promotion on is done."""
+    slot = _candidate_again(release, record)
+    _bring_users_to(release, slot)
+    names = [step.name for step in release.steps]
+    release.done = names[: names.index("promote")]
+    release.advance(names[-1])
+
+
+def _candidate_again(release: Release, record: Record) -> Slot:
+    """The candidate, healthy; started again where it died. Users who have a healthy slot to go back to do not wait for
+    a candidate that runs and is ill."""
+    site, intent = release.site, record.intent
+    before = site.platform.observe(intent.candidate)
+    slot = before or standing(release, intent.candidate, version=intent.version, digest=record.digest)
+    if record.digest not in ("", slot.digest):
+        raise NotHealthy(f"{slot} runs {slot.digest[:19]}, but {record.digest[:19]} was promoted")
+    refuge = site.platform.observe(intent.active) if intent.active else None
+    has_refuge = before is not None and refuge is not None and is_healthy(site, refuge)
+    poll(
+        lambda: is_healthy(site, slot),
+        deadline=release.deadline(f"{slot} is healthy", 0.0 if has_refuge else site.settings.health.deadline),
+        every=site.settings.health.interval,
+        seen=lambda: "; ".join(str(reading) for reading in site.readings(slot) if not reading.is_healthy),
+    )
+    return slot
+
+
+def _bring_users_to(release: Release, slot: Slot) -> None:
+    proxy = release.site.proxy
+    state = proxy.observe()
+    if state.is_running and state.chosen is slot.colour:
+        return
+    proxy.set_failover(allowed=False)
+    tell = proxy.point_at if state.is_running else proxy.start
+    tell(slot.colour, deadline=release.deadline(f"users reach {slot}", PROXY_SECONDS))
+    require_confirmed(release, slot, count=release.site.settings.release.confirmations)
