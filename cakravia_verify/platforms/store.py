@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -65,17 +66,21 @@ class VersionStore:
         return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
-        described = sorted(self.folder.glob("*.json"), key=_age)
-        artifacts = []
-        for path in described:
+        """Newest first, in the order in which they were added, whatever the clock said then."""
+        artifacts = (Artifact(row["version"], row["digest"], str(self.folder / row["folder"])) for row in self._rows())
+        return tuple(artifact for artifact in artifacts if Path(artifact.location).is_dir())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Every readable description, newest first."""
+        rows = []
+        for path in self.folder.glob("*.json"):
             try:
                 row = json.loads(path.read_text(encoding="utf-8"))
-                artifact = Artifact(str(row["version"]), str(row["digest"]), str(self.folder / row["folder"]))
-            except (OSError, ValueError, KeyError, TypeError):
+                told = {name: str(row[name]) for name in ("version", "digest", "folder")}
+                rows.append(told | {"number": int(row.get("number", 0)), "at": path.stat().st_mtime})
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
-            if Path(artifact.location).is_dir():
-                artifacts.append(artifact)
-        return tuple(artifacts)
+        return sorted(rows, key=lambda row: (-row["number"], -row["at"]))
 
     def verify(self, artifact: Artifact, *, command: Sequence[str]) -> None:
         """The retained files are still those the digest names. Raises PlatformError.
@@ -143,6 +148,7 @@ class VersionStore:
             "digest": artifact.digest,
             "folder": Path(artifact.location).name,
             "command": list(command),
+            "number": max((int(each["number"]) for each in self._rows()), default=0) + 1,
         }
         write_atomically(self._description(artifact), json.dumps(row).encode())
 
@@ -152,13 +158,6 @@ class VersionStore:
             number = draft.name.removeprefix(".draft-")
             if not number.isdigit() or int(number) == os.getpid() or not psutil.pid_exists(int(number)):
                 shutil.rmtree(draft, ignore_errors=True)
-
-
-def _age(path: Path) -> float:
-    try:
-        return -path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def digest_of(folder: Path, *, command: Sequence[str]) -> str:

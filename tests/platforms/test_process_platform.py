@@ -256,12 +256,40 @@ def test_the_same_source_is_the_same_artifact_and_another_is_not(settings: Setti
     assert platform.build("v1", deadline=deadline()).digest != first.digest
 
 
-def test_retained_versions_come_newest_first(settings: Settings, platform: ProcessPlatform) -> None:
-    for number, version in enumerate(("v1", "v2", "v3")):
+def kept(settings: Settings, platform: ProcessPlatform, *versions: str) -> list[Path]:
+    """The descriptions of versions that were added in this order."""
+    found = []
+    for version in versions:
         changed_source(settings, version)
-        location = platform.build(version, deadline=deadline()).location
-        os.utime(f"{location}.json", (number, number))
+        found.append(Path(f"{platform.build(version, deadline=deadline()).location}.json"))
+    return found
+
+
+def test_retained_versions_come_newest_first_whatever_the_clock_said(
+    settings: Settings, platform: ProcessPlatform
+) -> None:
+    for number, path in enumerate(kept(settings, platform, "v1", "v2", "v3")):
+        os.utime(path, (9 - number, 9 - number))
     assert [artifact.version for artifact in platform.retained()] == ["v3", "v2", "v1"]
+    platform.prune(keep=(), retain=2)
+    assert [artifact.version for artifact in platform.retained()] == ["v3", "v2"]
+
+
+def test_version_kept_again_is_the_newest(settings: Settings, platform: ProcessPlatform) -> None:
+    kept(settings, platform, "v1", "v2", "v1")
+    assert [artifact.version for artifact in platform.retained()] == ["v1", "v2"]
+
+
+def test_versions_kept_before_they_were_numbered_come_by_their_age(
+    settings: Settings, platform: ProcessPlatform
+) -> None:
+    for number, path in enumerate(kept(settings, platform, "v1", "v2", "v3")):
+        row = json.loads(path.read_text())
+        if row["version"] != "v1":
+            del row["number"]
+        path.write_text(json.dumps(row))
+        os.utime(path, (number, number))
+    assert [artifact.version for artifact in platform.retained()] == ["v1", "v3", "v2"]
 
 
 def test_what_runs_is_never_pruned(started: Slot, settings: Settings, platform: ProcessPlatform) -> None:
