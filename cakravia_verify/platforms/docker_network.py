@@ -12,12 +12,16 @@ from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
 from cakravia_verify.slots import Colour
 
 if TYPE_CHECKING:
+    from docker.models.containers import Container
     from docker.models.networks import Network
 
 # Counted from the subnet's first address; the engine's own gateway is 1.
 PROXY_NUMBER: Final = 2
 SLOT_NUMBERS: Final = {Colour.BLUE: 3, Colour.GREEN: 4}
 SMALLEST_PREFIX: Final = 28
+NETWORK_SECONDS: Final = 30.0
+# Of a container that is in no network. RFC 5737: nobody has it, so no stranger can answer for it.
+NOWHERE: Final = "192.0.2.1"
 
 
 @dataclass
@@ -43,9 +47,7 @@ class SiteNetwork:
         if self._subnet is None:
             network = self.find()
             if network is None:
-                raise PlatformError(
-                    f"the network {self.name} is gone", remedy="cakravia down, then cakravia up, makes it again"
-                )
+                raise PlatformError(f"the network {self.name} is gone", remedy="cakravia recover makes it again")
             self._subnet = self._subnet_of(network)
         return self._subnet
 
@@ -81,6 +83,21 @@ class SiteNetwork:
                 if self.wanted or deadline.is_over:
                     raise
                 wanted = self._choice_of_the_engine()
+
+    def has(self, container: Container) -> bool:
+        """Whether a container is in the network of this name, by what was last seen of it."""
+        return self.name in container.attrs["NetworkSettings"]["Networks"]
+
+    def join(self, container: Container, *, address: str, service: str) -> None:
+        """A container that runs is in the network, at its address and under its service's name."""
+        network = self.find()
+        if network is None:
+            raise PlatformError(f"the network {self.name} is gone", remedy="cakravia recover makes it again")
+        self.engine.ask(
+            f"connecting {container.name} to network {self.name}",
+            lambda: network.connect(container, ipv4_address=address, aliases=[service]),
+            again=False,
+        )
 
     def remove(self) -> None:
         if (found := self.find()) is not None:

@@ -121,11 +121,6 @@ class DockerNginx:
                 f"[proxy] listen is {listen}, but {container.name} publishes {shown}",
                 remedy="put it back, or run cakravia down, then cakravia up: a published port needs a new container",
             )
-        if self._network.name not in container.attrs["NetworkSettings"]["Networks"]:
-            raise UsageError(
-                f"{container.name} is not in the network {self._network.name}: it reaches no slot",
-                remedy="cakravia down, then cakravia up, puts the site together again",
-            )
 
     def observe(self) -> ProxyState:
         container = self._container()

@@ -18,7 +18,7 @@ from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker_exec import run_in
 from cakravia_verify.platforms.docker_files import Entry, RemoteLog, fetch, send
 from cakravia_verify.platforms.docker_images import ImageStore
-from cakravia_verify.platforms.docker_network import SiteNetwork
+from cakravia_verify.platforms.docker_network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.settings import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
@@ -78,6 +78,22 @@ class DockerPlatform:
                 self._engine.ours(self._name(colour), site=self._site)
             self._network.find()
         self._refuse_moved_slots()
+
+    def mend(self) -> tuple[str, ...]:
+        """Containers that were taken out of the site's network, or whose network was removed, are in it again."""
+        parts: list[tuple[str, str, Container | None]] = [
+            (f"app-{colour}", colour.value, self._container(colour)) for colour in Colour
+        ]
+        proxy = self._engine.ours(self._proxy_name, site=self._site)
+        lines = []
+        for service, slot, container in [*parts, ("nginx", "", proxy)]:
+            if container is None or container.status not in ALIVE or self._network.has(container):
+                continue
+            self._network.ensure(deadline=Deadline("the network is there", NETWORK_SECONDS, clock=self._clock))
+            address = self._network.address_of(Colour(slot)) if slot else self._network.proxy_address
+            self._network.join(container, address=address, service=service)
+            lines.append(f"{container.name} was cut off from network {self._network.name}; it is at {address} again")
+        return tuple(lines)
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """Pulled or built while nobody waits for the lock; `build` then takes exactly that image."""
@@ -208,7 +224,7 @@ class DockerPlatform:
             version=labels.get(VERSION, "unknown"),
             digest=str(container.attrs["Image"]),
             release=labels.get(RELEASE, ""),
-            address=self.address_of(colour),
+            address=self.address_of(colour) if self._network.has(container) else Address(NOWHERE, self._docker.port),
             identity=f"{str(container.id)[:12]}@{state['StartedAt']}",
             started_at=_seconds_since_1970(str(state["StartedAt"])),
         )
@@ -317,12 +333,6 @@ class DockerPlatform:
             container = self._container(colour)
             if container is None or container.status not in ALIVE:
                 continue
-            joined = container.attrs["NetworkSettings"]["Networks"]
-            if self._network.name not in joined:
-                raise UsageError(
-                    f"{container.name} is not in the network {self._network.name}: users cannot reach it",
-                    remedy="cakravia down, then cakravia up, puts the site together again",
-                )
             port = _environment_of(container).get("PORT", str(self._docker.port))
             if port != str(self._docker.port):
                 raise UsageError(
