@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
+from cakravia_verify.report.slices import (
+    FOREVER,
+    SECOND,
+    buckets,
+    in_seconds,
+    longest_gap,
+    longest_gap_of_one,
+    windows_of,
+)
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic import windows
 from cakravia_verify.traffic.evidence import Evidence, Kind
@@ -16,8 +25,6 @@ from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
 
-SECOND = 1_000_000
-_FOREVER = 1 << 62
 # While requests are still under way, proxy and application know ids that the client has not written down yet, and
 # traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
 EXCUSED_WHILE_FLOWING = frozenset(
@@ -95,7 +102,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
         share_held=_share_held(ledger, course),
         p50=latency[0],
         p99=latency[1],
-        longest_gap=_longest_gap(ledger, course),
+        longest_gap=longest_gap(ledger, course),
         lost_bound=failures_in_words(counts["lost"], evidence.total),
         integrity=(
             *_integrity(evidence, is_flowing=course.until is not None),
@@ -115,12 +122,14 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
         "by_name": {name: {"sent": c.total, "lost": c.lost, "errors": c.error} for name, c in evidence.by_name.items()},
         "switch_milliseconds": [round((s.effective - s.decided) / 1000, 3) for s in course.switches],
         "first_answer_milliseconds": _first_answer(ledger, first),
+        "longest_silence_of_one_client": longest_gap_of_one(ledger, course),
+        "streams": ", ".join(course.streams),
     }
     return Measurement(
         measured=measured,
         findings=(*notes, *(str(finding) for finding in evidence.findings if _counts_now(finding.kind, course))),
-        buckets=tuple(_buckets(ledger, course)),
-        windows=tuple(_windows(ledger, course)),
+        buckets=tuple(buckets(ledger, course)),
+        windows=tuple(windows_of(ledger, course)),
         lost_rows=tuple(dict(row) for row in evidence.lost.first),
         figures=figures,
     )
@@ -209,7 +218,7 @@ def _latency(ledger: Ledger, *, since: int | None, streams: tuple[str, ...]) -> 
         "WHERE outcome = 'answered' AND planned >= $since AND NOT list_contains($streams, name)",
         {"since": since or 0, "streams": list(streams)},
     )[0]
-    return _seconds(row[0]), _seconds(row[1])
+    return in_seconds(row[0]), in_seconds(row[1])
 
 
 def _candidate_answers(ledger: Ledger, switch: Switch | None) -> int | None:
@@ -228,7 +237,7 @@ def _judgement(ledger: Ledger, course: Course) -> dict[str, str]:
     if warm_up is None or first is None or first.old is None:
         return {"judgement": "", "judgement_gross": "", "judgement_why": ""}
     begin = ledger.query("SELECT coalesce(min(planned), 0) FROM ledger")[0][0]
-    end = course.switches[1].decided if len(course.switches) > 1 else course.until or _FOREVER
+    end = course.switches[1].decided if len(course.switches) > 1 else course.until or FOREVER
 
     def side(slot: Colour, start: int, end: int, left_out: int) -> Sample:
         return sample(ledger, str(slot), start=start, end=end, warm_up=left_out, without=course.streams)
@@ -258,11 +267,6 @@ def _share_held(ledger: Ledger, course: Course) -> float | None:
     return min(1.0, float(row[2]) / planned) if planned >= 1 else None
 
 
-def _longest_gap(ledger: Ledger, course: Course) -> float | None:
-    gap = windows.longest_gap(ledger, rate_planned=course.rate)
-    return gap.duration / SECOND if gap else None
-
-
 def _first_answer(ledger: Ledger, switch: Switch | None) -> float | None:
     """Milliseconds from the decision to switch to the first user answered by the candidate."""
     if switch is None:
@@ -272,85 +276,6 @@ def _first_answer(ledger: Ledger, switch: Switch | None) -> float | None:
     return None if first is None else round(first / 1000, 3)
 
 
-def _buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Bucket]:
-    bounds = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
-    if bounds[0] is None:
-        return []
-    origin = int(bounds[0])
-    width = max(100_000, -(-(int(bounds[1]) - origin) // most // 100_000) * 100_000)
-    slices = ledger.query(
-        "SELECT (planned - $origin) // $width AS slice, count(*) FILTER (WHERE outcome = 'answered'), "
-        "count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), count(*) FILTER (WHERE outcome = 'error'), "
-        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)), "
-        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)) "
-        "FROM ledger GROUP BY 1 ORDER BY 1",
-        {"origin": origin, "width": width, "streams": list(course.streams)},
-    )
-    slots = ledger.query(
-        "SELECT (planned - $origin) // $width, by_slot, count(*) FROM ledger "
-        "WHERE outcome = 'answered' AND by_slot IS NOT NULL GROUP BY 1, 2",
-        {"origin": origin, "width": width},
-    )
-    by_slice: dict[int, dict[str, int]] = {}
-    for index, slot, number in slots:
-        by_slice.setdefault(int(index), {})[str(slot)] = int(number)
-    zero = course.touched if course.touched is not None else origin
-    return [
-        Bucket(
-            at=(origin + int(index) * width - zero) / SECOND,
-            answered=int(answered),
-            lost=int(lost),
-            errors=int(errors),
-            p50=_seconds(p50),
-            p99=_seconds(p99),
-            by_slot=by_slice.get(int(index), {}),
-        )
-        for index, answered, lost, errors, p50, p99 in slices
-    ]
-
-
-def _windows(ledger: Ledger, course: Course, *, around: int = SECOND) -> Sequence[Window]:
-    """Before, during and after each switch. During: from the decision to one second after it took effect."""
-    found: list[Window] = []
-    for index, switch in enumerate(course.switches):
-        last = index + 1 == len(course.switches)
-        what = "the switch" if index == 0 else "the rollback" if index == 1 else f"switch {index + 1}"
-        begin = course.switches[index - 1].effective + around if index else 0
-        end = 2**62 if last else course.switches[index + 1].decided
-        spans = (
-            (f"before {what}", begin, switch.decided),
-            (f"during {what}", switch.decided, switch.effective + around),
-            *(((f"after {what}", switch.effective + around, end),) if last else ()),
-        )
-        found += [_window(ledger, name, since, until) for name, since, until in spans]
-    return found
-
-
-def _window(ledger: Ledger, name: str, since: int, until: int) -> Window:
-    row = ledger.query(
-        "WITH w AS (FROM ledger WHERE planned >= $since AND planned < $until), gaps AS ("
-        "SELECT done - lag(done) OVER (ORDER BY done) AS gap FROM w WHERE outcome = 'answered') "
-        "SELECT count(*), count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), "
-        "count(*) FILTER (WHERE outcome = 'error'), "
-        "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'), "
-        "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered'), (SELECT max(gap) FROM gaps) FROM w",
-        {"since": since, "until": until},
-    )[0]
-    return Window(
-        name=name,
-        requests=int(row[0]),
-        lost=int(row[1]),
-        errors=int(row[2]),
-        p50=_seconds(row[3]),
-        p99=_seconds(row[4]),
-        longest_gap=_seconds(row[5]),
-    )
-
-
 def _number(ledger: Ledger, condition: str, **parameters: Any) -> int:
     # Conditions are constants of this module; values travel as parameters.
     return int(ledger.query(f"SELECT count(*) FROM ledger WHERE {condition}", parameters)[0][0])  # noqa: S608
-
-
-def _seconds(microseconds: object) -> float | None:
-    return float(microseconds) / SECOND if isinstance(microseconds, int | float) else None

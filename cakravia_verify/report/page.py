@@ -24,6 +24,7 @@ from cakravia_verify.report.wording import (
     visible,
     what_happened,
     what_to_do,
+    zero_in_words,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def render_summary(document: ReleaseDocument) -> str:
             symbols=SYMBOLS,
             count=count_in_words,
             duration=seconds_in_words,
+            bound=zero_in_words,
         )
     )
 

@@ -16,6 +16,7 @@ from cakravia_verify.report.wording import (
     lost_in_words,
     one_line,
     seconds_in_words,
+    silence_in_words,
     switch_seconds,
     told_checks,
     tone_of,
@@ -134,6 +135,9 @@ def _figures(document: ReleaseDocument) -> str:
         f"p50 {seconds_in_words(seen.p50)}",
         f"p99 {seconds_in_words(seen.p99)}",
     ]
+    silence, of_one = silence_in_words(document)
+    if seen.longest_gap is not None:
+        parts.append(f"longest silence {silence}" + (f" ({of_one})" if of_one else ""))
     switch = switch_seconds(document)
     parts += [f"switch {seconds_in_words(switch)}"] if switch is not None else ["never switched"]
     return "; ".join([*parts, f"{seconds_in_words(document.seconds)} in all"])

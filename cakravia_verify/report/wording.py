@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cakravia_verify.gate import Check, Decision, Exit, Measured, Standing
 from cakravia_verify.history import PROMOTED, ROLLED_BACK
 from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.traffic.statistics import failures_in_words
 
 LOAD = "load"
 _LIMIT = 2000
+# Checks of a count of requests: where it is zero, what that proves stands beside it.
+_COUNTED_OF_ALL = ("lost", "unreached", "duplicated", "masked", "errors")
 # Characters that reorder what stands beside them, so that text can be made to read as something it is not.
 _DECEIVING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
@@ -177,6 +181,20 @@ def lost_in_words(seen: Measured | None) -> tuple[str, str]:
     return value, bound
 
 
+def zero_in_words(count: int | None, total: int | None) -> str:
+    """What none of so many proves, as in "< 0.010% at 95%"; empty where there were some, or nothing was counted."""
+    return failures_in_words(0, total).rpartition(", ")[2] if count == 0 and (total or 0) > 0 else ""
+
+
+def silence_in_words(document: ReleaseDocument) -> tuple[str, str]:
+    """The longest time without a good answer, of all clients together and of the one that waited longest."""
+    seen = document.evidence.measured or Measured()
+    one = document.traffic.get("longest_silence_of_one_client")
+    seconds = one.get("seconds") if isinstance(one, Mapping) else None
+    of_one = f"one client {seconds_in_words(seconds)}" if isinstance(seconds, int | float) else ""
+    return seconds_in_words(seen.longest_gap), of_one
+
+
 def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
     """The numbers that tell the release at a glance, each with the standing of the check that judged it."""
     seen = document.evidence.measured or Measured()
@@ -184,30 +202,38 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
     lost, bound = lost_in_words(document.evidence.measured)
     held = "" if seen.share_held is None else f"{_percent(seen.share_held)} of the plan"
     switch = switch_seconds(document)
-    gap = "" if seen.longest_gap is None else f"longest silence {seconds_in_words(seen.longest_gap)}"
+    silence, of_one = silence_in_words(document)
+    twice = zero_in_words(seen.duplicated, seen.sent)
+    late = zero_in_words(seen.fence_violations, seen.sent_after_switch)
+    wrong = zero_in_words(seen.errors, seen.sent) or _share(seen.errors, seen.sent)
     figures = [
         Figure("Sent", count_in_words(seen.sent), held, standings.get("samples")),
         Figure("Lost", lost, bound, standings.get("lost")),
-        Figure("Duplicated", count_in_words(seen.duplicated), "executed more than once", standings.get("duplicated")),
+        Figure(
+            "Duplicated",
+            count_in_words(seen.duplicated),
+            twice or "executed more than once",
+            standings.get("duplicated"),
+        ),
         Figure(
             "Old slot after switch",
             count_in_words(seen.fence_violations),
-            "fence violations",
+            late or "fence violations",
             standings.get("fence"),
         ),
-        Figure("Errors", count_in_words(seen.errors), _share(seen.errors, seen.sent), standings.get("errors")),
-        Figure("Latency p50", seconds_in_words(seen.p50), "from the planned instant", None),
+        Figure("Errors", count_in_words(seen.errors), wrong, standings.get("errors")),
+        Figure("Latency p50", seconds_in_words(seen.p50), "from the planned instant, without streams", None),
         Figure(
             "Latency p99",
             seconds_in_words(seen.p99),
             f"budget {seconds_in_words(document.budget.p99)}",
             standings.get("latency"),
         ),
-        Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), gap, None),
+        Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), "decision to effect", None),
+        Figure("Longest silence", silence, of_one or "between good answers", None),
     ]
     if document.kind == LOAD:
         figures = [one for one in figures if one.label not in ("Old slot after switch", "Switch")]
-        figures.append(Figure("Longest silence", seconds_in_words(seen.longest_gap), "between good answers", None))
     return tuple(figures)
 
 
@@ -223,14 +249,19 @@ def _percent(share: float) -> str:
 def told_checks(document: ReleaseDocument) -> tuple[ToldCheck, ...]:
     """Every check of the gate, those that decided against the release first."""
     rank = {Standing.FAILED: 0, Standing.UNKNOWN: 1, Standing.PASSED: 2}
-    return tuple(map(_told, sorted(document.verdict.checks, key=lambda check: rank[check.standing])))
+    seen = document.evidence.measured or Measured()
+    of_all = {name: zero_in_words(getattr(seen, name), seen.sent) for name in _COUNTED_OF_ALL}
+    of_all["fence"] = zero_in_words(seen.fence_violations, seen.sent_after_switch)
+    checks = sorted(document.verdict.checks, key=lambda check: rank[check.standing])
+    return tuple(_told(check, bound=of_all.get(check.name, "")) for check in checks)
 
 
-def _told(check: Check) -> ToldCheck:
+def _told(check: Check, *, bound: str) -> ToldCheck:
     is_test = check.name.startswith("test ")
     seen = check.value
     if check.detail and check.detail != check.value:
         seen = check.detail if check.detail.startswith(f"{check.value} ") else f"{check.value}; {check.detail}"
+    seen = f"{seen}, {bound}" if bound and bound not in seen else seen
     title = claim_of(check.title) if is_test else check.title
     return ToldCheck(title, check.title if is_test else "", check.standing, seen, check.threshold)
 

@@ -1,4 +1,4 @@
-"""The run cut along its switches: windows before, during and after, gaps without an answer, series for charts.
+"""The run cut along its switches: windows before, during and after, and gaps without an answer.
 
 All instants and durations are integer microseconds of CLOCK_MONOTONIC. A request belongs to the window in which it was
 planned, so that a stall cannot move requests out of the window that caused it.
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cakravia_verify.traffic.ledger import Ledger
-
-Tick = tuple[int, str, int, int, int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -113,18 +111,6 @@ def window(
     return Window(label, start, end, counts, latency(ledger, start=start, end=end, slot=slot, without=without))
 
 
-def windows_around(
-    ledger: Ledger, switch: Switch, *, margin: int = 5_000_000, settle: int = 500_000
-) -> tuple[Window, Window, Window]:
-    """Before, during and after a switch: `margin` on both sides; during ends `settle` after the confirmation."""
-    settled = switch.confirmed_at + settle
-    return (
-        window(ledger, "before", start=switch.decided_at - margin, end=switch.decided_at),
-        window(ledger, "during", start=switch.decided_at, end=settled),
-        window(ledger, "after", start=settled, end=settled + margin),
-    )
-
-
 def crossover(ledger: Ledger, switch: Switch, *, until: int | None = None) -> Crossover:
     """How fast one switch took effect; `until` is the decision for the next one, where there was one."""
     ((first_new, last_old),) = ledger.query(
@@ -155,46 +141,33 @@ def longest_gap(ledger: Ledger, *, rate_planned: float, start: int | None = None
     return _gap(None, found[0], rate_planned) if found else None
 
 
-def longest_gaps_by_connection(ledger: Ledger, *, rate_planned: float, first: int = 10) -> tuple[Gap, ...]:
+def longest_gaps_by_connection(
+    ledger: Ledger, *, rate_planned: float, first: int = 10, without: Sequence[str] = ()
+) -> tuple[Gap, ...]:
     """For each connection the longest time from one good answer to its next, the longest first.
 
     Failures at its beginning and end count as if a good answer stood just outside them: a connection that got no good
-    answer at all has a gap from its first start to its last end.
+    answer at all has a gap from its first start to its last end. Requests whose name is in `without` take no part. A
+    connection's share of the plan is its share of all requests.
     """
     found = ledger.query(
-        """WITH instants AS (
-            SELECT connection, done AS at_us FROM ledger WHERE outcome = 'answered' AND done IS NOT NULL UNION ALL
-            SELECT connection, min(started) FROM ledger GROUP BY 1 UNION ALL
-            SELECT connection, max(coalesce(done, sent, started)) FROM ledger GROUP BY 1),
+        """WITH rows AS (FROM ledger WHERE NOT list_contains($without, coalesce(name, ''))),
+        instants AS (
+            SELECT connection, done AS at_us FROM rows WHERE outcome = 'answered' AND done IS NOT NULL UNION ALL
+            SELECT connection, min(started) FROM rows GROUP BY 1 UNION ALL
+            SELECT connection, max(coalesce(done, sent, started)) FROM rows GROUP BY 1),
         gaps AS (SELECT connection, at_us AS until_us,
             lag(at_us) OVER (PARTITION BY connection ORDER BY at_us) AS since_us FROM instants),
         longest AS (FROM gaps WHERE since_us IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY connection ORDER BY until_us - since_us DESC, since_us) = 1),
         first AS (FROM longest ORDER BY until_us - since_us DESC, connection LIMIT $first)
-        SELECT connection, since_us, until_us, (SELECT count(*) FROM ledger l WHERE l.connection = first.connection
-            AND outcome <> 'answered' AND coalesce(done, sent, started) BETWEEN since_us AND until_us)
+        SELECT connection, since_us, until_us, (SELECT count(*) FROM rows l WHERE l.connection = first.connection
+            AND outcome <> 'answered' AND coalesce(done, sent, started) BETWEEN since_us AND until_us),
+            (SELECT count(*) FILTER (WHERE l.connection = first.connection) / count(*) FROM rows l)
         FROM first ORDER BY until_us - since_us DESC, connection""",
-        {"first": first},
+        {"first": first, "without": list(without)},
     )
-    ((connections,),) = ledger.query("SELECT count(DISTINCT connection) FROM ledger")
-    share = rate_planned / max(1, connections)
-    return tuple(_gap(row[0], row[1:], share) for row in found)
-
-
-def series(ledger: Ledger, *, every: int = 100_000) -> tuple[Tick, ...]:
-    """One tuple for each interval and slot: start, slot ("" unknown), requests, lost, p50 and p99 of good answers.
-
-    Intervals without any request are absent; p50 and p99 are None where nothing was answered.
-    """
-    rows = ledger.query(
-        """SELECT planned // $every * $every AS at_us, coalesce(by_slot, '') AS slot, count(*),
-            count(*) FILTER (WHERE outcome = 'lost'),
-            quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered'),
-            quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered')
-        FROM ledger GROUP BY ALL ORDER BY ALL""",
-        {"every": every},
-    )
-    return tuple((row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows)
+    return tuple(_gap(row[0], row[1:4], rate_planned * row[4]) for row in found)
 
 
 def _gap(connection: int | None, row: tuple[int, ...], rate: float) -> Gap:

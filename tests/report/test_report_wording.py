@@ -27,6 +27,7 @@ from cakravia_verify.report.wording import (
     headline,
     key_figures,
     seconds_in_words,
+    told_checks,
     tone_of,
     visible,
     what_happened,
@@ -194,6 +195,31 @@ def test_there_is_always_something_to_do_next(sample: Any) -> None:
 def test_a_count_stands_beside_what_it_proves() -> None:
     lost = key_figures(samples.promoted())[1]
     assert (lost.value, lost.note) == ("0 of 30,124", "< 0.010% at 95%")
+
+
+def test_every_zero_stands_beside_what_it_proves() -> None:
+    figures = {figure.label: figure for figure in key_figures(samples.promoted())}
+    assert [figures[name].note for name in ("Duplicated", "Errors")] == ["< 0.010% at 95%"] * 2
+    assert figures["Old slot after switch"].note == "< 0.013% at 95%"
+    zeros = [check for check in told_checks(samples.promoted()) if check.seen.startswith("0")]
+    assert len(zeros) >= 6
+    assert all("% at 95%" in check.seen for check in zeros)
+    page = render_summary(samples.promoted())
+    assert "&lt; 0.30% at 95%" in page  # of 1,003 requests during the switch none was lost
+
+
+def test_a_count_that_is_not_zero_has_no_bound_of_zero() -> None:
+    errors = next(figure for figure in key_figures(samples.rolled_back()) if figure.label == "Errors")
+    assert errors.note == "1.731% of sent"
+
+
+def test_the_longest_silence_is_told_of_all_clients_and_of_one() -> None:
+    document = replace(samples.promoted(), traffic={"longest_silence_of_one_client": {"seconds": 1.24}})
+    figure = next(figure for figure in key_figures(document) if figure.label == "Longest silence")
+    assert (figure.value, figure.note) == ("11.3 ms", "one client 1.24 s")
+    assert "longest silence 11.3 ms (one client 1.24 s)" in " ".join(
+        terminal_summary(document, width=400, colour=False)
+    )
 
 
 def test_what_was_not_measured_is_not_shown_as_zero() -> None:

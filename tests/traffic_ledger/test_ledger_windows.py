@@ -13,8 +13,7 @@ from cakravia_verify.traffic.windows import (
     latency,
     longest_gap,
     longest_gaps_by_connection,
-    series,
-    windows_around,
+    window,
 )
 from tests.traffic_ledger.ledger_files import Run, handled, request
 
@@ -81,11 +80,17 @@ def test_a_fence_ends_at_the_next_switch(clean: Ledger) -> None:
 
 
 def test_windows_count_requests_where_they_were_planned(clean: Ledger) -> None:
-    switch = Switch(decided_at=10_000, confirmed_at=11_000, old="blue", new="green")
-    windows = windows_around(clean, switch, margin=5_000, settle=2_000)
-    assert [(w.label, w.counts.answered) for w in windows] == [("before", 5), ("during", 3), ("after", 5)]
-    assert [w.quantile(0.5) for w in windows] == [600, 600, 600]
-    assert windows[0].rate == 1000.0
+    during = window(clean, "during", start=10_000, end=13_000)
+    assert (during.label, during.counts.answered, during.quantile(0.5), during.rate) == ("during", 3, 600, 1000.0)
+
+
+def test_how_long_a_stream_was_held_is_no_latency_of_its_window(tmp_path: Path) -> None:
+    rows = [request(n, **({"name": "events", "done": 10_000_000} if n % 4 == 0 else {})) for n in range(20)]
+    with built(tmp_path, rows) as ledger:
+        held = window(ledger, "all", start=0, end=20_000, without=("events",))
+        (gap,) = longest_gaps_by_connection(ledger, rate_planned=1000, first=1, without=("events",))
+    assert (held.counts.answered, held.latency.count, held.quantile(0.99)) == (20, 15, 600)
+    assert gap.duration < 10_000
 
 
 def test_latency_is_told_from_the_planned_instant_or_from_the_sent_one(clean: Ledger) -> None:
@@ -133,14 +138,3 @@ def test_each_connection_has_its_own_longest_gap(tmp_path: Path) -> None:
         gaps = longest_gaps_by_connection(ledger, rate_planned=1000)
     assert [(gap.connection, gap.duration, gap.failed) for gap in gaps] == [(1, 6_000, 2), (0, 2_000, 0)]
     assert gaps[0].expected == 3.0
-
-
-def test_the_series_counts_each_interval_by_slot(tmp_path: Path) -> None:
-    with built(tmp_path, [*switched_at(FENCE), request(11, **LOST)]) as ledger:
-        assert series(ledger, every=8_000) == (
-            (0, "blue", 8, 0, 600, 600),
-            (8_000, "", 1, 1, None, None),
-            (8_000, "blue", 2, 0, 600, 600),
-            (8_000, "green", 6, 0, 600, 600),
-            (16_000, "green", 4, 0, 600, 600),
-        )
