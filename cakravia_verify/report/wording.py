@@ -183,7 +183,7 @@ def lost_in_words(seen: Measured | None) -> tuple[str, str]:
 
 def zero_in_words(count: int | None, total: int | None) -> str:
     """What none of so many proves, as in "< 0.010% at 95%"; empty where there were some, or nothing was counted."""
-    return failures_in_words(0, total).rpartition(", ")[2] if count == 0 and (total or 0) > 0 else ""
+    return failures_in_words(0, total).rpartition(", ")[2] if count == 0 and total is not None and total > 0 else ""
 
 
 def silence_in_words(document: ReleaseDocument) -> tuple[str, str]:
