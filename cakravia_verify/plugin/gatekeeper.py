@@ -135,11 +135,12 @@ class Gatekeeper:
         self.outcome = run.conclude(self.checks.outcomes())
         try:
             self.outcome = write_outcome(self.outcome, run.folder, reports=run.settings.reports)
-        except (CakraviaError, OSError) as error:
+        except Exception as error:  # whatever it is: the release has come to its end
             # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
             if self.outcome.exit is Exit.PROMOTED:
                 self.outcome = replace(self.outcome, exit=Exit.NEEDS_A_PERSON)
-            self.progress.line(f"{run.release.id}: its report could not be written: {error}", red=True)
+            kind = "" if isinstance(error, CakraviaError | OSError) else f"{type(error).__name__}: "
+            self.progress.line(f"{run.release.id}: its report could not be written: {kind}{error}", red=True)
         outcome = self.outcome
         self._tell(lambda: self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=outcome))
         return outcome

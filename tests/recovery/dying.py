@@ -1,8 +1,9 @@
 """A pytest plugin that lets a release receive signals at exact points, as CAKRAVIA_TEST_DEATH says.
 
 `SIGTERM@bake.begins,SIGKILL@unswitch.midway`: each signal once, at `<step>.begins`, `.done` or `.undone` (the moments
-that any observer is told of), in the middle of a step, `<step>.midway`, `<undo>.midway`, when the gate weighs (`gate`)
-and when everything is written (`outcome`). In the middle means: inside the call by which that step acts on the world or
+that any observer is told of), in the middle of a step, `<step>.midway`, `<undo>.midway`, when the gate weighs (`gate`),
+right before and right after its verdict is on record (`verdict.begins`, `verdict.done`), and when everything is written
+(`outcome`). In the middle means: inside the call by which that step acts on the world or
 reads it.
 
 In place of a signal to the release, `traffic`, `proxy`, `active`, `candidate` and `machine` kill what they name: Locust
@@ -86,6 +87,20 @@ class Fate:
 
         setattr(target, method, wrapped)
 
+    def watch_the_record(self, journal: Any) -> None:
+        """The verdict's entry has an instant before it and one after it; from then on it is durable."""
+        real: Callable[..., Any] = journal.append
+
+        def append(event: str, **named: Any) -> Any:
+            if event == "release.verdict":
+                self.strike("verdict.begins")
+            entry = real(event, **named)
+            if event == "release.verdict":
+                self.strike("verdict.done")
+            return entry
+
+        journal.append = append
+
     def _points_of(self, part: str, method: str) -> list[tuple[str, bool]]:
         """The points that this call is the middle of."""
         stretch = "way back" if self.has_struck else self.step
@@ -125,6 +140,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     FATE.run = gatekeeper.run
     for part, method in {entry[:2] for entry in (*MIDDLES.values(), *UNDOS.values())}:
         FATE.wrap(gatekeeper.run.site, part, method)
+    FATE.watch_the_record(gatekeeper.run.site.journal)
 
 
 @pytest.hookimpl(tryfirst=True)

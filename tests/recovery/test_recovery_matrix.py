@@ -24,13 +24,25 @@ BOUNDARIES = (
     "traffic.done",
     *(f"{name}.begins" for name in NAMES),
     "gate",
+    "verdict.begins",
+    "verdict.done",
     "cleanup.done",
     "outcome",
 )
 MIDDLES = tuple(f"{name}.midway" for name in NAMES)
 POINTS = (*BOUNDARIES, *MIDDLES)
-# From here on the verdict is made: a promotion that has begun is finished, and a signal only waits.
-DECIDED = ("gate", "promote.begins", "promote.midway", "cleanup.begins", "cleanup.midway", "cleanup.done", "outcome")
+# From here on a signal only waits: the session is being concluded.
+HELD = ("gate", "verdict.begins")
+# From here on the verdict is on record, and what dies then is carried forward by the next command.
+DECIDED = (
+    "verdict.done",
+    "promote.begins",
+    "promote.midway",
+    "cleanup.begins",
+    "cleanup.midway",
+    "cleanup.done",
+    "outcome",
+)
 WAYS_BACK = ("unswitch.midway", "switch.undone", "unstage.midway", "stage.undone", "restore.midway", "prepare.undone")
 IS_FULL = os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
 # What pipelines grant between SIGTERM and SIGKILL is 7.5 s. On a machine busy with other tests a release takes longer;
@@ -43,8 +55,8 @@ def chosen_cells() -> list[Cell]:
         every = [Cell(kind, f"{name}@{point}") for kind in KINDS for name in SIGNALS for point in POINTS]
         back = [Cell(kind, f"SIGTERM@bake.begins,SIGKILL@{point}") for kind in KINDS for point in WAYS_BACK]
         return [*filter(is_possible, every), *back, *NEXT_RELEASE]
-    cells = []
-    for number, point in enumerate(POINTS):
+    cells = list(ON_THE_EDGE)
+    for number, point in enumerate(point for point in POINTS if not point.startswith("verdict")):
         turn = [KINDS[(number + number // 4) % 2], *KINDS]
         possible = (Cell(kind, f"{SIGNALS[number % 4]}@{point}") for kind in turn)
         cells.append(next(filter(is_possible, possible)))
@@ -56,6 +68,8 @@ def is_possible(cell: Cell) -> bool:
     return cell.kind == "deploy" or not cell.death.endswith("@build.midway")
 
 
+# The last instant at which a dead release is undone, and the first at which its verdict stands.
+ON_THE_EDGE = (Cell("deploy", "SIGKILL@verdict.begins"), Cell("deploy", "SIGKILL@verdict.done"))
 NEXT_RELEASE = (
     Cell("deploy", "SIGKILL@switch.midway", then="deploy"),
     Cell("deploy", "SIGKILL@stage.midway", then="deploy"),
@@ -70,9 +84,7 @@ CAUGHT = [cell for cell in CELLS if cell.signal != "SIGKILL"]
 def is_decided(cell: Cell) -> bool:
     """Whether the point lies where the release is promoted, with or without the next command."""
     point = cell.death.partition("@")[2].partition(",")[0]
-    if point not in DECIDED:
-        return False
-    return point != "gate" or cell.signal != "SIGKILL"
+    return point in DECIDED or (point in HELD and cell.signal != "SIGKILL")
 
 
 def has_struck(told: Told) -> bool:

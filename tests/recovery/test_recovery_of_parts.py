@@ -23,8 +23,8 @@ HARMFUL = (
 )
 MACHINE = (
     Cell("deploy", "machine@stage.done", then="up"),
-    Cell("deploy", "machine@switch.done", then="up"),
-    Cell("deploy", "machine@promote.done", then="up"),
+    Cell("deploy", "machine@verdict.begins", then="up"),
+    Cell("deploy", "machine@verdict.done", then="up"),
     Cell("rollback", "machine@switch.midway", then="deploy"),
 )
 CELLS = (*HARMLESS, *HARMFUL, *MACHINE)
@@ -85,6 +85,14 @@ def test_release_whose_part_died_is_not_promoted(cell: Cell, lanes: Lanes) -> No
     assert told.record is not None
     assert told.record.outcome == "rolled back"
     assert told.verdict.get("decision") != "PROMOTE"
+
+
+def test_verdict_on_record_is_carried_out_where_the_machine_died_right_after(lanes: Lanes) -> None:
+    told = told_of(MACHINE[2], lanes)
+    assert told.record is not None
+    assert told.record.outcome == "promoted", told.shown
+    assert "promoted" in told.next.output
+    assert told.verdict == {}
 
 
 def test_death_of_a_slot_that_nobody_is_on_keeps_nobody_from_the_new_version(lanes: Lanes) -> None:
