@@ -46,7 +46,7 @@ unit: $(STAMP)
 	$(VENV)/bin/pytest tests/core -q
 
 test: lint types
-	$(VENV)/bin/pytest tests $(PYTEST_ARGUMENTS)
+	$(RUN) -m tests $(PYTEST_ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
