@@ -131,8 +131,9 @@ class LoadRun:
     @property
     def introduction(self) -> tuple[str, ...]:
         plan = self._plan()
+        rate = f"{'up to ' if plan.curve else ''}{plan.rate:g} requests/s"
         return (
-            f"Loading {self._active} for {self.duration:g} s: {plan.rate:g} requests/s over {plan.users} connections; "
+            f"Loading {self._active} for {self.duration:g} s: {rate} over {plan.users} connections; "
             "nothing is switched",
             f"load {self._id}",
         )

@@ -265,6 +265,17 @@ class TrafficSettings(Section):
             raise ValueError('[[traffic.mix]] tables need profile = "custom"')
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_said_in_vain(self) -> TrafficSettings:
+        if self.curve and "rate" in self.model_fields_set:
+            raise ValueError(
+                f"where [[traffic.curve]] says the rate over time, rate = {self.rate:g} (--rate) would not count; "
+                "leave one of them out, as --set 'traffic.curve=[]' does with the curve for one run"
+            )
+        if self.locustfile_users != 1 and not self.locustfile:
+            raise ValueError(f"locustfile_users = {self.locustfile_users} make nothing without a locustfile")
+        return self
+
 
 class BudgetSettings(Section):
     """What users may suffer before the gate refuses. Latencies in seconds from the planned send instant."""

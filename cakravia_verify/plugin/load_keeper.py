@@ -43,6 +43,14 @@ class LoadKeeper:
         refuse_unfit(config)
         if config.getoption("release"):
             raise pytest.UsageError("a load releases nothing: run suites/load without --version / --release")
+        for option, given in (
+            ("--bake", config.getoption("cakravia_bake") is not None),
+            ("--reason", config.getoption("reason")),
+            ("--redeploy", config.getoption("redeploy")),
+            ("--wait", config.getoption("wait")),
+        ):
+            if given:
+                raise pytest.UsageError(f"{option} is for releases: a load would not look at it")
         asked = config.getoption("duration")
         duration = DEFAULT_DURATION if asked is None else asked
         if not (math.isfinite(duration) and 0 < duration <= LONGEST_DURATION):

@@ -6,14 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from cakravia_verify.deadline import Clock, Deadline, poll
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings import TrafficSettings
 from cakravia_verify.slots import Address
-from cakravia_verify.traffic.mixes import DEFAULT_MIX, GENERIC_MIX
-from cakravia_verify.traffic.plan import Body, MixEntry, TrafficPlan
+from cakravia_verify.traffic.mix_tables import mix_of
+from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
 from cakravia_verify.traffic.records import (
     ANSWERED,
@@ -27,8 +26,6 @@ from cakravia_verify.traffic.records import (
     join_parts,
     part_files,
 )
-
-PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "stream", "timeout", "every", "pause")
 
 
 def plan_of(
@@ -44,7 +41,7 @@ def plan_of(
         url=address.url,
         records=str(folder),
         run=run,
-        mix=_mix_of(settings),
+        mix=mix_of(settings),
         users=settings.users,
         rate=max((point.rate for point in settings.curve), default=float(settings.rate)),
         curve=tuple((point.at, point.rate) for point in settings.curve),
@@ -60,38 +57,6 @@ def plan_of(
         processes=settings.processes,
         web_ui=settings.web_ui,
     )
-
-
-def _mix_of(settings: TrafficSettings) -> tuple[MixEntry, ...]:
-    if settings.profile == "reference":
-        return DEFAULT_MIX
-    if settings.profile == "generic":
-        return GENERIC_MIX
-    return tuple(_entry_of(table, number) for number, table in enumerate(settings.mix, start=1))
-
-
-def _entry_of(table: Mapping[str, Any], number: int, *, place: str = "[[traffic.mix]] number") -> MixEntry:
-    known = {*PLAIN_KEYS, "headers", "body", "expect", "steps"}
-    for key in table:
-        if key not in known:
-            raise SettingsError(f"{place} {number}: unknown key {key!r}", remedy=f"known: {', '.join(sorted(known))}")
-    values: dict[str, Any] = {key: table[key] for key in PLAIN_KEYS if key in table}
-    values.setdefault("name", f"{table.get('method', 'GET')} {table.get('path', '/')}")
-    try:
-        values["headers"] = tuple((str(name), str(value)) for name, value in dict(table.get("headers", {})).items())
-        if "expect" in table:
-            values["expected"] = tuple(table["expect"])
-        if "body" in table:
-            body = table["body"]
-            values["body"] = Body("text", text=body) if isinstance(body, str) else Body(**body)
-        if "steps" in table:
-            steps = enumerate(table["steps"], start=1)
-            values["steps"] = tuple(_entry_of(step, index, place=f"{place} {number}, step") for index, step in steps)
-        return MixEntry(**values)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(
-            f"{place} {number}: {error}", remedy="docs/TRAFFIC.md shows every key with its type"
-        ) from error
 
 
 class Flow:

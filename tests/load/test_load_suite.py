@@ -161,6 +161,7 @@ def test_an_interrupted_load_is_inconclusive_and_leaves_no_traffic(shop: Shop) -
         (("--duration", "0"), "--duration 0"),
         (("--duration", "nan"), "--duration nan"),
         (("--version", BAD), "a load releases nothing"),
+        (("--bake", "5"), "--bake is for releases"),
         (("--duration", "1", "--rate", "10"), "prove nothing"),
         (("--set", "traffic.web_ui=0.0.0.0:8089"), "web_ui"),
     ],
