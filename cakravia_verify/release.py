@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed
@@ -14,6 +14,8 @@ from cakravia_verify.history import PROMOTE, Intent
 from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
+
+A_MOMENT: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Release:
     """One attempt to make a version active.
 
     `watchers` are called during every wait and may raise ReleaseError to end the release early; `audience` is told of
-    each moment and cannot change anything, not even by failing. `patience` bounds, in seconds, what an undo may spend
-    on being gentle.
+    each moment and cannot change anything, not even by failing. `hurry` is by when a way back that somebody waits for
+    should be over; None where nobody does.
     """
 
     def __init__(
@@ -91,12 +93,18 @@ class Release:
         self.undone: list[str] = []
         self.moments: list[Moment] = []
         self.failure: BaseException | None = None
-        self.patience = site.settings.app.grace
+        self.hurry: Deadline | None = None
         self._started = site.clock.monotonic()
 
     @property
     def id(self) -> str:
         return self.intent.release
+
+    @property
+    def patience(self) -> float:
+        """What an undo may spend, in seconds, on being gentle. However great the hurry, there is a moment for it."""
+        grace = self.site.settings.app.grace
+        return grace if self.hurry is None else min(grace, max(self.hurry.remaining, A_MOMENT))
 
     def start(self) -> None:
         """The history knows of this release; nothing has been touched yet."""

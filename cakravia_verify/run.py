@@ -35,11 +35,13 @@ from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan
-from cakravia_verify.upkeep import reconnect
+from cakravia_verify.upkeep import reconnect, serve_again
 from cakravia_verify.way_back import target_of
 from cakravia_verify.witness import Witness, said
 
-INTERRUPTED_PATIENCE = 2.0
+# Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
+# together; the rest is for measuring and for the report.
+HURRY = 3.0
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ class ReleaseRun:
                 self.notices.append(f"release {record.intent.release} still cannot be undone: {error.message}")
                 continue
             self.notices.append(f"recovered release {record.intent.release}: {outcome}")
+        try:
+            self.notices += serve_again(self.site)
+        except CakraviaError as error:
+            # What is broken here may be what the version to come mends.
+            self.notices.append(f"users are not served, and that could not be mended: {error.message}")
 
     def _plan(self, state: SiteState) -> tuple[Intent, Artifact | None]:
         is_rollback = self.request.kind == "rollback"
@@ -278,12 +285,19 @@ class ReleaseRun:
 
     # Concluding.
 
+    def hasten(self) -> None:
+        """Somebody waits for the end: what is still to come is less patient, and no less true."""
+        if self.release.hurry is None:
+            self.release.hurry = self.release.deadline("the end", HURRY)
+
     def conclude(self, required: Mapping[str, str]) -> Outcome:
         """The verdict on what this session showed, acted upon: promoted, or rolled back under the same traffic.
 
         `required` maps the suite's required checks to their outcomes.
         """
         release = self.release
+        if self.interrupted:
+            self.hasten()
         snapshot = None if self.interrupted or release.failure else self.witness.so_far()
         evidence = self._evidence(required, snapshot)
         verdict = judge(evidence, self.budget)
@@ -293,7 +307,7 @@ class ReleaseRun:
         if not verdict.is_promote and self.has_started:
             release.record_verdict(verdict.decision, why=verdict.why)
             stuck = self._roll_back(verdict)
-        final = self.witness.at_the_end(patience=INTERRUPTED_PATIENCE if self.interrupted else None)
+        final = self.witness.at_the_end(patience=release.patience if release.hurry else None)
         if not verdict.is_promote and snapshot is None:
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
@@ -384,8 +398,6 @@ class ReleaseRun:
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
         release = self.release
-        if self.interrupted:
-            release.patience = INTERRUPTED_PATIENCE
         try:
             release.roll_back(verdict.why)
         except (RollbackFailed, CakraviaError) as error:

@@ -125,6 +125,7 @@ class Gatekeeper:
         session.exitstatus = self._conclude().exit
 
     def _told_while_busy(self, name: str) -> None:
+        self.run.hasten()
         self.progress.line(f"  {name} received: the release is being concluded; this takes seconds", yellow=True)
 
     def _conclude(self) -> Outcome:

@@ -11,7 +11,7 @@ from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, Prox
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, records, unfinished
 from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.recovery import recover
-from cakravia_verify.release import Moment
+from cakravia_verify.release import A_MOMENT, Moment
 from cakravia_verify.slots import Colour
 from cakravia_verify.steps import STEPS
 from cakravia_verify.upkeep import bring_up
@@ -198,6 +198,21 @@ def test_a_step_whose_outcome_cannot_be_recorded_ends_the_release(site_with_v1: 
     with pytest.raises(JournalError):
         release.advance("build")
     assert isinstance(release.failure, JournalError)
+
+
+def test_a_way_back_that_somebody_waits_for_is_gentle_only_as_long_as_there_is_time(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("bake")
+    assert release.patience == site_with_v1.settings.app.grace
+    site_with_v1.memory.open_connections[Colour.GREEN] = 3  # and they never end
+    release.hurry = release.deadline("the end", 1.0)
+    began = site_with_v1.clock.monotonic()
+    release.roll_back("SIGTERM")
+    assert site_with_v1.clock.monotonic() - began < 1.2
+    assert release.patience == A_MOMENT
+    assert site_with_v1.serving is not None
+    assert site_with_v1.serving.version == "v1"
 
 
 # Recovery.
