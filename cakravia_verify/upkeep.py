@@ -61,22 +61,31 @@ def finish_or_undo(site: Site) -> list[str]:
 
 def repair(site: Site) -> list[str]:
     """What was mended: dead releases, users without a healthy slot, and users on another slot than the promoted one."""
-    lines = [*reconnect(site), *finish_or_undo(site)]
+    lines = [*reconnect(site), *finish_or_undo(site), *serve_again(site)]
     state = site.observe()
     if state.is_empty or last_promoted(site.journal.entries()) is None:
         return lines
+    return [*lines, *_bring_to_promoted(site, state)]
+
+
+def serve_again(site: Site) -> list[str]:
+    """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served is not
+    touched, and a site of which nothing runs stays down."""
+    state = site.observe()
+    if state.is_empty or last_promoted(site.journal.entries()) is None:
+        return []
     if state.proxy.is_running and state.served is not None:
-        return [*lines, *_bring_to_promoted(site, state)]
-    if state.active is None and (standby := state.slots.idle) is not None:
-        _await_healthy(site, standby)
-        deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
-        if state.proxy.is_running:
-            site.proxy.point_at(standby.colour, deadline=deadline)
-        else:
-            site.proxy.start(standby.colour, deadline=deadline)
-        site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
-        return [*lines, f"users were without a slot; they are on {standby} now"]
-    return [*lines, bring_up(site)]
+        return []
+    if state.active is not None or (standby := state.slots.idle) is None:
+        return [bring_up(site)]
+    _await_healthy(site, standby)
+    deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
+    if state.proxy.is_running:
+        site.proxy.point_at(standby.colour, deadline=deadline)
+    else:
+        site.proxy.start(standby.colour, deadline=deadline)
+    site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
+    return [f"users were without a slot; they are on {standby} now"]
 
 
 def _bring_to_promoted(site: Site, state: SiteState) -> list[str]:
