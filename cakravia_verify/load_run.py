@@ -172,6 +172,7 @@ class LoadRun:
 
     def _flow_through(self) -> LoadSpan:
         plan, clock = self._plan(), self.site.clock
+        self.site.bound_logs()
         self.site.fetch_logs()
         self._cuts.remember(self.site.proxy.access_log, *(self.site.platform.request_log(each) for each in Colour))
         self.flow = flow = Flow(plan, clock=clock, slow=self.settings.budget.p99)

@@ -1,12 +1,17 @@
-"""This run's part of logs that other runs wrote to as well."""
+"""This run's part of logs that other runs wrote to as well, and logs kept within bounds."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 from cakravia_verify.errors import TrafficError
+
+# Bytes. Longer ones are emptied or set aside where a run begins, and by `cakravia up` and `cakravia recover`.
+LONGEST_LOG: Final = 64 * 2**20
 
 
 class LogCuts:
@@ -55,3 +60,37 @@ class LogCuts:
             copied.unlink()
             return None
         return copied
+
+
+def empty_long(log: Path) -> None:
+    """A log that outgrew its bound is empty. Whoever appends to it goes on doing so (O_APPEND), from its start."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LONGEST_LOG:
+            os.truncate(log, 0)
+
+
+def set_long_aside(log: Path) -> bool:
+    """A log that outgrew its bound has the name `<log>.1`, an earlier one of that name is gone; True where it was so.
+
+    Whoever writes it goes on writing to that file until told to open the log anew.
+    """
+    try:
+        if log.stat().st_size <= LONGEST_LOG:
+            return False
+        log.replace(older(log))
+    except OSError:
+        return False
+    return True
+
+
+def keep_long_twice(log: Path) -> None:
+    """A log that outgrew its bound is empty and `<log>.1` holds what it held: for a writer that cannot be told to open
+    it anew. What is written between the copy and the cut is lost."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LONGEST_LOG:
+            shutil.copyfile(log, older(log))
+            os.truncate(log, 0)
+
+
+def older(log: Path) -> Path:
+    return log.with_name(f"{log.name}.1")

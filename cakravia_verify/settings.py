@@ -94,6 +94,7 @@ class ProxySettings(Section):
     connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
+    access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
@@ -109,13 +110,16 @@ class ProxySettings(Section):
 
     @property
     def address(self) -> Address:
-        host, _, port = self.listen.rpartition(":")
-        return Address(host, int(port))
+        return _address(self.listen)
 
-    @field_validator("listen")
+    @property
+    def tls_address(self) -> Address | None:
+        return _address(self.tls_listen) if self.tls_listen else None
+
+    @field_validator("listen", "tls_listen")
     @classmethod
     def _port_in_range(cls, value: str) -> str:
-        if not 1 <= int(value.rpartition(":")[2]) <= 65_535:
+        if value and not 1 <= _address(value).port <= 65_535:
             raise ValueError("the port is not between 1 and 65535")
         return value
 
@@ -317,8 +321,17 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:
-        if self.proxy.address.port in (self.slots.blue, self.slots.green):
+        taken = (self.slots.blue, self.slots.green)
+        if self.proxy.address.port in taken:
             raise ValueError("[proxy] listen and the slots need different ports")
+        if self.proxy.tls_address is not None and self.proxy.tls_address.port in taken:
+            raise ValueError("[proxy] tls_listen and the slots need different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _everyday_log_has_a_reader(self) -> Settings:
+        if self.proxy.access_log == "stdout" and self.site.platform != "docker":
+            raise ValueError('[proxy] access_log = "stdout" is for containers: this nginx has none; use "file"')
         return self
 
     @model_validator(mode="after")
@@ -435,6 +448,11 @@ def _model_at(parts: Sequence[str]) -> type[Section] | None:
             return None
     found: type[Section] = model
     return found
+
+
+def _address(listen: str) -> Address:
+    host, _, port = listen.rpartition(":")
+    return Address(host, int(port))
 
 
 def size_in_bytes(size: str) -> int:

@@ -81,6 +81,12 @@ class Site:
         self.proxy.fetch_logs()
         self.platform.fetch_logs()
 
+    def bound_logs(self) -> None:
+        """What grows between releases is within its bounds. Called before a run begins to read logs, never while one
+        reads them."""
+        self.proxy.bound_logs()
+        self.platform.bound_logs()
+
     def observe(self) -> SiteState:
         """The site as it is: what the proxy is told, what the slots run, and what answers, compared."""
         proxy = self.proxy.observe()

@@ -39,6 +39,7 @@ class Witness:
     def start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
         """The traffic flows, and whoever waits in the release is told when users suffer."""
         site = self.release.site
+        site.bound_logs()
         site.fetch_logs()
         self._cuts.remember(*self._raw_logs())
         self.flow = Flow(plan, clock=site.clock)

@@ -8,13 +8,14 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
+from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_exec import output_of
+from cakravia_verify.platforms.docker_exec import output_of, run_in
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -27,7 +28,7 @@ class Entry:
     """A file to send (`content`), a folder (both empty) or a symbolic link (`link`)."""
 
     name: str
-    content: bytes | None = None
+    content: bytes | None = field(default=None, repr=False)
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
@@ -107,10 +108,6 @@ class RemoteLog:
         self._path = path
         self._offset: int | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        return self._offset is not None
-
     def follow(self, container: Container | None, *, user: str = "") -> None:
         """The copy is up to date, as far as the container still tells."""
         if self._offset is None:
@@ -132,6 +129,13 @@ class RemoteLog:
                     copy.write(piece)
             finally:
                 self._offset += copy.tell() - before
+
+    def empty_long(self, container: Container, *, user: str = "") -> None:
+        """A file that outgrew its bound is empty; whoever appends to it goes on from its start. Called before the first
+        `follow`. Stays as it is where the container has no shell."""
+        if self._size(container) > LONGEST_LOG:
+            line = ["sh", "-c", f"true > {self._path}"]
+            run_in(self._engine, container, line, what=f"emptying {container.name}:{self._path}", user=user)
 
     def restart(self) -> None:
         """The file begins anew; what was copied stays."""

@@ -13,22 +13,19 @@ from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms import docker_containers as containers
 from cakravia_verify.platforms.docker_compose import ComposeFile
-from cakravia_verify.platforms.docker_containers import Spec
-from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker_exec import run_in
-from cakravia_verify.platforms.docker_files import Entry, RemoteLog, fetch, send
+from cakravia_verify.platforms.docker_connections import open_connections
+from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_files import RemoteLog
 from cakravia_verify.platforms.docker_images import ImageStore
 from cakravia_verify.platforms.docker_network import NETWORK_SECONDS, NOWHERE, SiteNetwork
-from cakravia_verify.settings import Settings, size_in_bytes
+from cakravia_verify.platforms.docker_slot_specs import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
+from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-VOLUME: Final = "/srv/cakravia"
-RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
 ALIVE: Final = frozenset({"running", "restarting", "paused"})
-TCP_ESTABLISHED: Final = "01"
 
 
 class DockerPlatform:
@@ -120,10 +117,17 @@ class DockerPlatform:
         self.verify(artifact)
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
-        spec = self._spec(colour, artifact, release=release)
+        spec = slot_spec(
+            self._settings,
+            artifact,
+            Place(colour, release, self._started_at()),
+            ports=self._ports(colour),
+            user=self._user_of(artifact),
+            network=self._network,
+        )
         container = containers.create(self._engine, spec, also=self._compose.labels_for(spec))
         try:
-            self._prepare_volume(container, colour, spec.user)
+            prepare_volume(self._engine, container, colour, spec.user)
             containers.start(self._engine, container)
         except CakraviaError:
             containers.remove(self._engine, container)
@@ -143,17 +147,11 @@ class DockerPlatform:
         container = self._container(colour)
         if container is None or container.status not in ALIVE:
             return 0
-        tables = ["cat", "/proc/net/tcp", "/proc/net/tcp6"]
-        for asked, mine in ((container, True), (self._engine.container(self._proxy_name), False)):
-            if asked is None or asked.status != "running":
-                continue
-            with contextlib.suppress(PlatformError):
-                _, said = run_in(self._engine, asked, tables, what=f"counting connections in {asked.name}")
-                if b"local_address" in said:
-                    return self._established(colour, said.decode(errors="replace"), local=mine)
-        raise PlatformError(
-            f"the connections of {colour} cannot be counted: neither it nor the proxy has a `cat`",
-            remedy="put one into the image, or let the application tell what it has in flight ([contract])",
+        return open_connections(
+            self._engine,
+            Address(self._network.address_of(colour), self._docker.port),
+            slot=container,
+            proxy=self._engine.container(self._proxy_name),
         )
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
@@ -186,8 +184,14 @@ class DockerPlatform:
     def fetch_logs(self) -> None:
         for colour in Colour:
             container = self._container(colour)
-            user = str(container.attrs["Config"].get("User") or "") if container else ""
-            self._requests[colour].follow(container, user=user)
+            self._requests[colour].follow(container, user=_user_in(container) if container else "")
+
+    def bound_logs(self) -> None:
+        """A slot without a shell keeps its log as it is; its next start empties it."""
+        for colour in Colour:
+            container = self._container(colour)
+            if container is not None and container.status == "running":
+                self._requests[colour].empty_long(container, user=_user_in(container))
 
     # The rest is how.
 
@@ -251,82 +255,23 @@ class DockerPlatform:
             return "tunnel"
         return "published" if self._engine.is_remote else "network"
 
-    def _spec(self, colour: Colour, artifact: Artifact, *, release: str) -> Spec:
-        docker, settings = self._docker, self._settings
-        user = docker.user or containers.image_user(self._engine, artifact.digest)
+    def _started_at(self) -> str:
+        return datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
+
+    def _user_of(self, artifact: Artifact) -> str:
+        user = self._docker.user or containers.image_user(self._engine, artifact.digest)
         if user.partition(":")[0] in ("", "0", "root"):
             raise PlatformError(
                 f"the image of {artifact.version} runs as root",
                 remedy='give it a USER, or name one in [docker], as in user = "10001:10001"',
             )
-        publishes = docker.publish_slots or self.probe == "published"
-        return Spec(
-            name=self._name(colour),
-            service=f"app-{colour}",
-            image=artifact.location,
-            image_id=artifact.digest,
-            user=user,
-            network=self._network.name,
-            address=self._network.address_of(colour),
-            memory=settings.slots.memory_bytes,
-            cpus=docker.cpus,
-            pids=docker.pids,
-            tmpfs=size_in_bytes(docker.tmpfs),
-            restart=docker.restart,
-            grace=max(1, round(settings.app.grace)),
-            log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
-            environment=self._environment(colour, artifact, release=release),
-            labels={
-                SITE_LABEL: self._site,
-                RELEASE: release,
-                VERSION: artifact.version,
-                SLOT: str(colour),
-                DIGEST: artifact.digest,
-            },
-            volumes={f"{self._project}-slots": VOLUME},
-            ports={docker.port: (settings.slots.host, settings.slots.port(colour))} if publishes else {},
-            healthcheck=docker.healthcheck,
-            stop_signal=docker.stop_signal,
-        )
+        return user
 
-    def _environment(self, colour: Colour, artifact: Artifact, *, release: str) -> dict[str, str]:
-        return self._settings.app.environment | {
-            "HOST": "0.0.0.0",  # noqa: S104 - inside the private network
-            "PORT": str(self._docker.port),
-            "DEPLOYMENT_SLOT": str(colour),
-            "DEPLOYMENT_RELEASE": release,
-            "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
-            "APP_VERSION": artifact.version,
-            "DATA_DIR": f"{VOLUME}/data",
-            "REQUEST_LOG": f"{VOLUME}/{colour}/requests.log",
-            "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
-            "CAKRAVIA_DIGEST": artifact.digest,
-        }
-
-    def _prepare_volume(self, container: Container, colour: Colour, user: str) -> None:
-        """The slot's user may write its folder of the volume; its request log begins anew."""
-        uid, gid = self._numbers_of(container, user)
-        entries = [
-            # Both slots write here, and a version may run as another user than the one before.
-            Entry("data", mode=0o777, uid=uid, gid=gid),
-            Entry(str(colour), mode=0o700, uid=uid, gid=gid),
-            Entry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
-        ]
-        send(self._engine, container, VOLUME, entries)
-
-    def _numbers_of(self, container: Container, user: str) -> tuple[int, int]:
-        name, _, group = user.partition(":")
-        if name.isdigit():
-            return int(name), int(group) if group.isdigit() else int(name)
-        known = (fetch(self._engine, container, "/etc/passwd") or b"").decode(errors="replace")
-        for line in known.splitlines():
-            fields = line.split(":")
-            if fields[0] == name and len(fields) > 3:
-                return int(fields[2]), int(fields[3])
-        raise PlatformError(
-            f"the image runs as {name!r}, a user that its /etc/passwd does not have",
-            remedy="name it by its number, in the Dockerfile or in [docker] user",
-        )
+    def _ports(self, colour: Colour) -> dict[int, tuple[str, int]]:
+        """None: only the proxy lets anybody in, where the settings do not ask for more."""
+        slots = self._settings.slots
+        publishes = self._docker.publish_slots or self.probe == "published"
+        return {self._docker.port: (slots.host, slots.port(colour))} if publishes else {}
 
     def _refuse_moved_slots(self) -> None:
         for colour in Colour:
@@ -340,21 +285,9 @@ class DockerPlatform:
                     remedy=f"put {port} back: it can change while no slot runs (cakravia down)",
                 )
 
-    def _established(self, colour: Colour, table: str, *, local: bool) -> int:
-        """Rows of /proc/net/tcp whose local end, or other end, is the slot's port."""
-        wanted = f":{self._docker.port:04X}"
-        there = _as_kernel_writes(self._network.address_of(colour))
-        count = 0
-        for line in table.splitlines():
-            fields = line.split()
-            if len(fields) > 3 and fields[3] == TCP_ESTABLISHED:
-                end = fields[1] if local else fields[2]
-                count += end.endswith(wanted) and (local or end.startswith(there))
-        return count
 
-
-def _as_kernel_writes(address: str) -> str:
-    return "".join(f"{int(part):02X}" for part in reversed(address.split(".")))
+def _user_in(container: Container) -> str:
+    return str(container.attrs["Config"].get("User") or "")
 
 
 def _environment_of(container: Container) -> dict[str, str]:

@@ -72,3 +72,7 @@ class Platform(Protocol):
     def fetch_logs(self) -> None:
         """The files that `request_log` names hold everything written up to now."""
         ...
+
+    def bound_logs(self) -> None:
+        """No log that a slot writes on and on is longer than its bound. Called where no measured run reads one."""
+        ...

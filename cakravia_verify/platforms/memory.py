@@ -136,6 +136,9 @@ class MemorySite:
     def fetch_logs(self) -> None:
         return None
 
+    def bound_logs(self) -> None:
+        return None
+
     # the prober
 
     def read(self, address: Address, endpoint: str) -> Reading:
@@ -171,8 +174,10 @@ class MemorySite:
 
     def _answering(self, address: Address) -> Slot | None:
         if address == PROXY_ADDRESS:
+            if not self.proxy_runs:
+                return None
             colour = self.stuck_on or self.chosen
-            return self.running.get(colour) if self.proxy_runs else None
+            return self.running.get(colour) or (self.running.get(colour.other) if self.failover else None)
         return next((slot for slot in self.running.values() if slot.address == address), None)
 
 
@@ -188,6 +193,9 @@ class MemoryProxy:
         return None
 
     def fetch_logs(self) -> None:
+        return None
+
+    def bound_logs(self) -> None:
         return None
 
     def logs(self, *, lines: int) -> str:

@@ -19,6 +19,7 @@ import psutil
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
+from cakravia_verify.log_cuts import empty_long, keep_long_twice, set_long_aside
 from cakravia_verify.platforms.slot_process import (
     find_by_environment,
     group_of,
@@ -106,7 +107,7 @@ class ProcessPlatform:
         try:
             working_directory = self._store.source_of(artifact) / self._settings.app.directory
             place.mkdir(parents=True, exist_ok=True)
-            _rotate(place / "app.log")
+            set_long_aside(place / "app.log")
             with (place / "app.log").open("ab") as log:
                 child = subprocess.Popen(
                     # RLIMIT_DATA bounds what the process can allocate; set by the shell that then becomes the process.
@@ -182,6 +183,11 @@ class ProcessPlatform:
 
     def fetch_logs(self) -> None:
         """Nothing: applications write on this machine."""
+
+    def bound_logs(self) -> None:
+        for colour in Colour:
+            empty_long(self._folder(colour) / "requests.log")
+            keep_long_twice(self._folder(colour) / "app.log")
 
     # The rest is how.
 
@@ -281,9 +287,3 @@ class ProcessPlatform:
             return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
-
-
-def _rotate(log: Path, *, limit: int = 10_000_000) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > limit:
-            log.replace(log.with_suffix(".log.1"))

@@ -8,11 +8,13 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
 
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
 NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
+NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,12 @@ class NginxPaths:
     pid: str
     error_log: str
     access_log: str
+    everyday_log: str
     temp: str
     flags: str
     upstream: str
+    certificate: str
+    key: str
 
 
 @cache
@@ -48,10 +53,15 @@ def render_nginx(
     upstreams: dict[Colour, Address],
     version: tuple[int, ...],
     listen: str,
+    tls_listen: str,
+    certificate: Certificate | None,
     daemon: bool,
     user: str = "",
 ) -> str:
-    """The whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); directives it does not know are left out."""
+    """The whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); directives it does not know are left out.
+
+    Another certificate makes another text, wherever it lies: so a renewed one is taken up like any changed setting.
+    """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
     return (
         _templates()
@@ -80,9 +90,10 @@ def render_nginx(
             connect_timeout=_milliseconds(settings.connect_timeout),
             read_timeout=_milliseconds(settings.read_timeout),
             max_body=settings.max_body,
-            tls_listen=settings.tls_listen,
-            tls_certificate=settings.tls_certificate,
-            tls_key=settings.tls_key,
+            everyday_log=_everyday_log(settings, paths),
+            tls_listen=tls_listen if certificate else "",
+            certificate=certificate.digest if certificate else "",
+            keeps_certificates=version >= NGINX_THAT_KEEPS_CERTIFICATES,
             has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
         )
     )
@@ -100,6 +111,22 @@ def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address
             upstream_idle=_milliseconds(settings.upstream_idle),
         )
     )
+
+
+def is_switched_by_flag(configuration: str) -> bool:
+    return "proxy_pass http://active;" not in configuration
+
+
+def named_active(configuration: str) -> Colour:
+    """The slot that a configuration of the classic switch names as active; blue where it names none."""
+    named = re.search(r"^# active: (blue|green)$", configuration, re.MULTILINE)
+    return Colour(named[1]) if named else Colour.BLUE
+
+
+def _everyday_log(settings: ProxySettings, paths: NginxPaths) -> str:
+    """Where requests of no measured run are written, as nginx's directive names it; empty: nowhere."""
+    named = {"": "", "file": paths.everyday_log, "stdout": "/dev/stdout"}
+    return named.get(settings.access_log, settings.access_log)
 
 
 def _milliseconds(seconds: float) -> str:

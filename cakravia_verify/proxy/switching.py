@@ -39,11 +39,15 @@ class Proxy(Protocol):
 
     @property
     def access_log(self) -> Path | None:
-        """The access log, or a copy of it that `fetch_logs` brings up to date; None where there is none."""
+        """The log of measured requests, or a copy that `fetch_logs` brings up to date; None where there is none."""
         ...
 
     def fetch_logs(self) -> None:
         """The file that `access_log` names holds everything written up to now."""
+        ...
+
+    def bound_logs(self) -> None:
+        """No log that the proxy writes is longer than its bound. Called where no measured run reads one."""
         ...
 
     def logs(self, *, lines: int) -> str:

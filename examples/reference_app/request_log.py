@@ -1,12 +1,14 @@
 """The application's side of the request ledger: tab-separated, one system call per line, so that kill -9 tears none.
 
 `event  at_us_monotonic  id  slot  version  method  path  status`, with event `begin` before the handler runs and `end`
-after the last byte of the body was handed over.
+after the last byte of the body was handed over. Everyday requests are not written, or the log would grow for ever: the
+id of a measured one ends in a dash and its number.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SPACES = str.maketrans("\t\n\r", "   ")
+_MEASURED = re.compile(r"-[0-9]+\Z")
 
 
 class RequestLog:
@@ -36,6 +39,8 @@ class RequestLog:
 
     def _write(self, event: str, request_id: str, method: str, path: str, status: str) -> None:
         assert self._descriptor is not None
+        if request_id and not _MEASURED.search(request_id):
+            return
         request_id = request_id.translate(_SPACES) or "-"
         at = time.monotonic_ns() // 1000
         line = f"{event}\t{at}\t{request_id}{self._identity}{method}\t{path.translate(_SPACES)}\t{status}\n"

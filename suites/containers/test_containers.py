@@ -7,8 +7,8 @@ import time
 
 import httpx
 
-from cakravia_verify.platforms.docker_nginx import INSIDE_PORT
-from cakravia_verify.platforms.docker_slots import DIGEST, RELEASE, SLOT, VERSION, VOLUME
+from cakravia_verify.platforms.docker_nginx_configuration import INSIDE_PORT, INSIDE_TLS_PORT
+from cakravia_verify.platforms.docker_slot_specs import DIGEST, RELEASE, SLOT, VERSION, VOLUME
 from cakravia_verify.settings import Settings, size_in_bytes
 from cakravia_verify.site import SERVED_SLOT_HEADER
 from suites.containers.conftest import Seen
@@ -106,6 +106,12 @@ def test_flags_and_logs_belong_to_nginx_alone(proxy: Seen) -> None:
     assert set(modes) == {f"{uid} 755"}
 
 
+def test_a_private_key_is_for_nginxs_user_alone(proxy: Seen, settings: Settings) -> None:
+    uid = proxy.run("id -u").strip()
+    keys = proxy.run("find /srv/proxy -name '*.key' -exec stat -c '%u %a' {} +").splitlines()
+    assert keys == ([f"{uid} 400"] if settings.proxy.tls_listen else [])
+
+
 def test_a_slots_own_folder_is_for_nobody_else(slot: Seen) -> None:
     colour = slot.config["Labels"][SLOT]
     uid = slot.run("id -u").strip()
@@ -116,15 +122,18 @@ def test_a_slots_own_folder_is_for_nobody_else(slot: Seen) -> None:
 
 
 def test_only_the_proxy_publishes_a_port(container: Seen, settings: Settings) -> None:
-    listen = settings.proxy.address
     if container.part == "nginx":
-        assert container.published == {f"{INSIDE_PORT}/tcp": [(listen.host, listen.port)]}
+        listen, tls = settings.proxy.address, settings.proxy.tls_address
+        wanted = {INSIDE_PORT: listen} | ({INSIDE_TLS_PORT: tls} if tls else {})
+        assert container.published == {f"{port}/tcp": [(at.host, at.port)] for port, at in wanted.items()}
     else:
         assert all(host in LOOPBACK for places in container.published.values() for host, _ in places)
 
 
 def test_a_container_listens_where_it_should_and_nowhere_else(container: Seen, settings: Settings) -> None:
-    wanted = INSIDE_PORT if container.part == "nginx" else settings.docker.port
+    wanted = {settings.docker.port}
+    if container.part == "nginx":
+        wanted = {INSIDE_PORT, INSIDE_TLS_PORT} if settings.proxy.tls_listen else {INSIDE_PORT}
     tables = container.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || cat /proc/net/tcp")
     rows = [line.split() for line in tables.splitlines() if "local_address" not in line]
     open_to_others = {
@@ -132,7 +141,7 @@ def test_a_container_listens_where_it_should_and_nowhere_else(container: Seen, s
         for fields in rows
         if fields[3] == LISTENING and not fields[1].startswith("0B00007F") and not fields[1].startswith("0100007F")
     }
-    assert open_to_others == {wanted}
+    assert open_to_others == wanted
 
 
 def test_every_container_is_in_the_sites_network_and_no_other(container: Seen, settings: Settings) -> None:

@@ -226,6 +226,14 @@ def test_the_request_log_has_begin_and_end(slot: SlotProcess) -> None:
     assert int(lines[0][1]) <= int(lines[1][1])
 
 
+def test_the_request_log_does_not_grow_by_everyday_requests(slot: SlotProcess) -> None:
+    for everyday in ("f" * 32, "1f0e5c9a-8f6c-4c1e-9b7a-3f2d1c0b9a8f"):
+        slot.client.get("/everyday", headers={"X-Request-ID": everyday})
+    slot.client.get("/measured", headers={"X-Request-ID": "run-2-1"})
+    slot.wait_for("the end is logged", lambda: len(_logged(slot, "run-2-1")) == 2)
+    assert "/everyday" not in slot.request_log.read_text()
+
+
 def test_a_request_without_id_is_logged_with_a_dash(serve: Callable[..., SlotProcess]) -> None:
     slot = serve().listen()
     slot.client.get("/")

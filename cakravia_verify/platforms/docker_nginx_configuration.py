@@ -1,0 +1,174 @@
+"""What the nginx in the container is told by files in its volume, and what of it the running one has taken up."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cakravia_verify.errors import ProxyError
+from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_exec import run_in
+from cakravia_verify.platforms.docker_files import Entry, fetch, send
+from cakravia_verify.platforms.docker_flags import CONF, LOGS, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker_network import SiteNetwork
+from cakravia_verify.proxy import flags as flag_files
+from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.render import NginxPaths, is_switched_by_flag, named_active, render_nginx, render_upstream
+from cakravia_verify.settings import Settings
+from cakravia_verify.slots import Address, Colour
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+INSIDE_PORT: Final = 8080
+INSIDE_TLS_PORT: Final = 8443
+LEDGER_LOG, EVERYDAY_LOG = f"{LOGS}/access.log", f"{LOGS}/everyday.log"
+DRAFT: Final = "nginx.conf.new"
+CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A whole configuration: its text, `whole` with the upstreams of the classic switch, and the files beside it."""
+
+    text: str
+    whole: str
+    others: tuple[Entry, ...]
+
+    def files(self, *, name: str) -> list[Entry]:
+        """`name` is what the main file is called in the folder for configuration."""
+        return [*self.others, Entry(name, self.text.encode())]
+
+
+class VolumeConfiguration:
+    """Configuration, upstreams and certificate in the proxy's volume. Sent as archives: nothing of this machine is
+    mounted, and nothing of a key stands in a command, in an environment, in a label or in an image."""
+
+    def __init__(self, settings: Settings, *, engine: Engine, network: SiteNetwork, flags: VolumeFlags) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._network = network
+        self._flags = flags
+
+    def wanted(self, version: tuple[int, ...], colour: Colour) -> Told:
+        """As the settings and the certificate are now, for an nginx of that version, users on `colour`."""
+        certificate = read_certificate(self._settings.proxy)
+        name = f"tls-{certificate.digest}" if certificate else ""
+        paths = NginxPaths(
+            pid="/tmp/nginx.pid",  # noqa: S108 - the container's own
+            error_log="stderr",
+            access_log=LEDGER_LOG,
+            everyday_log=EVERYDAY_LOG,
+            temp="/tmp",  # noqa: S108
+            flags=f"{ROOT}/flags",
+            upstream=f"{CONF}/upstream.conf",
+            certificate=f"{CONF}/{name}.pem",
+            key=f"{CONF}/{name}.key",
+        )
+        text = render_nginx(
+            self._settings.proxy,
+            paths=paths,
+            upstreams=self._upstreams(),
+            version=version,
+            listen=str(INSIDE_PORT),
+            tls_listen=str(INSIDE_TLS_PORT),
+            certificate=certificate,
+            daemon=False,
+        )
+        others = self.upstream_files(colour)
+        if certificate is not None:
+            others.append(Entry(f"{name}.pem", certificate.chain))
+            others.append(Entry(f"{name}.key", certificate.key, mode=0o400, uid=UID, gid=UID))
+        return Told(text, text + self._upstream_text(colour), tuple(others))
+
+    def send_first(self, container: Container, told: Told) -> None:
+        """A container that has not been started yet will run it."""
+        files = [*told.files(name="nginx.conf"), Entry("nginx.conf.loaded", told.whole.encode())]
+        send(self._engine, container, CONF, files, kind=ProxyError)
+
+    @contextlib.contextmanager
+    def replaced(self, container: Container, told: Told, *, chosen: Colour) -> Iterator[None]:
+        """It is in place and nginx accepts it; what was before is put back where what happens inside fails."""
+        before = fetch(self._engine, container, f"{CONF}/nginx.conf", kind=ProxyError)
+        if self._settings.proxy.switch == "flag":
+            flag_files.choose(self._flags, chosen)
+        send(self._engine, container, CONF, told.files(name=DRAFT), kind=ProxyError)
+        try:
+            self.test(container, f"{CONF}/{DRAFT}")
+            self._as_root(container, f"mv {CONF}/{DRAFT} {CONF}/nginx.conf")
+            yield
+        except BaseException:
+            if before:
+                send(self._engine, container, CONF, [Entry("nginx.conf", before)], kind=ProxyError)
+                self.keep_certificate_of(container, before.decode(errors="replace"))
+            raise
+        self.keep_certificate_of(container, told.text)
+
+    def keep_certificate_of(self, container: Container, text: str) -> None:
+        """No certificate and no key is left but those that the configuration names."""
+        named = CERTIFICATE.search(text)
+        kept = named[0] if named else "none"
+        self._as_root(container, f"cd {CONF} && for f in tls-*; do case $f in {kept}.*) ;; *) rm -f $f ;; esac; done")
+
+    def send_upstream(self, container: Container, colour: Colour) -> None:
+        send(self._engine, container, CONF, self.upstream_files(colour), kind=ProxyError)
+
+    def upstream_files(self, colour: Colour) -> list[Entry]:
+        if self._settings.proxy.switch == "flag":
+            return []
+        texts = {each: render_upstream(self._settings.proxy, each, address=self._upstreams()[each]) for each in Colour}
+        templates = [Entry(f"upstream.{each}.template", text.encode()) for each, text in texts.items()]
+        return [*templates, Entry("upstream.conf", texts[colour].encode())]
+
+    def test(self, container: Container, path: str) -> None:
+        """Raises ProxyError, in nginx's words, for a configuration that it would not run."""
+        command = ["nginx", "-e", "stderr", "-t", "-c", path]
+        status, said = run_in(self._engine, container, command, what="testing nginx's configuration", kind=ProxyError)
+        if status != 0:
+            shown = " | ".join(said.decode(errors="replace").strip().splitlines()[-3:])
+            raise ProxyError(
+                f"nginx refuses the configuration: {shown}", remedy="the running one is unchanged; users are unharmed"
+            )
+
+    def loaded(self, container: Container) -> str:
+        """The configuration that the running nginx has taken up; empty while that is not certain."""
+        return (self._flags.read(container, f"{CONF}/nginx.conf.loaded") or b"").decode(errors="replace")
+
+    def note_loaded(self, container: Container, text: str) -> None:
+        send(self._engine, container, CONF, [Entry("nginx.conf.loaded", text.encode())], kind=ProxyError)
+
+    def forget_loaded(self, container: Container) -> None:
+        self._as_root(container, f"rm -f {CONF}/nginx.conf.loaded")
+
+    def is_switched_by_flag(self, loaded: str) -> bool:
+        return is_switched_by_flag(loaded) if loaded else self._settings.proxy.switch == "flag"
+
+    def chosen(self, container: Container | None) -> Colour:
+        if container is None:
+            return Colour.BLUE
+        loaded = self.loaded(container)
+        if self.is_switched_by_flag(loaded):
+            return flag_files.chosen_colour(self._flags)
+        text = loaded or (fetch(self._engine, container, f"{CONF}/upstream.conf") or b"").decode(errors="replace")
+        return named_active(text)
+
+    def _upstreams(self) -> dict[Colour, Address]:
+        return {colour: Address(self._network.address_of(colour), self._settings.docker.port) for colour in Colour}
+
+    def _upstream_text(self, colour: Colour) -> str:
+        if self._settings.proxy.switch == "flag":
+            return ""
+        return render_upstream(self._settings.proxy, colour, address=self._upstreams()[colour])
+
+    def _as_root(self, container: Container, line: str) -> None:
+        """uid 0 without capabilities owns the configuration's folder, and can do nothing else."""
+        what = "changing nginx's configuration"
+        status, said = run_in(self._engine, container, ["sh", "-c", line], what=what, user="0", kind=ProxyError)
+        if status != 0:
+            raise ProxyError(
+                f"nginx's configuration cannot be changed: {said.decode(errors='replace').strip()[:300]}",
+                remedy="look at the proxy's volume",
+            )

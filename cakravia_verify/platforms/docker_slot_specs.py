@@ -1,0 +1,114 @@
+"""What the container of a slot looks like, and the folder that it gets in the volume of the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cakravia_verify.errors import PlatformError
+from cakravia_verify.platforms.docker_containers import Spec
+from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker_files import Entry, fetch, send
+from cakravia_verify.platforms.docker_network import SiteNetwork
+from cakravia_verify.settings import Settings, size_in_bytes
+from cakravia_verify.slots import Artifact, Colour
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+VOLUME: Final = "/srv/cakravia"
+RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version runs: in which slot, by which release, since which instant (ISO 8601)."""
+
+    colour: Colour
+    release: str
+    since: str
+
+
+def slot_spec(
+    settings: Settings,
+    artifact: Artifact,
+    place: Place,
+    *,
+    user: str,
+    network: SiteNetwork,
+    ports: Mapping[int, tuple[str, int]],
+) -> Spec:
+    """The container, complete. `user` is a name or number other than root's; `ports` maps inside to (host, port)."""
+    docker = settings.docker
+    project = docker.project or settings.site.name
+    return Spec(
+        name=f"{project}-app-{place.colour}",
+        service=f"app-{place.colour}",
+        image=artifact.location,
+        image_id=artifact.digest,
+        user=user,
+        network=network.name,
+        address=network.address_of(place.colour),
+        memory=settings.slots.memory_bytes,
+        cpus=docker.cpus,
+        pids=docker.pids,
+        tmpfs=size_in_bytes(docker.tmpfs),
+        restart=docker.restart,
+        grace=max(1, round(settings.app.grace)),
+        log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
+        environment=_environment(settings, artifact, place),
+        labels={
+            SITE_LABEL: settings.site.name,
+            RELEASE: place.release,
+            VERSION: artifact.version,
+            SLOT: str(place.colour),
+            DIGEST: artifact.digest,
+        },
+        volumes={f"{project}-slots": VOLUME},
+        ports=ports,
+        healthcheck=docker.healthcheck,
+        stop_signal=docker.stop_signal,
+    )
+
+
+def prepare_volume(engine: Engine, container: Container, colour: Colour, user: str) -> None:
+    """The slot's user may write its folder of the volume; its request log begins anew."""
+    uid, gid = _numbers_of(engine, container, user)
+    entries = [
+        # Both slots write here, and a version may run as another user than the one before.
+        Entry("data", mode=0o777, uid=uid, gid=gid),
+        Entry(str(colour), mode=0o700, uid=uid, gid=gid),
+        Entry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
+    ]
+    send(engine, container, VOLUME, entries)
+
+
+def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[str, str]:
+    return settings.app.environment | {
+        "HOST": "0.0.0.0",  # noqa: S104 - inside the private network
+        "PORT": str(settings.docker.port),
+        "DEPLOYMENT_SLOT": str(place.colour),
+        "DEPLOYMENT_RELEASE": place.release,
+        "DEPLOYMENT_TIMESTAMP": place.since,
+        "APP_VERSION": artifact.version,
+        "DATA_DIR": f"{VOLUME}/data",
+        "REQUEST_LOG": f"{VOLUME}/{place.colour}/requests.log",
+        "MEMORY_LIMIT": str(settings.slots.memory_bytes),
+        "CAKRAVIA_DIGEST": artifact.digest,
+    }
+
+
+def _numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, int]:
+    name, _, group = user.partition(":")
+    if name.isdigit():
+        return int(name), int(group) if group.isdigit() else int(name)
+    known = (fetch(engine, container, "/etc/passwd") or b"").decode(errors="replace")
+    for line in known.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 3:
+            return int(fields[2]), int(fields[3])
+    raise PlatformError(
+        f"the image runs as {name!r}, a user that its /etc/passwd does not have",
+        remedy="name it by its number, in the Dockerfile or in [docker] user",
+    )

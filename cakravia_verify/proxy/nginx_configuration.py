@@ -1,0 +1,150 @@
+"""What the nginx of this machine is told by files in its folder, and what of it the running one has taken up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cakravia_verify.journal import write_atomically
+from cakravia_verify.proxy import flags as flag_files
+from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.flags import FlagFolder
+from cakravia_verify.proxy.nginx_program import NginxProgram
+from cakravia_verify.proxy.render import NginxPaths, is_switched_by_flag, named_active, render_nginx, render_upstream
+from cakravia_verify.settings import ProxySettings
+from cakravia_verify.slots import Address, Colour
+
+
+@dataclass(frozen=True)
+class NginxConfiguration:
+    """Configuration, upstreams and flags below `folder`. Only what nginx accepts is ever in place."""
+
+    settings: ProxySettings
+    folder: Path
+    upstreams: dict[Colour, Address]
+    program: NginxProgram
+
+    @property
+    def flags(self) -> FlagFolder:
+        return FlagFolder(self.folder / "flags")
+
+    @property
+    def access_log(self) -> Path:
+        return self.folder / "access.log"
+
+    @property
+    def everyday_log(self) -> Path:
+        return self.folder / "everyday.log"
+
+    def make_folders(self) -> None:
+        for folder in (self.folder, self.flags.folder, self.folder / "temp"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def wanted(self) -> str:
+        """The whole configuration as the settings and the certificate are now, users on `chosen`."""
+        return self.rendered() + self._upstream_text(self.chosen())
+
+    def rendered(self) -> str:
+        settings = self.settings
+        return render_nginx(
+            settings,
+            paths=NginxPaths(
+                pid=str(self.folder / "nginx.pid"),
+                error_log=str(self.program.error_log),
+                access_log=str(self.access_log),
+                everyday_log=str(self.everyday_log),
+                temp=str(self.folder / "temp"),
+                flags=str(self.flags.folder),
+                upstream=str(self.folder / "upstream.conf"),
+                certificate=settings.tls_certificate,
+                key=settings.tls_key,
+            ),
+            upstreams=self.upstreams,
+            version=self.program.version,
+            listen=str(settings.address),
+            tls_listen=settings.tls_listen,
+            certificate=read_certificate(settings),
+            daemon=True,
+            # The workers of a root-owned master would become nobody, who may not be able to see the flags.
+            user="root root" if os.geteuid() == 0 else "",
+        )
+
+    def write(self, text: str) -> None:
+        """The configuration is in place and nginx accepts it; else the one before stays."""
+        draft = self.folder / "nginx.conf.draft"
+        write_atomically(draft, text.encode(), mode=0o644)
+        self.program.require_accepted(draft, remedy=f"see {draft}")
+        draft.replace(self.program.configuration)
+
+    @contextlib.contextmanager
+    def replaced(self) -> Iterator[None]:
+        """The present configuration is in place; the one before is put back where what happens inside fails."""
+        place, chosen = self.program.configuration, self.chosen()
+        before = place.read_text(encoding="utf-8") if place.exists() else ""
+        # A configuration that switches another way than the running one finds the same choice made.
+        self.write_choice(chosen)
+        self.write(self.rendered())
+        try:
+            yield
+        except BaseException:
+            if before:
+                write_atomically(place, before.encode(), mode=0o644)
+            raise
+
+    def write_choice(self, colour: Colour) -> None:
+        if self.settings.switch == "reload":
+            self.write_upstream(colour)
+        else:
+            flag_files.choose(self.flags, colour)
+
+    def write_upstream(self, colour: Colour) -> None:
+        for each in Colour:
+            text = render_upstream(self.settings, each, address=self.upstreams[each])
+            write_atomically(self.folder / f"upstream.{each}.template", text.encode(), mode=0o644)
+        source = self.folder / f"upstream.{colour}.template"
+        write_atomically(self._upstream, source.read_bytes(), mode=0o644)
+
+    @property
+    def loaded(self) -> str:
+        """The configuration that the running nginx has taken up; empty while that is not certain."""
+        with contextlib.suppress(OSError):
+            return self._loaded_note.read_text(encoding="utf-8")
+        return ""
+
+    def note_loaded(self) -> None:
+        text = self.program.configuration.read_text(encoding="utf-8")
+        if not is_switched_by_flag(text):
+            text += self._upstream.read_text(encoding="utf-8")
+        write_atomically(self._loaded_note, text.encode(), mode=0o644)
+
+    def forget_loaded(self) -> None:
+        self._loaded_note.unlink(missing_ok=True)
+
+    @property
+    def runs_by_flag(self) -> bool:
+        """How the running nginx is switched, which a changed setting alters only with the next reload."""
+        return is_switched_by_flag(self.loaded) if self.loaded else self.settings.switch == "flag"
+
+    def chosen(self) -> Colour:
+        if self.runs_by_flag:
+            return flag_files.chosen_colour(self.flags)
+        text = self.loaded
+        with contextlib.suppress(OSError):
+            text = text or self._upstream.read_text(encoding="utf-8")
+        return named_active(text)
+
+    @property
+    def _upstream(self) -> Path:
+        return self.folder / "upstream.conf"
+
+    @property
+    def _loaded_note(self) -> Path:
+        return self.folder / "nginx.conf.loaded"
+
+    def _upstream_text(self, colour: Colour) -> str:
+        if self.settings.switch == "flag":
+            return ""
+        return render_upstream(self.settings, colour, address=self.upstreams[colour])
