@@ -112,10 +112,12 @@ def history(opened: Callable[[], Site], as_json: bool, last: int) -> None:
 @click.pass_obj
 def up(opened: Callable[[], Site]) -> None:
     """Start the site: the version that was active last, and the proxy."""
-    from cakravia_verify.upkeep import bring_up
+    from cakravia_verify.upkeep import bring_up, take_up_changes
 
     with _locked(opened(), "up") as site:
         click.echo(bring_up(site))
+        for line in take_up_changes(site):
+            click.echo(line)
 
 
 @main.command()
@@ -132,12 +134,16 @@ def down(opened: Callable[[], Site]) -> None:
 @click.pass_obj
 def recover(opened: Callable[[], Site]) -> None:
     """Finish or undo releases that died, and mend what disagrees."""
-    from cakravia_verify.upkeep import repair
+    from cakravia_verify.upkeep import repair, take_up_changes
 
     with _locked(opened(), "recover") as site:
         done = repair(site)
         for line in done:
             click.echo(line)
+        # After the repair: a certificate that cannot be read must not keep users waiting for it.
+        for line in (changes := take_up_changes(site)):
+            click.echo(line)
+        done += changes
         click.echo("\n".join(_told_state(site, site.observe())) if done else "nothing to recover")
 
 

@@ -50,6 +50,17 @@ def reconnect(site: Site) -> list[str]:
     return lines
 
 
+def take_up_changes(site: Site) -> list[str]:
+    """The proxy runs by the settings and the certificate of now, and no log is longer than its bound; a line where that
+    took a reload. Raises ProxyError or UsageError where they cannot be run by: then the proxy goes on as before."""
+    site.bound_logs()
+    deadline = Deadline("the proxy takes its configuration", PROXY_SECONDS, clock=site.clock)
+    if not site.proxy.observe().is_running or not site.proxy.refresh(deadline=deadline):
+        return []
+    site.journal.append("site.refreshed")
+    return ["the proxy took up its changed configuration"]
+
+
 def finish_or_undo(site: Site) -> list[str]:
     """Every release that died is finished or undone; one line for each."""
     lines = []
