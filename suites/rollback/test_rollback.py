@@ -27,6 +27,9 @@ def test_target_keeps_within_budget_through_the_bake(bake: BakeView, budget: Bud
     assert judgement.passes, judgement.problems
 
 
-def test_no_request_was_lost_going_back(bake: BakeView, switchover: SwitchoverView, traffic: TrafficView) -> None:
+def test_no_request_was_lost_going_back(
+    bake: BakeView, switchover: SwitchoverView, traffic: TrafficView, budget: Budget
+) -> None:
+    lost = traffic.lost(during=switchover)
     assert traffic.sent > 0
-    assert traffic.lost(during=switchover) == []
+    assert len(lost) <= budget.lost, lost[:5]

@@ -42,8 +42,8 @@ class Scenario:
     """One session on a site whose users are on a good version.
 
     `misbehave` is the seeded misbehaviour of the version released; `sabotage` what is done meanwhile (sabotage.py);
-    `arguments` more of the command line. `session` replaces the whole command where it is not a plain deploy.
-    `is_spoiling` says that the site is of no use to anybody afterwards.
+    `arguments` more of the command line. A `rollback` goes to a version that is retained and runs nowhere. `session`
+    replaces the whole command where it is neither. `is_spoiling` says that the site is of no use to anybody afterwards.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Scenario:
     sabotage: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     session: Callable[[Shop, str], Ended] | None = None
+    kind: str = "deploy"
     is_spoiling: bool = False
     follow_up: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
@@ -170,11 +171,13 @@ def play(shop: Shop, scenario: Scenario, *, number: int) -> Seen:
     if scenario.sabotage:
         environment["CAKRAVIA_TEST_SABOTAGE"] = scenario.sabotage
         arguments += ["-p", "sabotage"]
+    if scenario.kind == "rollback":
+        shop.retain(version)
     with Witness(shop.users) as witness:
         if scenario.session is not None:
             ended = scenario.session(shop, version)
         else:
-            ended = shop.deploy(version, *arguments, environment=environment)
+            ended = shop.release(scenario.kind, version, *arguments, environment=environment)
         traffic_left = shop.traffic_left()
     signalled = shop.folder / "signalled-at"
     shop.mend_history()

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.assembly import open_site
+from cakravia_verify.deadline import Deadline
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import SiteState
 
@@ -221,6 +222,20 @@ class Shop:
     def roll_back(self, *arguments: str, **named: Any) -> Ended:
         return self.pytest(str(SUITES / "rollback"), *self.site, *arguments, **named)
 
+    def release(self, kind: str, version: str, *arguments: str, **named: Any) -> Ended:
+        return self.pytest(str(SUITES / kind), *self.site, "--version", version, *arguments, **named)
+
+    def run_script(self, name: str, *arguments: str) -> Ended:
+        """A script of somebody's own, told the site's settings."""
+        return self.finish(
+            self._begin([sys.executable, str(PLUGINS / name), str(self.settings), *arguments], environment={})
+        )
+
+    def retain(self, version: str) -> None:
+        """The version is kept on this machine as one that was released here before."""
+        platform = open_site(load_settings(self.settings, environment={})).platform
+        platform.build(version, deadline=Deadline("the version is kept", 10.0))
+
     @property
     def site(self) -> tuple[str, str]:
         return ("--site", str(self.settings))
@@ -295,6 +310,10 @@ class Shop:
 
     def traffic(self) -> list[psutil.Process]:
         return [each for each in self.processes() if "locust" in " ".join(_command(each))]
+
+    def nginx(self) -> list[psutil.Process]:
+        """The masters of nginx that run; one where all is well."""
+        return [each for each in self.processes() if "nginx: master" in " ".join(_command(each))]
 
     def traffic_left(self, *, seconds: float = 5.0) -> int:
         """Traffic that a release left behind, once it had the time to notice that nobody owns it any more."""

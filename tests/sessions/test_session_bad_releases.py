@@ -19,6 +19,7 @@ HARMLESS = (
     Scenario("crash-at-smoke", misbehave="crash-after:0"),
 )
 # Caught once users are there: smoke asks only what such a release answers well.
+SET = ("--set",)
 NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 HARMFUL = (
     Scenario("errors", NO_SMOKE, misbehave="errors:0.05"),
@@ -27,6 +28,23 @@ HARMFUL = (
     Scenario("slower-than-patience", NO_SMOKE, misbehave="slow:4"),
     Scenario("crash-after", NO_SMOKE, misbehave="crash-after:60"),
     Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.1"),
+    # Nothing but the comparison with the version before is against this one: 50 ms are within every limit.
+    Scenario(
+        "slower-than-before",
+        (
+            *SET,
+            "budget.judge=require",
+            *SET,
+            "budget.judge_warm_up=0.2",
+            "--bake",
+            "3.5",
+            "--rate",
+            "400",
+            "--users",
+            "60",
+        ),
+        misbehave="slow:0.05",
+    ),
     Scenario("leak", (*NO_SMOKE, "--set", "slots.memory_limit=160M"), misbehave="leak:4000000"),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.sessions.shop import SUITES, Ended, Shop
 
 REFUSED = (1, 10)
 DEPLOY = SUITES / "deploy"
+NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 CHECK = f"{DEPLOY}/test_deploy.py::test_no_request_was_lost"
 
 
@@ -155,13 +157,41 @@ def with_locust(source: str) -> Callable[[Shop, str], Ended]:
     return session
 
 
+def scripted(shop: Shop, version: str) -> Ended:
+    """No session at all: the release is run by a program, which has no check to show."""
+    return shop.run_script("scripted.py", version)
+
+
 def with_test(body: str) -> Callable[[Shop, str], Ended]:
     return bent(test=f"def test_own(switchover):\n    {body}\n")
 
 
 def with_a_verdict_left(shop: Shop, version: str) -> Ended:
-    """The verdict of the release before lies where this one's would be; this one dies."""
-    return shop.deploy(version, "-p", "sabotage", environment={"CAKRAVIA_TEST_SABOTAGE": "kill@bake.begins"})
+    """This release dies, and where its verdict would be lies one that promoted another version of the same artifact."""
+    good, digest = _promoted(shop)
+    killed = shop.deploy(version, "-p", "sabotage", environment={"CAKRAVIA_TEST_SABOTAGE": "kill@bake.begins"})
+    assert killed.status == -9, killed.output
+    (own,) = shop.reports.glob(f"*-{version[:40]}-*")
+    for file in good.iterdir():
+        if file.is_file():
+            shutil.copy(file, own)
+    (shop.reports / "latest").unlink()
+    (shop.reports / "latest").symlink_to(own.name)
+    verdict = str(shop.reports / "latest" / "verdict.json")
+    return shop.cakravia("gate", verdict, "--version", version, "--digest", digest)
+
+
+def _promoted(shop: Shop) -> tuple[Path, str]:
+    """The report of the version that users are on, and its digest."""
+    for report in shop.reports.iterdir():
+        verdict = report / "verdict.json"
+        if (
+            not report.is_symlink()
+            and verdict.exists()
+            and (told := json.loads(verdict.read_text()))["exit_status"] == 0
+        ):
+            return report, str(told["digest"])
+    raise AssertionError("no release of this site was promoted")
 
 
 SELECTION = (
@@ -177,6 +207,11 @@ SELECTION = (
             "--deselect",
             "suites/deploy/test_deploy.py::test_no_request_was_lost",
         ),
+    ),
+    Scenario("all-deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "no_such_name")),
+    Scenario(
+        "all-deselected-by-name",
+        session=over(str(DEPLOY), "--version", "{version}", "--deselect", "suites/deploy/test_deploy.py"),
     ),
     Scenario("one-node-only", session=over(CHECK, "--version", "{version}")),
     Scenario("file-ignored", session=over(str(DEPLOY), "--version", "{version}", f"--ignore={DEPLOY}/test_deploy.py")),
@@ -215,7 +250,10 @@ SWALLOWED = (
     Scenario("no-asserts", ("--assert=plain",), misbehave="errors:0.2", environment={"PYTHONOPTIMIZE": "1"}),
     Scenario("fixtures-blocked", ("-p", "no:cakravia-fixtures")),
     Scenario("gatekeeper-blocked", ("-p", "no:cakravia-gatekeeper"), statuses=(1, 4, 10)),
+    Scenario("plugin-blocked", ("-p", "no:cakravia"), statuses=(4,)),
+    Scenario("plugin-not-loaded", environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, statuses=(4,)),
     Scenario("no-html", ("-p", "no:html"), statuses=(4,)),
+    Scenario("no-suite", session=scripted),
 )
 TRAFFIC = (
     Scenario("traffic-killed", sabotage="kill-traffic@bake.begins"),
@@ -229,7 +267,7 @@ TRAFFIC = (
     Scenario("records-thinned", sabotage="thin-records"),
     Scenario(
         "records-whitened",
-        ("--set", 'release.smoke=[{path="/api/health/live"}]', "--set", "budget.errors=0.01"),
+        (*NO_SMOKE, "--set", "budget.errors=0.01"),
         misbehave="errors:0.008",
         sabotage="whiten-records",
     ),
@@ -258,7 +296,29 @@ SITE = (
     Scenario("old-slot-stands-in", sabotage="let-the-old-slot-stand-in@bake.begins"),
     Scenario("nginx-killed", sabotage="kill-nginx@bake.begins", is_spoiling=True),
 )
+STEPS = (
+    Scenario("users-moved-early", sabotage="flip-forward@prove.done"),
+    Scenario("request-held-on-the-old-slot", ("--set", "release.drain=0.5"), sabotage="hold-a-request@smoke.done"),
+    Scenario("connections-broken-at-last", sabotage="break-connections@test_no_request_was_lost"),
+)
+BACK = (
+    Scenario("back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready"),
+    Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done"),
+    Scenario("back-killed-before-the-switch", kind="rollback", sabotage="kill-candidate@smoke.done"),
+    Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.1"),
+    Scenario(
+        "back-connections-broken",
+        kind="rollback",
+        sabotage="break-connections@test_no_request_was_lost_going_back",
+    ),
+    Scenario("back-deselected-by-k", ("-k", "not lost"), kind="rollback"),
+    Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0"),
+    Scenario("back-traffic-killed", kind="rollback", sabotage="kill-traffic@bake.begins"),
+    Scenario("back-replaced", kind="rollback", sabotage="restart-candidate"),
+    Scenario("back-records-cut", kind="rollback", sabotage="cut-records"),
+)
 WRITTEN = (
+    Scenario("verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",)),
     Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True),
     Scenario("reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True),
     Scenario("history-in-the-way", sabotage="history-in-the-way@bake.begins", follow_up=("recover",)),
@@ -277,7 +337,7 @@ BUDGETS = tuple(
         ("text", "budget.lost=many"),
     )
 )
-ALL = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *WRITTEN, *BUDGETS)
+ALL = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *STEPS, *BACK, *WRITTEN, *BUDGETS)
 
 
 @pytest.mark.parametrize("scenario", each(*ALL))

@@ -1,11 +1,13 @@
 """A pytest plugin that meddles with a release from inside and outside, as CAKRAVIA_TEST_SABOTAGE says.
 
-`<name>@<step>.<kind>` runs an act at that moment of the release; `<name>` alone, when the gate is about to weigh.
+`<name>@<step>.<kind>` runs an act at that moment of the release, `<name>@<test>` right before that test, and `<name>`
+alone when the gate is about to weigh.
 Acts are real: signals to real processes, real files rewritten, the real proxy pointed elsewhere.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ import psutil
 import pytest
 
 ACTS: dict[str, Callable[[Act], None]] = {}
+HELD: list[http.client.HTTPConnection] = []
 
 
 class Act:
@@ -187,6 +190,12 @@ def flip_back(it: Act) -> None:
 
 
 @act
+def flip_forward(it: Act) -> None:
+    """Somebody sends users to the candidate before it has proven itself."""
+    it.another_site().proxy.point_at(it.candidate, deadline=it.deadline())
+
+
+@act
 def flip_back_and_forth(it: Act) -> None:
     other = it.another_site()
     other.proxy.point_at(it.candidate.other, deadline=it.deadline())
@@ -254,6 +263,29 @@ def kill_nginx(it: Act) -> None:
     family = [psutil.Process(pid), *psutil.Process(pid).children()]
     for process in family:
         process.kill()
+
+
+@act
+def hold_a_request(it: Act) -> None:
+    """A user of the old slot asks for something that takes longer than the drain waits."""
+    address = it.site.proxy.address
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=10)
+    connection.request("GET", "/api/slow?seconds=6")
+    HELD.append(connection)
+
+
+@act
+def break_connections(it: Act) -> None:
+    """The candidate stands still until requests have piled up, then nginx's workers die under them; its master has new
+    ones at once."""
+    candidate = it.slot(it.candidate)
+    master = psutil.Process(int((it.site.settings.state / "nginx" / "nginx.pid").read_text()))
+    candidate.suspend()
+    time.sleep(0.3)
+    for worker in master.children():
+        worker.kill()
+    candidate.resume()
+    time.sleep(0.3)
 
 
 def _reconfigure(it: Act, change: Callable[[str], str]) -> None:
@@ -345,6 +377,11 @@ def _perform(config: pytest.Config, moment: str) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cakravia_moment(config: pytest.Config, moment: Any) -> None:
     _perform(config, f"{moment.step}.{moment.kind.replace(' ', '-')}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _perform(item.config, item.name)
 
 
 @pytest.hookimpl(tryfirst=True)
