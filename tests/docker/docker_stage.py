@@ -22,6 +22,7 @@ import pytest
 from cakravia_verify.assembly import open_site
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import Site
+from tests.sessions.shop import QUICK_MIX
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -64,26 +65,6 @@ rate = 100.0
 round_trip = 0.0
 profile = "{profile}"
 {more}
-"""
-# The reference application's requests without those that take a second on purpose.
-QUICK_MIX = """
-[[traffic.mix]]
-name = "page"
-weight = 5
-[[traffic.mix]]
-name = "order"
-method = "POST"
-path = "/api/orders"
-weight = 3
-headers = { "Idempotency-Key" = "{id}" }
-body = { kind = "order" }
-[[traffic.mix]]
-name = "echo"
-method = "POST"
-path = "/api/echo"
-weight = 1
-body = { kind = "random", size = 2048 }
-verify = "echo"
 """
 
 
