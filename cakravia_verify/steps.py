@@ -64,6 +64,10 @@ def stage(release: Release) -> dict[str, Any]:
 def unstage(release: Release) -> dict[str, Any]:
     """What this release started in the candidate's slot is gone; what ran there before it came is left alone."""
     site, colour = release.site, release.intent.candidate
+    proxy = site.proxy.observe()
+    if proxy.is_running and proxy.chosen is colour:
+        # Somebody else sent users here; no verdict did.
+        unswitch(release)
     running = site.platform.observe(colour)
     if running is None:
         return {"note": "nothing was running"}

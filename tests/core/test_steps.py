@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ReleaseError
+from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ProxyError, ReleaseError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.platforms.memory import MemorySite
 from cakravia_verify.release import Release
@@ -154,12 +154,30 @@ def test_the_slot_of_users_is_never_staged_over(site_with_v1: Stage) -> None:
         release.advance("stage")
 
 
-def test_the_slot_of_users_is_never_unstaged(site_with_v1: Stage) -> None:
-    release = started(site_with_v1, to="bake")
+@pytest.mark.parametrize("moved_at", ["prepare", "prove"])
+def test_users_whom_somebody_moved_early_are_brought_back_before_their_slot_is_unstaged(
+    site_with_v1: Stage, moved_at: str
+) -> None:
+    release = started(site_with_v1, to=moved_at)
+    site_with_v1.memory.chosen = Colour.GREEN
+    if moved_at == "prepare":
+        with pytest.raises(PlatformError, match="neither replaced nor stopped"):
+            release.advance("stage")
+    release.roll_back("users were moved")
+    assert site_with_v1.serving is not None
+    assert site_with_v1.serving.version == "v1"
+    assert Colour.GREEN not in site_with_v1.memory.running
+
+
+def test_the_slot_of_users_is_not_unstaged_where_they_cannot_be_brought_back(site_with_v1: Stage) -> None:
+    release = started(site_with_v1, to="prove")
+    site_with_v1.memory.chosen = Colour.GREEN
+    site_with_v1.memory.failing["point_at"] = 1
     undo = next(step.undo for step in release.steps if step.name == "stage")
     assert undo is not None
-    with pytest.raises(PlatformError, match="neither replaced nor stopped"):
+    with pytest.raises(ProxyError):
         undo(release)
+    assert Colour.GREEN in site_with_v1.memory.running
 
 
 @pytest.mark.parametrize(
