@@ -80,13 +80,13 @@ def repair(site: Site) -> list[str]:
 
 
 def serve_again(site: Site) -> list[str]:
-    """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served is not
-    touched, and a site of which nothing runs stays down."""
+    """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served stays where
+    he is, and a site of which nothing runs stays down."""
     state = site.observe()
     if state.is_empty or last_promoted(site.journal.entries()) is None:
         return []
     if state.proxy.is_running and state.served is not None:
-        return []
+        return _rely_on_stand_in(site, state)
     if state.active is not None or (standby := state.slots.idle) is None:
         return [bring_up(site)]
     _await_healthy(site, standby)
@@ -97,6 +97,21 @@ def serve_again(site: Site) -> list[str]:
         site.proxy.start(standby.colour, deadline=deadline)
     site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
     return [f"users were without a slot; they are on {standby} now"]
+
+
+def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
+    """Where the chosen slot is dead or ill and the other one answers in its place, the other one is chosen: the next
+    release takes failover away from whoever only stands in."""
+    chosen, stand_in = state.slots.at(state.proxy.chosen), state.active
+    if stand_in is None or stand_in.colour is state.proxy.chosen:
+        return []
+    if chosen is not None and all(reading.is_healthy for reading in site.readings(chosen)):
+        return []
+    site.proxy.point_at(
+        stand_in.colour, deadline=Deadline(f"users stay on {stand_in}", PROXY_SECONDS, clock=site.clock)
+    )
+    site.journal.append("site.repaired", version=stand_in.version, slot=str(stand_in.colour))
+    return [f"{state.proxy.chosen} does not answer and {stand_in} stood in for it; users are on {stand_in} now"]
 
 
 def _bring_to_promoted(site: Site, state: SiteState) -> list[str]:

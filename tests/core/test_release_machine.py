@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import LockHeld, RollbackFailed
+from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed
 from cakravia_verify.history import previous_of, unfinished
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemorySite
 from cakravia_verify.slots import Colour
+from cakravia_verify.upkeep import serve_again
 from tests.core.memory_stage import Stage
 
 
@@ -79,6 +80,8 @@ class ReleaseMachine(RuleBasedStateMachine):
             self.stage.recover()
         except RollbackFailed:
             return
+        with contextlib.suppress(CakraviaError):
+            serve_again(self.stage.site)
         self.settle()
         if action == "recover":
             return
