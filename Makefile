@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PYTEST_ARGUMENTS ?=
 
-.PHONY: deploy rollback status up down venv test unit lint types bench clean
+.PHONY: help deploy rollback status up down venv test parts unit lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,8 +45,11 @@ types: $(STAMP)
 unit: $(STAMP)
 	$(VENV)/bin/pytest tests/core -q
 
-test: lint types
+parts: $(STAMP)
 	$(RUN) -m tests $(PYTEST_ARGUMENTS)
+
+test: lint
+	@$(MAKE) --no-print-directory --jobs=2 types parts
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
