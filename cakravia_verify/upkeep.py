@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cakravia_verify.assurance import is_healthy
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NothingToDo, PlatformError
 from cakravia_verify.history import last_promoted
@@ -87,7 +88,8 @@ def serve_again(site: Site) -> list[str]:
         return []
     if state.proxy.is_running and state.served is not None:
         return _rely_on_stand_in(site, state)
-    if state.active is not None or (standby := state.slots.idle) is None:
+    active, standby = state.active, state.slots.idle
+    if standby is None or (active is not None and (is_healthy(site, active) or not is_healthy(site, standby))):
         return [bring_up(site)]
     _await_healthy(site, standby)
     deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
@@ -105,7 +107,7 @@ def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
     chosen, stand_in = state.slots.at(state.proxy.chosen), state.active
     if stand_in is None or stand_in.colour is state.proxy.chosen:
         return []
-    if chosen is not None and all(reading.is_healthy for reading in site.readings(chosen)):
+    if chosen is not None and is_healthy(site, chosen):
         return []
     site.proxy.point_at(
         stand_in.colour, deadline=Deadline(f"users stay on {stand_in}", PROXY_SECONDS, clock=site.clock)
@@ -122,7 +124,7 @@ def _bring_to_promoted(site: Site, state: SiteState) -> list[str]:
     if last is None or slot is None or state.served is slot.colour:
         return []
     is_promoted = slot.version == last.intent.version and last.digest in ("", slot.digest)
-    if not is_promoted or not all(reading.is_healthy for reading in site.readings(slot)):
+    if not is_promoted or not is_healthy(site, slot):
         return []
     site.proxy.set_failover(allowed=False)
     site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
@@ -157,7 +159,7 @@ def _kept(site: Site, digest: str, version: str) -> Artifact:
 def _await_healthy(site: Site, slot: Slot) -> None:
     health = site.settings.health
     poll(
-        lambda: all(reading.is_healthy for reading in site.readings(slot)),
+        lambda: is_healthy(site, slot),
         deadline=Deadline(f"{slot} is healthy", health.deadline, clock=site.clock),
         every=health.interval,
         seen=lambda: "; ".join(str(r) for r in site.readings(slot) if not r.is_healthy),

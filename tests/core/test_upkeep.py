@@ -81,3 +81,11 @@ def test_users_without_a_proxy_have_one_before_a_release_begins(tmp_path: Path) 
     assert serve_again(stage.opened()) != []
     assert stage.serving is not None
     assert stage.serving.version == "v2"
+
+
+def test_users_without_an_answer_get_the_healthy_slot_where_theirs_is_ill(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.proxy_runs = False
+    stage.memory.sick.add("v2")
+    assert serve_again(stage.opened()) == ["users were without a slot; they are on blue (v1) now"]
+    assert stage.serving is not None
