@@ -11,9 +11,9 @@ import pytest
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
-from tests.traffic_zoo.ground import Bystander, Ground, Http2User, Idler, Pipeliner, patience
+from tests.traffic_zoo.ground import Bystander, Ground, patience
 
-EVENTS = ("switch", "drain", "rollback", "drain after rollback")
+DRAIN_BACK = "drain after rollback"
 
 
 @dataclass
@@ -43,16 +43,10 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     """blue -> green -> blue, each old slot drained and ended, under all traffic at once."""
     ground = Ground.open(tmp_path_factory.mktemp("zoo"))
     flow = ground.traffic()
-    bystanders: dict[str, Bystander] = {
-        "pipelining": Pipeliner(ground),
-        "long idle": Idler(ground),
-        "HTTP/2": Http2User(ground),
-    }
     try:
         flow.start(deadline=patience(30), requests=20)
-        for bystander in bystanders.values():
-            bystander.start()
-        time.sleep(2.0)
+        bystanders = ground.bystanders()
+        time.sleep(1.5)
         ground.switch(Colour.GREEN, "switch")
         time.sleep(0.5)
         drains = {Colour.BLUE: ground.drain(Colour.BLUE, "drain")}
@@ -61,7 +55,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         time.sleep(1.0)
         ground.switch(Colour.BLUE, "rollback")
         time.sleep(0.5)
-        drains[Colour.GREEN] = ground.drain(Colour.GREEN, "drain after rollback")
+        drains[Colour.GREEN] = ground.drain(Colour.GREEN, DRAIN_BACK)
         time.sleep(1.5)
         for bystander in bystanders.values():
             bystander.finish()
@@ -81,12 +75,15 @@ def failover(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     flow = ground.traffic()
     try:
         flow.start(deadline=patience(30), requests=20)
-        time.sleep(2.0)
-        ground.kill(Colour.BLUE, "kill")
-        time.sleep(2.0)
+        bystanders = ground.bystanders()
+        time.sleep(1.5)
+        ground.kill(Colour.BLUE, "failover")
+        time.sleep(1.6)
+        for bystander in bystanders.values():
+            bystander.finish()
         flow.stop(deadline=patience(30))
         with ledger_of(ground, flow) as ledger:
-            yield Course(ground, ledger, {}, {})
+            yield Course(ground, ledger, bystanders, {})
     finally:
         flow.kill()
         ground.close()

@@ -31,6 +31,8 @@ OPENSSL = (
     *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
     *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
 )
+UPSTREAM_IDLE = 0.6
+"""Seconds that nginx keeps an idle connection to a slot: short, so that many of them end within a course."""
 _CLOSE = (("Connection", "close"),)
 _KEYED = (("Idempotency-Key", "{id}"),)
 
@@ -74,10 +76,10 @@ ZOO = (
         path="/api/events?seconds=60&every=0.1",
         weight=3,
         stream="events",
-        timeout=2.5,
+        timeout=2.0,
         verify=SEQUENCE,
     ),
-    MixEntry("websocket", path="/api/ws", weight=3, stream="websocket", timeout=2.5, every=0.1),
+    MixEntry("websocket", path="/api/ws", weight=3, stream="websocket", timeout=2.0, every=0.1),
     MixEntry(
         "journey: order",
         "POST",
@@ -95,6 +97,7 @@ ZOO = (
     ),
 )
 STREAMS = ("events", "websocket")
+BYSTANDERS = ("pipelining", "long idle", "HTTP/2")
 SHORT = tuple(request.name for entry in ZOO if entry.name not in STREAMS for request in (entry, *entry.steps))
 
 
@@ -127,6 +130,7 @@ class Ground:
         settings = ProxySettings(
             listen=f"127.0.0.1:{listen}",
             workers=1,
+            upstream_idle=UPSTREAM_IDLE,
             tls_listen=f"127.0.0.1:{tls}",
             tls_certificate=str(certificate),
             tls_key=str(key),
@@ -183,12 +187,12 @@ class Ground:
 
     def drain(self, colour: Colour, name: str) -> int:
         """The slot was told to stop and has ended; its exit status."""
-        self.instants[name] = time.monotonic_ns() // 1000
+        self.instants[name] = now()
         self.apps[colour].send_signal(signal.SIGTERM)
         return self.apps[colour].wait(25)
 
     def kill(self, colour: Colour, name: str) -> None:
-        self.instants[name] = time.monotonic_ns() // 1000
+        self.instants[name] = now()
         self.apps[colour].kill()
         self.apps[colour].wait(5)
 
@@ -204,6 +208,17 @@ class Ground:
         )
         return Flow(plan, clock=SYSTEM_CLOCK)
 
+    def bystanders(self) -> dict[str, Bystander]:
+        """One of each kind, on its way."""
+        kinds: dict[str, Bystander] = {
+            "pipelining": Pipeliner(self),
+            "long idle": Idler(self),
+            "HTTP/2": Http2User(self),
+        }
+        for each in kinds.values():
+            each.start()
+        return kinds
+
     def close(self) -> None:
         for app in self.apps.values():
             app.kill()
@@ -211,30 +226,43 @@ class Ground:
         self.proxy.stop(deadline=patience(5))
 
 
+@dataclass(frozen=True)
+class Sight:
+    """One answer that a bystander had: when it wrote the request (CLOCK_MONOTONIC microseconds), who answered, and what
+    was wrong with it; nothing, where it was right."""
+
+    at: int
+    slot: str
+    problem: str
+
+
 class Bystander(threading.Thread):
-    """Traffic of a kind that the strict client does not make, beside it; `failures` must stay empty."""
+    """Traffic of a kind that the strict client does not make, beside it. `trouble` is what kept it from going on."""
 
     def __init__(self, ground: Ground) -> None:
         super().__init__(daemon=True)
         self.ground = ground
         self.over = threading.Event()
-        self.slots: list[str] = []
-        self.failures: list[str] = []
+        self.sights: list[Sight] = []
+        self.trouble: list[str] = []
 
     def run(self) -> None:
         try:
             self.work()
         except Exception as error:  # a thread's exception would be nobody's
-            self.failures.append(repr(error))
+            self.trouble.append(repr(error))
 
     def work(self) -> None:
         raise NotImplementedError
+
+    def saw(self, at: int, slot: str, problem: str) -> None:
+        self.sights.append(Sight(at, slot, problem))
 
     def finish(self) -> None:
         self.over.set()
         self.join(20)
         if self.is_alive():
-            self.failures.append("did not end")
+            self.trouble.append("did not end")
 
 
 class Pipeliner(Bystander):
@@ -247,34 +275,33 @@ class Pipeliner(Bystander):
             file = connection.makefile("rb")
             while not self.over.is_set():
                 asked = ("/api/slow?seconds=0.2", "/api/catalogue", "/api/slow?seconds=0.05")
+                at = now()
                 connection.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in asked))
                 for path in asked:
                     status, headers, body = _read_answer(file)
-                    self.slots.append(headers.get("x-served-slot", ""))
                     is_right = b"products" in body if "catalogue" in path else b"seconds" in body
-                    if status != 200 or not is_right:
-                        self.failures.append(f"{path}: {status} {body[:80]!r}")
+                    problem = "" if status == 200 and is_right else f"{path}: {status} {body[:80]!r}"
+                    self.saw(at, headers.get("x-served-slot", ""), problem)
 
 
 class Idler(Bystander):
     """Comes back over the same connections after longer than nginx keeps idle connections to a slot."""
 
-    IDLE = 3.0
+    IDLE = 2 * UPSTREAM_IDLE
 
     def work(self) -> None:
         address = self.ground.proxy.address
         connections = [http.client.HTTPConnection(address.host, address.port, timeout=10) for _ in range(5)]
         while True:
             for number, connection in enumerate(connections):
-                before = connection.sock
+                before, at = connection.sock, now()
                 connection.request("POST" if number % 2 else "GET", "/api/echo" if number % 2 else "/", body=b"")
                 answer = connection.getresponse()
                 answer.read()
-                self.slots.append(answer.headers.get("X-Served-Slot", ""))
-                if answer.status != 200 or (before is not None and connection.sock is not before):
-                    self.failures.append(
-                        f"{answer.status}, over {'another' if answer.status == 200 else 'this'} connection"
-                    )
+                problem = "" if answer.status == 200 else str(answer.status)
+                if before is not None and connection.sock is not before:
+                    problem += " over another connection"
+                self.saw(at, answer.headers.get("X-Served-Slot", ""), problem)
             if self.over.wait(self.IDLE):
                 break
         for connection in connections:
@@ -298,16 +325,22 @@ class Http2User(Bystander):
 
     async def _ask(self, client: httpx.AsyncClient, number: int) -> None:
         while not self.over.is_set():
-            body = os.urandom(3000)
+            body, at = os.urandom(3000), now()
             answer = await (
                 client.post("/api/echo", content=body) if number % 2 else client.get("/api/slow?seconds=0.1")
             )
-            self.slots.append(answer.headers.get("x-served-slot", ""))
             stream = answer.extensions["network_stream"]
             self.connections.add(stream.get_extra_info("socket").getsockname()[1])
-            if answer.status_code != 200 or answer.http_version != "HTTP/2" or (number % 2 and answer.content != body):
-                self.failures.append(f"{answer.http_version} {answer.status_code}")
+            is_right = answer.status_code == 200 and answer.http_version == "HTTP/2"
+            is_right = is_right and (number % 2 == 0 or answer.content == body)
+            problem = "" if is_right else f"{answer.http_version} {answer.status_code}"
+            self.saw(at, answer.headers.get("x-served-slot", ""), problem)
             await asyncio.sleep(0.01)
+
+
+def now() -> int:
+    """CLOCK_MONOTONIC in microseconds, as in the records."""
+    return time.monotonic_ns() // 1000
 
 
 def _read_answer(file: object) -> tuple[int, dict[str, str], bytes]:
