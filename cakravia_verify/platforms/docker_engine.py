@@ -66,6 +66,8 @@ class Engine:
         """Raises MissingTool or UsageError where no engine can be spoken to."""
         try:
             import docker
+
+            from cakravia_verify.platforms.docker_socket import close_what_cannot_connect
         except ImportError as error:
             raise MissingTool(
                 "the Docker SDK for Python is not installed", remedy="pip install 'docker>=7.1'"
@@ -90,6 +92,7 @@ class Engine:
                 f"no Docker engine answers at {self.host or 'the usual socket'}: {said}",
                 remedy=_remedy_of(said) or "start the engine, or name another with DOCKER_HOST or [docker] host",
             )
+        close_what_cannot_connect(client)
         weakref.finalize(self, client.close)
         return client
 

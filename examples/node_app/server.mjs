@@ -25,7 +25,11 @@ function note(event, request, status = '') {
   if (!env.REQUEST_LOG || !/^-$|-[0-9]+$/.test(id)) return;
   const at = process.hrtime.bigint() / 1000n;
   const fields = [event, at, id, slot, version, request.method, request.url, status];
-  appendFileSync(env.REQUEST_LOG, `${fields.map(oneLine).join('\t')}\n`);
+  try {
+    appendFileSync(env.REQUEST_LOG, `${fields.map(oneLine).join('\t')}\n`);
+  } catch {
+    // A full disk costs lines of this log, never an answer.
+  }
 }
 
 function check(name, healthy, message) {

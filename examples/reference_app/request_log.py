@@ -7,6 +7,7 @@ id of a measured one ends in a dash and its number.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -44,4 +45,6 @@ class RequestLog:
         request_id = request_id.translate(_SPACES) or "-"
         at = time.monotonic_ns() // 1000
         line = f"{event}\t{at}\t{request_id}{self._identity}{method}\t{path.translate(_SPACES)}\t{status}\n"
-        os.write(self._descriptor, line.encode("utf-8", "replace"))
+        # A full disk costs lines of this log, never an answer.
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, line.encode("utf-8", "replace"))

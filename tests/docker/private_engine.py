@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,11 +35,35 @@ class PrivateEngine:
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="cakravia-engine-")))
     name: str = f"cvt{os.getpid() % 100_000}"
+    options: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
 
     @property
     def host(self) -> str:
         return f"unix://{self.folder}/docker.sock"
+
+    def bound(self, size: str) -> None:
+        """The engine's disk is `size` large and in memory; it can be filled, and nobody else notices."""
+        self.data.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self.data)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[None]:
+        """Nothing is left of its disk meanwhile."""
+        filler = self.data / "filler"
+        try:
+            with filler.open("wb") as file, contextlib.suppress(OSError):
+                while True:
+                    free = os.statvfs(self.data)
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), max(1, free.f_bavail) * free.f_frsize)
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
 
     def connect_cable(self) -> None:
         ours, theirs = f"{self.name}a", f"{self.name}b"
@@ -56,11 +81,12 @@ class PrivateEngine:
             subprocess.run(command.split(), check=True, capture_output=True)
 
     def start(self, *options: str) -> None:
+        self.options = options
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *("nsenter", f"--net=/var/run/netns/{self.name}", "dockerd", "--host", self.host),
-                    *("--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"),
+                    *("--data-root", str(self.data), "--exec-root", f"{self.folder}/exec"),
                     *("--pidfile", f"{self.folder}/pid", "--bip", BRIDGE, "--userland-proxy=false"),
                     *("--default-address-pool", f"base={NETWORKS},size=24", *options),
                 ],
@@ -118,7 +144,7 @@ class PrivateEngine:
             if found:
                 self.docker("rm", "--force", "--volumes", *found)
         self.stop()
-        for command in (f"umount {self.folder}/data", f"ip netns del {self.name}", f"ip link del {self.name}a"):
+        for command in (f"umount {self.data}", f"ip netns del {self.name}", f"ip link del {self.name}a"):
             subprocess.run(command.split(), check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -238,3 +238,8 @@ def test_a_request_without_id_is_logged_with_a_dash(serve: Callable[..., SlotPro
     slot = serve().listen()
     slot.client.get("/")
     assert slot.request_log.read_text().splitlines()[0].split("\t")[2] == "-"
+
+
+def test_a_disk_too_full_for_the_request_log_costs_no_answer(serve: Callable[..., SlotProcess]) -> None:
+    slot = serve(REQUEST_LOG="/dev/full").ready()
+    assert slot.client.get("/").status_code == 200
