@@ -17,6 +17,7 @@ from cakravia_verify.errors import ProxyError, UsageError
 from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.slots import Colour
 from tests.docker.docker_stage import free_ports
+from tests.platforms.growing_files import unnamed
 from tests.proxy.certificates import Pair, make_pair, served_fingerprint
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def visitors(*urls: str) -> Iterator[list[int | str]]:
     over, got = threading.Event(), list[int | str]()
 
     def visit(url: str) -> None:
-        while not over.is_set():
+        while not over.wait(0.02):
             try:
                 got.append(httpx.get(url, timeout=5, trust_env=False, verify=False).status_code)  # noqa: S501
             except httpx.HTTPError as error:
@@ -173,10 +174,12 @@ def test_a_certificate_that_does_not_fit_its_key_leaves_users_the_one_before(sho
     assert not shop.site.proxy.refresh(deadline=soon())
 
 
-def test_a_renewed_certificate_is_taken_up_and_no_request_is_lost(shop: Shop, proxy: Container) -> None:
+def test_a_renewed_certificate_is_taken_up_by_cakravia_up_and_no_request_is_lost(shop: Shop, proxy: Container) -> None:
     shop.pair.take_over(shop.newer)
     with visitors(shop.url, shop.made.url) as got:
-        assert shop.site.proxy.refresh(deadline=soon())
+        ended = shop.made.cakravia("up")
+        assert ended.status == 0, ended.output
+        assert "the proxy took up its changed configuration" in ended.output
         assert served_fingerprint(shop.port) == shop.newer.fingerprint
     assert got
     assert set(got) == {200}
@@ -226,6 +229,10 @@ def test_logs_within_their_bounds_are_left_alone(shop: Shop, proxy: Container) -
     before = said(proxy, f"stat -c '%i %s' {LOGS}/access.log {LOGS}/everyday.log")
     shop.made.open().bound_logs()
     assert said(proxy, f"stat -c '%i %s' {LOGS}/access.log {LOGS}/everyday.log") == before
+
+
+def test_every_file_below_the_state_folder_is_on_the_operations_page(shop: Shop) -> None:
+    assert unnamed(shop.site.settings.state) == []
 
 
 def test_what_grows_in_a_container_has_a_bound(shop: Shop, client: DockerClient) -> None:
