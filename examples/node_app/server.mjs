@@ -19,10 +19,10 @@ const uptime = () => Number(process.hrtime.bigint() - started) / 1e9;
 const oneLine = (value) => String(value).replace(/[\t\r\n]/g, ' ');
 
 // One write per line, so that lines of concurrent writers never mix. Only measured requests, whose id ends in a dash and
-// a number: everyday ones would make the file grow for ever.
+// a number (and ~1, ~2, ... where they follow from another one): everyday ones would make the file grow for ever.
 function note(event, request, status = '') {
   const id = request.headers['x-request-id'] ?? '-';
-  if (!env.REQUEST_LOG || !/^-$|-[0-9]+$/.test(id)) return;
+  if (!env.REQUEST_LOG || !/^-$|-[0-9]+(~[0-9]+)?$/.test(id)) return;
   const at = process.hrtime.bigint() / 1000n;
   const fields = [event, at, id, slot, version, request.method, request.url, status];
   try {

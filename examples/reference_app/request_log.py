@@ -2,7 +2,7 @@
 
 `event  at_us_monotonic  id  slot  version  method  path  status`, with event `begin` before the handler runs and `end`
 after the last byte of the body was handed over. Everyday requests are not written, or the log would grow for ever: the
-id of a measured one ends in a dash and its number.
+id of a measured one ends in a dash and its number, and in a tilde and another one where it follows from an earlier one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SPACES = str.maketrans("\t\n\r", "   ")
-_MEASURED = re.compile(r"-[0-9]+\Z")
+_MEASURED = re.compile(r"-[0-9]+(~[0-9]+)?\Z")
 
 
 class RequestLog:
