@@ -195,6 +195,7 @@ class Ground:
         self.instants[name] = now()
         self.apps[colour].kill()
         self.apps[colour].wait(5)
+        self.instants["death"] = now()
 
     def traffic(self, *mix: MixEntry, **settings: object) -> Flow:
         given = {"users": 60, "rate": 120.0, "round_trip": 0.01, "timeout": 8.0, "arrivals": "constant", **settings}

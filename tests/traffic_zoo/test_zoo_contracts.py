@@ -100,17 +100,17 @@ def test_what_begins_after_the_active_slot_died_is_answered_by_the_other(failove
     rows = failover.ledger.query(
         "SELECT id, outcome, detail FROM ledger WHERE name = $name AND started > $at + 50000 "
         "AND (outcome <> 'answered' OR by_slot <> 'green')",
-        {"name": name, "at": failover.ground.instants["failover"]},
+        {"name": name, "at": failover.ground.instants["death"]},
     )
     assert rows == []
 
 
 def test_only_what_a_dead_slot_had_in_its_hands_is_lost_at_a_failover(failover: Course) -> None:
-    at = failover.ground.instants["failover"]
+    instants = failover.ground.instants
     rows = failover.ledger.query(
         "SELECT name, id, detail FROM ledger WHERE outcome <> 'answered' "
-        "AND NOT (started < $at + 50000 AND coalesce(done, started) > $at)",
-        {"at": at},
+        "AND NOT (started < $death + 50000 AND coalesce(done, started) > $kill)",
+        {"kill": instants["failover"], "death": instants["death"]},
     )
     assert rows == []
 
@@ -122,12 +122,12 @@ def test_no_order_runs_twice_at_a_failover(failover: Course) -> None:
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_of_a_dead_slot_is_cut_and_new_ones_reach_the_other(failover: Course, name: str) -> None:
-    at = failover.ground.instants["failover"]
+    at, death = failover.ground.instants["failover"], failover.ground.instants["death"]
     (counts,) = failover.ledger.query(
         "SELECT count(*) FILTER (WHERE outcome = 'lost' AND started < $at AND by_slot = 'blue'), "
-        "count(*) FILTER (WHERE outcome = 'answered' AND started > $at AND by_slot = 'green'), "
-        "count(*) FILTER (WHERE outcome <> 'answered' AND started > $at + 50000) FROM ledger WHERE name = $name",
-        {"name": name, "at": at},
+        "count(*) FILTER (WHERE outcome = 'answered' AND started > $death AND by_slot = 'green'), "
+        "count(*) FILTER (WHERE outcome <> 'answered' AND started > $death + 50000) FROM ledger WHERE name = $name",
+        {"name": name, "at": at, "death": death},
     )
     lost, reached, later = counts
     assert lost > 0
@@ -137,10 +137,10 @@ def test_a_stream_of_a_dead_slot_is_cut_and_new_ones_reach_the_other(failover: C
 
 @pytest.mark.parametrize("kind", BYSTANDERS)
 def test_beside_it_what_begins_after_the_active_slot_died_is_answered_by_the_other(failover: Course, kind: str) -> None:
-    bystander, at = failover.bystanders[kind], failover.ground.instants["failover"]
+    bystander, instants = failover.bystanders[kind], failover.ground.instants
     assert bystander.trouble == []
-    assert {sight.slot for sight in bystander.sights if sight.at < at - 500_000} == {"blue"}
-    later = [sight for sight in bystander.sights if sight.at > at + 50_000]
+    assert {sight.slot for sight in bystander.sights if sight.at < instants["failover"] - 500_000} == {"blue"}
+    later = [sight for sight in bystander.sights if sight.at > instants["death"] + 50_000]
     assert {(sight.slot, sight.problem) for sight in later} == {("green", "")}
 
 
