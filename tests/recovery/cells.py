@@ -99,8 +99,8 @@ class Told:
 class Lane:
     """A site with two versions, and users on it from the first cell to the last."""
 
-    def __init__(self, folder: Path) -> None:
-        self.shop = Shop(folder / "site")
+    def __init__(self, folder: Path, *, shop: Shop | None = None) -> None:
+        self.shop = shop or Shop(folder / "site")
         self.flow = Flow(self._plan(folder / "users"), clock=SYSTEM_CLOCK)
         for version in VERSIONS:
             first = self.release("deploy", version)

@@ -6,6 +6,8 @@ right before and right after its verdict is on record (`verdict.begins`, `verdic
 (`outcome`). In the middle means: inside the call by which that step acts on the world or
 reads it.
 
+`clock-6` or `clock+72` sets the clock of every process that is told it by jumping.py, by hours.
+
 In place of a signal to the release, `traffic`, `proxy`, `active`, `candidate` and `machine` kill what they name: Locust
 with all it started, nginx with its workers, a slot with its own, or all of these and then the release itself.
 """
@@ -22,6 +24,8 @@ from typing import Any
 
 import psutil
 import pytest
+
+from tests.recovery.jumping import jump
 
 # step: (part of the site, its method, how many calls of it within the step, whether it acts before the signal comes)
 MIDDLES = {
@@ -67,6 +71,8 @@ class Fate:
             note.write(f"{name}@{point}\n")
         if name in signal.Signals.__members__:
             os.kill(os.getpid(), signal.Signals[name])
+        elif name.startswith("clock"):
+            jump(Path.cwd(), float(name.removeprefix("clock")))
         else:
             kill(name, self.run)
 
