@@ -22,15 +22,19 @@ from tests.sessions.shop import Ended, Shop, Witness
 
 # Scenarios whose point is made by a neighbour too; they run where CAKRAVIA_TEST_SLOW is set, or -m slow is given.
 SLOW_NAMES = """
-    sigint-stage sigint-prove sigterm-prove sigterm-switch sighup-stage sighup-prove sighup-switch
-    killed-build-begins killed-stage-begins killed-prove-begins killed-drain-begins killed-in-prove
-    killed-cleanup-begins
-    quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit
-    crash-at-smoke slow-at-smoke lying-health-at-smoke
-    deselected-by-m one-node-only file-ignored setup-plan check-xfailed check-skips-itself options-from-environment
+    sigint-stage sigint-prove sigint-switch sigterm-stage sigterm-prove sigterm-switch sigterm-bake
+    sighup-stage sighup-prove sighup-switch sighup-bake
+    killed-build-begins killed-stage-begins killed-stage-done killed-prove-begins killed-switch-begins
+    killed-drain-begins killed-bake-begins killed-in-prove killed-promote-done killed-cleanup-begins
+    quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit losses-within-budget
+    ignores-sigterm double-orders-nobody-repeats round-trip reference-mix
+    crash-at-smoke slow-at-smoke lying-health-at-smoke too-late-ready crash-after leak
+    one-check-only deselected-by-m deselected-by-name all-deselected-by-name one-node-only file-ignored setup-only
+    setup-plan check-xfailed check-skips-itself own-check-fails options-from-environment no-html plugin-not-loaded
     traffic-killed-at-the-end traffic-ends-early records-thinned records-of-another-hour records-gone records-cut-midway
-    application-logs-gone-at-the-end candidate-restarted candidate-killed flipped-back reports-in-the-way
-    history-in-the-way sys-exit-zero no-asserts checks-emptied
+    records-doubled application-logs-gone-at-the-end candidate-restarted candidate-killed candidate-hung flipped-back
+    reports-in-the-way history-in-the-way sys-exit-zero no-asserts checks-emptied
+    back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut
 """
 SLOW = frozenset(SLOW_NAMES.split())
 LANES = (os.cpu_count() or 1) + 1

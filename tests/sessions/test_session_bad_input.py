@@ -129,7 +129,19 @@ MISTAKES = (
 )
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+# Of those that are found in the same place one is tried by default, all with CAKRAVIA_TEST_SLOW.
+SLOW_NAMES = """
+    empty-version version-with-spaces version-that-commands version-too-long version-with-a-newline
+    version-in-script-tags version-of-other-letters unknown-section wrong-type same-ports option-without-value
+    environment-of-wrong-type nonsense-number bake-of-words no-program bad-mix no-locustfile in-parallel negative-wait
+"""
+SLOW = frozenset(SLOW_NAMES.split())
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.name in SLOW else []) for one in MISTAKES],
+)
 def test_mistake_is_told_and_nothing_is_touched(mistake: Mistake, shop: Shop) -> None:
     before, good = shop.picture(), shop.settings.read_text()
     bad = good

@@ -294,6 +294,14 @@ SITE = (
     Scenario("page-served-from-elsewhere", sabotage="serve-a-copy@bake.begins", is_spoiling=True),
     Scenario("orders-replayed", sabotage="replay-orders"),
     Scenario("old-slot-stands-in", sabotage="let-the-old-slot-stand-in@bake.begins"),
+    Scenario(
+        "no-way-back",
+        NO_SMOKE,
+        misbehave="errors:0.5",
+        sabotage="lose-the-way-back@bake.begins",
+        statuses=(11,),
+        is_spoiling=True,
+    ),
     Scenario("nginx-killed", sabotage="kill-nginx@bake.begins", is_spoiling=True),
 )
 STEPS = (

@@ -258,6 +258,13 @@ def replay_orders(it: Act) -> None:
 
 
 @act
+def lose_the_way_back(it: Act) -> None:
+    """The old slot dies, and nothing is left of which it could be started again."""
+    it.slot(it.candidate.other).kill()
+    shutil.rmtree(it.site.settings.state / "versions")
+
+
+@act
 def kill_nginx(it: Act) -> None:
     pid = int((it.site.settings.state / "nginx" / "nginx.pid").read_text())
     family = [psutil.Process(pid), *psutil.Process(pid).children()]
