@@ -211,6 +211,8 @@ def main() -> int:
     parser.add_argument("--round-trip", type=float, default=0.0)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
+    if Engine().is_remote:
+        parser.error("instants of client and application are compared: this needs an engine of this machine")
     task = Task("flag", asked.switches, asked.rate, asked.users, asked.round_trip)
     with docker_site(task, asked.keep) as file:
         site = open_site(load_settings(file, environment={}))
