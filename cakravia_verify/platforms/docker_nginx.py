@@ -214,7 +214,10 @@ class DockerNginx:
 
     def image(self, *, deadline: Deadline, fresh: bool = False) -> tuple[str, str]:
         """Name and id of the proxy's image; built or pulled where the engine lacks it, or `fresh` is wanted."""
-        return self._image.obtain(deadline=deadline, fresh=fresh)
+        obtained = self._image.obtain(deadline=deadline, fresh=fresh)
+        if fresh and (container := self._container()) is not None:
+            self._image.forget_others(str(container.attrs["Image"]))
+        return obtained
 
     # The rest is how.
 

@@ -15,6 +15,8 @@ import pytest
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import ProxyError, UsageError
 from cakravia_verify.log_cuts import LONGEST_LOG
+from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker_nginx_image import ProxyImage
 from cakravia_verify.slots import Colour
 from tests.docker.docker_stage import free_ports
 from tests.platforms.growing_files import unnamed
@@ -203,6 +205,17 @@ def test_every_request_is_written_exactly_once(shop: Shop, proxy: Container) -> 
     assert said(proxy, f"tail -n 1 {LOGS}/everyday.log").count(" 200 ") == 1
 
 
+def test_everyday_requests_can_go_to_the_containers_own_output(shop: Shop, proxy: Container) -> None:
+    assert shop.made.open(("proxy.access_log", "stdout")).proxy.refresh(deadline=soon())
+    try:
+        shop.ask(shop.newer, **{"User-Agent": "everyday"})
+        shop.ask(shop.newer, **{"User-Agent": "measured", "X-Request-ID": "run-1"})
+        poll(lambda: b"everyday" in proxy.logs(), deadline=soon())
+        assert b"measured" not in proxy.logs()
+    finally:
+        shop.site.proxy.refresh(deadline=soon())
+
+
 def test_long_logs_are_cut_before_a_run_and_nothing_of_the_run_is_missing(shop: Shop, proxy: Container) -> None:
     requests = "/srv/cakravia/blue/requests.log"
     slot = proxy.client.containers.get(f"{shop.made.name}-app-blue")  # type: ignore[union-attr]
@@ -239,3 +252,18 @@ def test_what_grows_in_a_container_has_a_bound(shop: Shop, client: DockerClient)
     mine: dict[str, Any] = {"label": f"cakravia.site={shop.made.name}"}
     options = [each.attrs["HostConfig"]["LogConfig"]["Config"] for each in client.containers.list(filters=mine)]
     assert options == [{"max-size": "10m", "max-file": "3"}] * 3
+
+
+def test_of_the_proxys_images_the_one_that_runs_and_the_newest_are_kept(
+    make_site: MakeSite, client: DockerClient, tmp_path: Path
+) -> None:
+    site = make_site(application="plain_app", base="nginx")
+    image = ProxyImage(site.open(("docker.proxy_context", str(tmp_path))).settings, Engine())
+    built = []
+    for number in range(3):
+        (tmp_path / "Dockerfile").write_text(f"ARG BASE\nFROM ${{BASE}}\nLABEL number={number}\n")
+        built.append(image.obtain(deadline=soon(60), fresh=True))
+    image.forget_others(built[1][1])
+    repository = f"cakravia-verify/{site.name}-nginx"
+    left = {tag for each in client.images.list(repository) for tag in each.tags}
+    assert left == {built[1][0], built[2][0], f"{repository}:current"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_every_request_is_written_exactly_once(front: Front, telling: LocalNginx
     everyday = front.folder / "everyday.log"
     poll(lambda: len(lines(everyday)) + len(ids(telling.access_log)) == 4, deadline=deadline(), every=0.01)
     assert (len(lines(everyday)), ids(telling.access_log)) == (3, [MEASURED])
+
+
+def test_everyday_requests_can_go_to_a_syslog(front: Front) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(("127.0.0.1", 0))
+        syslog.settimeout(10)
+        proxy = front.nginx(access_log=f"syslog:server=127.0.0.1:{syslog.getsockname()[1]}")
+        proxy.start(Colour.BLUE, deadline=deadline())
+        ask_with(front, MEASURED, "/measured")
+        ask_with(front, "", "/everyday")
+        assert b"/everyday" in syslog.recv(4096)
 
 
 def test_a_long_ledger_is_emptied_and_takes_the_next_request_from_its_start(front: Front, running: LocalNginx) -> None:
