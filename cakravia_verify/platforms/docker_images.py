@@ -38,13 +38,24 @@ class ImageStore:
 
     def add(self, version: str, *, deadline: Deadline) -> Artifact:
         """The image of `version`, from wherever the settings say, under a name of ours."""
+        brings_names = not self.settings.context
+        before = self._names() if brings_names else {}
         image = self._obtained(version, deadline)
         self._refuse_wrong_platform(image)
         artifact = Artifact(version, str(image.id), self._tag(version, str(image.id)))
         repository, _, tag = artifact.location.rpartition(":")
         self.engine.ask(f"naming the image of {version}", lambda: image.tag(repository, tag=tag))
-        row = {"version": version, "digest": artifact.digest, "image": artifact.location, "from": self._told(image)}
-        write_atomically(self.folder / f"{tag}.json", json.dumps(row).encode())
+        description = self.folder / f"{tag}.json"
+        after = self._names() if brings_names else {}
+        arrived = [name for name, digest in after.items() if digest == image.id != before.get(name)]
+        row = {
+            "version": version,
+            "digest": artifact.digest,
+            "image": artifact.location,
+            "from": self._told(image),
+            "arrived": sorted({*arrived, *_arrived(description)} - {artifact.location}),
+        }
+        write_atomically(description, json.dumps(row).encode())
         return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
@@ -77,9 +88,13 @@ class ImageStore:
                 needed[artifact.digest].append(artifact)
         removed = [artifact for artifact in described[retain:] if artifact not in needed.get(artifact.digest, ())]
         left = {artifact.location for artifact in described} - {artifact.location for artifact in removed}
+        kept = {artifact.digest for artifact in described if artifact.location in left}
         for artifact in removed:
+            description = self.folder / f"{artifact.location.rpartition(':')[2]}.json"
+            if artifact.digest not in kept:
+                self._forget(_arrived(description), artifact.digest)
             self._untag(artifact.location)
-            (self.folder / f"{artifact.location.rpartition(':')[2]}.json").unlink(missing_ok=True)
+            description.unlink(missing_ok=True)
         for image in self._images():  # names of ours that nothing describes, of a state folder that was lost
             for tag in image.tags:
                 if tag.startswith(f"{self.repository}:") and tag not in left and str(image.id) not in keep:
@@ -140,9 +155,14 @@ class ImageStore:
             )
 
     def _told(self, image: Image) -> str:
-        digests: list[str] = image.attrs.get("RepoDigests") or []
         source = self.settings.image or self.settings.context or self.settings.archive
-        return digests[0] if digests else source
+        if not self.settings.image:
+            return source
+        from docker.utils import parse_repository_tag
+
+        repository, _ = parse_repository_tag(self.settings.image)
+        digests: list[str] = image.attrs.get("RepoDigests") or []
+        return next((digest for digest in digests if digest.startswith(f"{repository}@")), source)
 
     def _tag(self, version: str, digest: str) -> str:
         # A tag has no plus sign; the description beside it has the version as it is.
@@ -162,6 +182,24 @@ class ImageStore:
                 artifact = Artifact(str(row["version"]), str(row["digest"]), str(row["image"]))
                 found.append((path.stat().st_mtime_ns, artifact))
         return [artifact for _, artifact in sorted(found, key=lambda each: each[0], reverse=True)]
+
+    def _names(self) -> dict[str, str]:
+        """Every name by which the engine knows an image, with the image's id."""
+        images = self.engine.ask("listing the engine's images", self.engine.client.images.list)
+        return {
+            str(name): str(image.id)
+            for image in images
+            for name in (*(image.attrs.get("RepoTags") or ()), *(image.attrs.get("RepoDigests") or ()))
+        }
+
+    def _forget(self, names: Iterable[str], digest: str) -> None:
+        """The names under which an image came are gone, where they still are its names: they would keep it for ever."""
+        known = self._names()
+        for name in names:
+            if known.get(name) == digest:
+                # Somebody else's container may run it by that name; then it stays.
+                with contextlib.suppress(PlatformError):
+                    self._untag(name)
 
     def _untag(self, tag: str) -> None:
         from docker.errors import ImageNotFound
@@ -259,3 +297,10 @@ def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadli
 
 def _filled(text: str, version: str) -> str:
     return text.replace("{version}", version)
+
+
+def _arrived(description: Path) -> tuple[str, ...]:
+    """The names that came into the engine together with a described image."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return tuple(map(str, json.loads(description.read_text(encoding="utf-8"))["arrived"]))
+    return ()
