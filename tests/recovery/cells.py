@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,8 @@ class Lane:
         site = self.site()
         site.platform.stop(site.observe().slots.idle_colour, deadline=Deadline("the idle slot ends", 10.0))
 
-    def play(self, cell: Cell) -> Told:
+    def play(self, cell: Cell, *, meanwhile: Callable[[], None] = lambda: None) -> Told:
+        """The cell, and `meanwhile` between the release and the command that comes next."""
         shop = self.shop
         for name in ("struck", "strikes"):
             (shop.folder / name).unlink(missing_ok=True)
@@ -141,6 +142,7 @@ class Lane:
         known, began = len(shop.history()), time.monotonic()
         self.flow.follow()
         ended = self.release(cell.kind, version, death=cell.death)
+        meanwhile()
         followed = self._next(cell, version)
         suffered, answered = self._suffered_since(began)
         traffic_left = shop.traffic_left()

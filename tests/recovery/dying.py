@@ -8,6 +8,9 @@ reads it.
 
 `clock-6` or `clock+72` sets the clock of every process that is told it by jumping.py, by hours.
 
+`full-state` and `full-reports` leave no byte and no file free on the disk of the site's state or of its reports,
+`descriptors` leaves the release none to open.
+
 In place of a signal to the release, `traffic`, `proxy`, `active`, `candidate` and `machine` kill what they name: Locust
 with all it started, nginx with its workers, a slot with its own, or all of these and then the release itself.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -25,6 +29,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.recovery.filling import fill
 from tests.recovery.jumping import jump
 
 # step: (part of the site, its method, how many calls of it within the step, whether it acts before the signal comes)
@@ -71,6 +76,10 @@ class Fate:
             note.write(f"{name}@{point}\n")
         if name in signal.Signals.__members__:
             os.kill(os.getpid(), signal.Signals[name])
+        elif name.startswith("full"):
+            fill(getattr(self.run.site.settings, name.removeprefix("full-")))
+        elif name == "descriptors":
+            leave_no_descriptor()
         elif name.startswith("clock"):
             jump(Path.cwd(), float(name.removeprefix("clock")))
         else:
@@ -136,6 +145,14 @@ def kill(name: str, run: Any) -> None:
             process.kill()
     if name == "machine":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave_no_descriptor() -> None:
+    """The next file that this process opens is one too many."""
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
 
 
 FATE = Fate()

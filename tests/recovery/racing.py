@@ -12,7 +12,8 @@ from pathlib import Path
 
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import LockHeld
-from cakravia_verify.run import ReleaseRun, Request
+from cakravia_verify.opening import Request
+from cakravia_verify.run import ReleaseRun
 from cakravia_verify.settings import load_settings
 
 
