@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cakravia_verify.baseline import gather_baseline
 from cakravia_verify.chronicle import Ended, document_of
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import (
     CakraviaError,
     JournalError,
     NotConfirmed,
-    NothingToDo,
     ReleaseError,
     RollbackFailed,
     UsageError,
 )
 from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict, judge, traffic_checks
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent
-from cakravia_verify.lock import Lease
-from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK
+from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.report.measuring import Measurement
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
-from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan
-from cakravia_verify.upkeep import reconnect, serve_again
-from cakravia_verify.way_back import target_of
 from cakravia_verify.witness import Witness, said
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
 # together; the rest is for measuring and for the report.
 HURRY = 3.0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asked for. `version` is empty for a rollback to the version before."""
-
-    kind: str
-    version: str
-    reason: str = ""
-    redeploy: bool = False
-    wait: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,96 +75,10 @@ class ReleaseRun:
         self.site.platform.check()
         self.site.proxy.check()
         self._traffic_plan(self.settings.reports, run="unnamed")
-        self._prefetch()
-        self._take_lock(waiting)
-        try:
-            self._recover()
-            self.state = self.site.observe()
-            intent, target = self._plan(self.state)
-        except BaseException:
-            self.site.lock.release()
-            raise
-        self.notices += [f"drift: {each}" for each in self.state.drift]
-        self._release = Release(self.site, intent, STEPS, target=target, audience=self.audience)
-
-    def _prefetch(self) -> None:
-        """The version's image or the like is here before anybody has to wait for the lock. A failing build is told when
-        it is built: then the history has it."""
-        if self.request.version and self.request.kind != "rollback":
-            deadline = Deadline("the version is fetched", self.settings.app.build_timeout, clock=self.site.clock)
-            try:
-                self.site.platform.prefetch(checked_version(self.request.version), deadline=deadline)
-            except UsageError:
-                raise
-            except CakraviaError:
-                return
-
-    def _take_lock(self, waiting: Callable[[str], None]) -> None:
-        lock = self.site.lock
-        purpose = f"{self.request.kind} {self.request.version or 'to the previous version'}"
-        if self.request.wait and (holder := lock.holder()):
-            waiting(f"waiting up to {self.request.wait:g} s for {holder}")
-        wait = Deadline("the lock is free", self.request.wait, clock=self.site.clock) if self.request.wait else None
-        lease = lock.acquire(purpose, wait=wait)
-        self.site.journal.token = lease.token
-        if lock.taken_over:
-            self._note_takeover(lock.taken_over)
-
-    def _note_takeover(self, dead: Lease) -> None:
-        self.site.journal.append("lock.taken_over", holder=str(dead), holder_token=dead.token)
-        self.notices.append(f"took the lock over from {dead}, which is dead")
-
-    def _recover(self) -> None:
-        self.notices += reconnect(self.site)
-        for record in left_behind(self.site):
-            try:
-                outcome = recover(self.site, record, STEPS, audience=self.audience)
-            except RollbackFailed as error:
-                # A person was told already. What gets a site out of this is a working version: let it come.
-                if record.outcome != STUCK or self.request.kind != "deploy":
-                    raise
-                self.notices.append(f"release {record.intent.release} still cannot be undone: {error.message}")
-                continue
-            self.notices.append(f"recovered release {record.intent.release}: {outcome}")
-        try:
-            self.notices += serve_again(self.site)
-        except CakraviaError as error:
-            # What is broken here may be what the version to come mends.
-            self.notices.append(f"users are not served, and that could not be mended: {error.message}")
-
-    def _plan(self, state: SiteState) -> tuple[Intent, Artifact | None]:
-        is_rollback = self.request.kind == "rollback"
-        target = target_of(self.site, state, version=self.request.version) if is_rollback else None
-        version = target.version if target else checked_version(self.request.version)
-        active = state.active
-        if (
-            active
-            and not self.request.redeploy
-            and self._is_active_already(active.version, active.digest, version, target)
-        ):
-            raise NothingToDo(
-                f"{active.version} is active already, on {active.colour}",
-                remedy="nothing was touched; --redeploy releases it again",
-            )
-        colour = state.slots.idle_colour
-        idle = state.slots.idle
-        intent = Intent(
-            release=_release_id(version, self._began_wall),
-            kind=self.request.kind,
-            version=version,
-            candidate=colour,
-            active=state.slots.active_colour,
-            active_version=active.version if active else "",
-            active_digest=active.digest if active else "",
-            is_warm=bool(target and idle and (idle.version, idle.digest) == (target.version, target.digest)),
-            proxy_was_running=state.proxy.is_running,
-            reason=self.request.reason,
-        )
-        return intent, target
-
-    @staticmethod
-    def _is_active_already(running: str, digest: str, version: str, target: Artifact | None) -> bool:
-        return running == version and (target is None or digest == target.digest)
+        opening = open_for(self.request, self.site, audience=self.audience, waiting=waiting)
+        self.state = opening.state
+        self.notices += opening.notices
+        self._release = Release(self.site, opening.intent, STEPS, target=opening.target, audience=self.audience)
 
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
@@ -384,16 +279,16 @@ class ReleaseRun:
             release.advance("promote")
         except NotConfirmed as error:
             return f"not promoted, for {error.message}"
-        except CakraviaError as error:
+        except (CakraviaError, OSError) as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"promoted, but the old slot could not be retired: {error.message}")
+            self.notices.append(f"promoted, but the old slot could not be retired: {said(error)}")
             return ""
         digest = release.seen.artifact.digest if release.seen.artifact else ""
         try:
             release.advance("cleanup")
             release.finish(PROMOTED, digest=digest)
-        except CakraviaError as error:
-            self.notices.append(f"promoted, but tidying up failed: {error.message}")
+        except (CakraviaError, OSError) as error:
+            self.notices.append(f"promoted, but tidying up failed: {said(error)}")
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
@@ -424,11 +319,6 @@ class ReleaseRun:
 def _comes_after(step: str, other: str) -> bool:
     names = [each.name for each in STEPS]
     return names.index(step) > names.index(other)
-
-
-def _release_id(version: str, wall: float) -> str:
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in version)[:40]
-    return f"{datetime.fromtimestamp(wall, UTC):%Y%m%d-%H%M%S}-{safe}-{secrets.token_hex(2)}"
 
 
 def headers_of(settings: Settings) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate import Exit
+from cakravia_verify.opening import Request
 from cakravia_verify.plugin.checks import REQUIRED, Checks
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
@@ -18,7 +19,7 @@ from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release import Moment
 from cakravia_verify.report.latest import require_writable
-from cakravia_verify.run import Outcome, ReleaseRun, Request
+from cakravia_verify.run import Outcome, ReleaseRun
 from cakravia_verify.settings import load_settings
 
 NAME = "cakravia-gatekeeper"

@@ -13,7 +13,9 @@ PACKAGE = "cakravia_verify"
 # From the top down; a room imports from its own level and from those below it.
 LEVELS = (
     ("plugin", "cli", "cli_rollback"),
-    ("run", "load_run", "assembly", "upkeep", "way_back"),
+    ("run", "load_run"),
+    ("opening", "assembly"),
+    ("upkeep", "way_back"),
     ("chronicle", "witness", "baseline"),
     ("report", "monitor", "load_gate"),
     ("steps", "gate", "recovery"),

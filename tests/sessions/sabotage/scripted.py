@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from cakravia_verify.assembly import open_site
+from cakravia_verify.opening import Request
 from cakravia_verify.plugin.report_hooks import write_outcome
-from cakravia_verify.run import ReleaseRun, Request
+from cakravia_verify.run import ReleaseRun
 from cakravia_verify.settings import load_settings
 
 

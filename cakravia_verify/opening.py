@@ -1,0 +1,137 @@
+"""What comes before a release: the site is held, what died there is settled, and it is clear what is to be done."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cakravia_verify.deadline import Deadline
+from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, UsageError
+from cakravia_verify.history import STUCK, Intent
+from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.release import Moment
+from cakravia_verify.site import Site, SiteState
+from cakravia_verify.slots import Artifact, checked_version
+from cakravia_verify.steps import STEPS
+from cakravia_verify.upkeep import reconnect, serve_again
+from cakravia_verify.way_back import target_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked for. `version` is empty for a rollback to the version before."""
+
+    kind: str
+    version: str
+    reason: str = ""
+    redeploy: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is to be done on a site that is held now. `target` is the artifact a rollback goes to; `notices` is what was
+    met on the way, in words."""
+
+    state: SiteState
+    intent: Intent
+    target: Artifact | None
+    notices: tuple[str, ...]
+
+
+def open_for(
+    request: Request, site: Site, *, audience: Callable[[Moment], None], waiting: Callable[[str], None]
+) -> Opening:
+    """The site's lock is held, earlier releases are finished or undone, users who got no answer are served, and it is
+    settled what comes now. `waiting` is told whom this waits for.
+
+    Raises UsageError, LockHeld or RollbackFailed; the site is free then.
+    """
+    _prefetch(request, site)
+    notices = list(_hold(request, site, waiting))
+    try:
+        notices += reconnect(site)
+        notices += _settle_the_past(request, site, audience)
+        state = site.observe()
+        intent, target = _planned(request, site, state)
+    except BaseException:
+        site.lock.release()
+        raise
+    notices += [f"drift: {each}" for each in state.drift]
+    return Opening(state, intent, target, tuple(notices))
+
+
+def _prefetch(request: Request, site: Site) -> None:
+    """The version's image or the like is here before anybody has to wait for the lock. A failing build is told when it
+    is built: then the history has it."""
+    if not request.version or request.kind == "rollback":
+        return
+    deadline = Deadline("the version is fetched", site.settings.app.build_timeout, clock=site.clock)
+    try:
+        site.platform.prefetch(checked_version(request.version), deadline=deadline)
+    except UsageError:
+        raise
+    except CakraviaError:
+        return
+
+
+def _hold(request: Request, site: Site, waiting: Callable[[str], None]) -> Iterator[str]:
+    lock = site.lock
+    purpose = f"{request.kind} {request.version or 'to the previous version'}"
+    if request.wait and (holder := lock.holder()):
+        waiting(f"waiting up to {request.wait:g} s for {holder}")
+    wait = Deadline("the lock is free", request.wait, clock=site.clock) if request.wait else None
+    lease = lock.acquire(purpose, wait=wait)
+    site.journal.token = lease.token
+    if dead := lock.taken_over:
+        site.journal.append("lock.taken_over", holder=str(dead), holder_token=dead.token)
+        yield f"took the lock over from {dead}, which is dead"
+
+
+def _settle_the_past(request: Request, site: Site, audience: Callable[[Moment], None]) -> Iterator[str]:
+    for record in left_behind(site):
+        release = record.intent.release
+        try:
+            yield f"recovered release {release}: {recover(site, record, STEPS, audience=audience)}"
+        except RollbackFailed as error:
+            # A person was told already. What gets a site out of this is a working version: let it come.
+            if record.outcome != STUCK or request.kind != "deploy":
+                raise
+            yield f"release {release} still cannot be undone: {error.message}"
+    try:
+        yield from serve_again(site)
+    except CakraviaError as error:
+        # What is broken here may be what the version to come mends.
+        yield f"users are not served, and that could not be mended: {error.message}"
+
+
+def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Artifact | None]:
+    target = target_of(site, state, version=request.version) if request.kind == "rollback" else None
+    version = target.version if target else checked_version(request.version)
+    active, idle = state.active, state.slots.idle
+    is_active = active is not None and active.version == version and (target is None or active.digest == target.digest)
+    if active and is_active and not request.redeploy:
+        raise NothingToDo(
+            f"{active.version} is active already, on {active.colour}",
+            remedy="nothing was touched; --redeploy releases it again",
+        )
+    intent = Intent(
+        release=_release_id(version, site.clock.wall()),
+        kind=request.kind,
+        version=version,
+        candidate=state.slots.idle_colour,
+        active=state.slots.active_colour,
+        active_version=active.version if active else "",
+        active_digest=active.digest if active else "",
+        is_warm=bool(target and idle and (idle.version, idle.digest) == (target.version, target.digest)),
+        proxy_was_running=state.proxy.is_running,
+        reason=request.reason,
+    )
+    return intent, target
+
+
+def _release_id(version: str, wall: float) -> str:
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in version)[:40]
+    return f"{datetime.fromtimestamp(wall, UTC):%Y%m%d-%H%M%S}-{safe}-{secrets.token_hex(2)}"
