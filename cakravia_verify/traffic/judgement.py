@@ -55,8 +55,10 @@ class Tolerance:
     error: float = 0.005
 
 
-GROSS = Tolerance(shift=1.5, mean=2.0, p95=math.inf, p99=math.inf, slack=10_000, minimum=200)
-"""Worse than any surroundings make it: for comparing what was measured before with what was measured after."""
+GROSS = Tolerance(shift=3.0, mean=math.inf, p95=math.inf, p99=math.inf, slack=10_000, minimum=200)
+"""Worse than its surroundings make one and the same version look when it is measured before and after: a machine that
+others use makes it twice as slow, and standing still for a second makes any mean of a bake. benchmarks/judgement_suite
+calibrates it."""
 
 
 @dataclass(frozen=True)

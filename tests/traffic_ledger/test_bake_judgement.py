@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.judgement_suite import SCENARIOS, Scenario, false_rates, our_ruling
+from benchmarks.judgement_suite import GROSS_SCENARIOS, SCENARIOS, Scenario, false_rates, gross_ruling, our_ruling
 from cakravia_verify.traffic.judgement import Ruling, Sample, Tolerance, judge, sample
 from cakravia_verify.traffic.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
 from cakravia_verify.traffic.statistics import Histogram, normal_quantile
@@ -37,6 +37,13 @@ NOBODY = Sample(0, 0, Histogram())
 def test_the_judgement_is_not_wrong_about(scenario: Scenario) -> None:
     chance = random.Random(f"test {scenario.name}")
     given_rulings = [our_ruling(scenario.bake(chance)) for _ in range(5)]
+    assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("scenario", GROSS_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_only_what_no_surroundings_explain_is_gross(scenario: Scenario) -> None:
+    chance = random.Random(f"test {scenario.name}")
+    given_rulings = [gross_ruling(scenario.bake(chance)) for _ in range(2)]
     assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
 
 
