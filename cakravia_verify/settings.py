@@ -24,6 +24,7 @@ Port: TypeAlias = Annotated[int, Field(ge=1, le=65_535)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 UrlPath: TypeAlias = Annotated[str, Field(pattern=r"^(/[!-~]*)?$")]
 Codes: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, strict=False)]
+SecretName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
 # Not settings: what tests, CI and the traffic's child process are told through the environment.
 OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
@@ -156,6 +157,7 @@ class DockerSettings(Section):
     archive: str = ""
     platform: str = ""
     user: Annotated[str, Field(pattern=r"^([0-9]+(:[0-9]+)?)?$")] = ""
+    secrets: dict[SecretName, str] = Field(default_factory=dict)
     port: Port = 3000
     publish_slots: bool = False
     probe: Literal["auto", "network", "published", "tunnel"] = "auto"

@@ -49,7 +49,7 @@ class ComposeFile:
 
     def put(self, spec: Spec) -> None:
         """The file shows the container as it runs now."""
-        content = json.dumps({"network": spec.network, "volumes": [*spec.volumes], "service": spec.compose_service()})
+        content = json.dumps(_described(spec))
         write_atomically(self.state / f"{spec.service}.json", content.encode())
         self.render()
 
@@ -85,7 +85,6 @@ class ComposeFile:
 
     def _hash_of(self, spec: Spec) -> str:
         """What compose itself computes of the service, "" where there is no compose here."""
-        each = {"network": spec.network, "volumes": [*spec.volumes], "service": spec.compose_service()}
         for command in (("docker", "compose"), ("docker-compose",)):
             if not shutil.which(command[0]):
                 continue
@@ -101,7 +100,7 @@ class ComposeFile:
                         "--hash",
                         spec.service,
                     ],
-                    input=self._text({spec.service: each}),
+                    input=self._text({spec.service: _described(spec)}),
                     capture_output=True,
                     text=True,
                     timeout=HASH_SECONDS,
@@ -112,6 +111,11 @@ class ComposeFile:
             if told.returncode == 0 and told.stdout.split():
                 return told.stdout.split()[-1]
         return ""
+
+
+def _described(spec: Spec) -> dict[str, Any]:
+    volumes = [*spec.volumes, *spec.read_only_volumes]
+    return {"network": spec.network, "volumes": volumes, "service": spec.compose_service()}
 
 
 def _escaped(value: Any) -> Any:

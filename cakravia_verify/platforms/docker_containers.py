@@ -41,6 +41,7 @@ class Spec:
     environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
+    read_only_volumes: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     healthcheck: tuple[str, ...] = ()
@@ -71,7 +72,10 @@ class Spec:
             "stop_grace_period": f"{self.grace}s",
             "logging": {"driver": "json-file", "options": dict(self.log_options)},
             "networks": {"site": {"ipv4_address": self.address, "aliases": [self.service]}},
-            "volumes": [f"{volume}:{path}" for volume, path in self.volumes.items()],
+            "volumes": [
+                *(f"{volume}:{path}" for volume, path in self.volumes.items()),
+                *(f"{volume}:{path}:ro" for volume, path in self.read_only_volumes.items()),
+            ],
         }
         if self.command:
             service["command"] = list(self.command)
@@ -103,7 +107,10 @@ def create(
         pids_limit=spec.pids,
         restart_policy={"Name": spec.restart},
         log_config=LogConfig(type="json-file", config=dict(spec.log_options)),
-        binds=[f"{volume}:{path}:rw" for volume, path in spec.volumes.items()],
+        binds=[
+            *(f"{volume}:{path}:rw" for volume, path in spec.volumes.items()),
+            *(f"{volume}:{path}:ro" for volume, path in spec.read_only_volumes.items()),
+        ],
         port_bindings={f"{inside}/tcp": place for inside, place in spec.ports.items()},
         network_mode=spec.network,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 VOLUME: Final = "/srv/cakravia"
+SECRETS: Final = "/run/secrets"
 RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
 
 
@@ -42,8 +43,9 @@ def slot_spec(
     """The container, complete. `user` is a name or number other than root's; `ports` maps inside to (host, port)."""
     docker = settings.docker
     project = docker.project or settings.site.name
+    name = f"{project}-app-{place.colour}"
     return Spec(
-        name=f"{project}-app-{place.colour}",
+        name=name,
         service=f"app-{place.colour}",
         image=artifact.location,
         image_id=artifact.digest,
@@ -66,6 +68,8 @@ def slot_spec(
             DIGEST: artifact.digest,
         },
         volumes={f"{project}-slots": VOLUME},
+        # Of one slot: the other one may hold what another version was given.
+        read_only_volumes={f"{name}-secrets": SECRETS} if docker.secrets else {},
         ports=ports,
         healthcheck=docker.healthcheck,
         stop_signal=docker.stop_signal,
@@ -74,7 +78,7 @@ def slot_spec(
 
 def prepare_volume(engine: Engine, container: Container, colour: Colour, user: str) -> None:
     """The slot's user may write its folder of the volume; its request log begins anew."""
-    uid, gid = _numbers_of(engine, container, user)
+    uid, gid = numbers_of(engine, container, user)
     entries = [
         # Both slots write here, and a version may run as another user than the one before.
         Entry("data", mode=0o777, uid=uid, gid=gid),
@@ -99,7 +103,8 @@ def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[s
     }
 
 
-def _numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, int]:
+def numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, int]:
+    """User and group, by number. Raises PlatformError where the image does not know the user."""
     name, _, group = user.partition(":")
     if name.isdigit():
         return int(name), int(group) if group.isdigit() else int(name)

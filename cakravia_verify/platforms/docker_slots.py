@@ -18,6 +18,7 @@ from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_files import RemoteLog
 from cakravia_verify.platforms.docker_images import ImageStore
 from cakravia_verify.platforms.docker_network import NETWORK_SECONDS, NOWHERE, SiteNetwork
+from cakravia_verify.platforms.docker_secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker_slot_specs import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
@@ -95,6 +96,7 @@ class DockerPlatform:
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """Pulled or built while nobody waits for the lock; `build` then takes exactly that image."""
         try:
+            read_secrets(self._settings)
             self._also_before_the_lock(deadline)
             self._prefetched[version] = self._images.add(version, deadline=deadline)
         except CakraviaError as error:
@@ -115,6 +117,7 @@ class DockerPlatform:
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
+        secrets = read_secrets(self._settings)
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
         spec = slot_spec(
@@ -125,12 +128,14 @@ class DockerPlatform:
             user=self._user_of(artifact),
             network=self._network,
         )
+        bring_secrets(self._engine, spec, secrets)
         container = containers.create(self._engine, spec, also=self._compose.labels_for(spec))
         try:
             prepare_volume(self._engine, container, colour, spec.user)
             containers.start(self._engine, container)
         except CakraviaError:
             containers.remove(self._engine, container)
+            forget_secrets(self._engine, container)
             raise
         self._requests[colour].restart()
         self._compose.put(spec)
@@ -164,6 +169,7 @@ class DockerPlatform:
             self._requests[colour].follow(container)
             write_atomically(self._last_words(colour), container.logs(tail=1000))
         containers.remove(self._engine, container)
+        forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
 
     def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:

@@ -8,7 +8,7 @@ import time
 import httpx
 
 from cakravia_verify.platforms.docker_nginx_configuration import INSIDE_PORT, INSIDE_TLS_PORT
-from cakravia_verify.platforms.docker_slot_specs import DIGEST, RELEASE, SLOT, VERSION, VOLUME
+from cakravia_verify.platforms.docker_slot_specs import DIGEST, RELEASE, SECRETS, SLOT, VERSION, VOLUME
 from cakravia_verify.settings import Settings, size_in_bytes
 from cakravia_verify.site import SERVED_SLOT_HEADER
 from suites.containers.conftest import Seen
@@ -116,6 +116,17 @@ def test_a_slots_own_folder_is_for_nobody_else(slot: Seen) -> None:
     colour = slot.config["Labels"][SLOT]
     uid = slot.run("id -u").strip()
     assert slot.run(f"stat -c '%u %a' {VOLUME}/{colour}").split() == [uid, "700"]
+
+
+def test_secrets_are_for_the_applications_user_alone_and_cannot_be_changed(slot: Seen, settings: Settings) -> None:
+    uid = slot.run("id -u").strip()
+    told = slot.run(f"cd {SECRETS} 2>/dev/null && stat -c '%n %u %a' * || true").split()
+    # What a slot was given when it started: a name that the settings got since comes with the next release.
+    assert set(told[1::3]) <= {uid}
+    assert set(told[2::3]) <= {"400"}
+    mounted = [mount for mount in slot.attrs["Mounts"] if mount["Destination"] == SECRETS]
+    assert not [mount for mount in mounted if mount["RW"]]
+    assert bool(mounted) or not told
 
 
 # Network.

@@ -1,0 +1,86 @@
+"""Secrets of the application: files of a volume for each slot, which the slot can only read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cakravia_verify.errors import PlatformError, UsageError
+from cakravia_verify.platforms import docker_containers as containers
+from cakravia_verify.platforms.docker_containers import Spec
+from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker_files import Entry, send
+from cakravia_verify.platforms.docker_slot_specs import SECRETS, numbers_of
+from cakravia_verify.settings import Settings
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+    from docker.models.volumes import Volume
+
+SUFFIX: Final = "-secrets"
+
+
+def read_secrets(settings: Settings) -> dict[str, bytes]:
+    """By name, as they lie on the releaser's side now. Raises UsageError naming the one that cannot be read."""
+    found = {}
+    for name, path in settings.docker.secrets.items():
+        try:
+            found[name] = (settings.root / path).read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"[docker] secrets: {name}: {settings.root / path} cannot be read: {error.strerror}",
+                remedy="name a file that the user who releases may read; what runs now is unchanged",
+            ) from error
+    return found
+
+
+def bring_secrets(engine: Engine, spec: Spec, secrets: Mapping[str, bytes]) -> None:
+    """The volume that `spec` mounts for them holds these and nothing else, each for the slot's user alone to read.
+
+    An archive cannot be sent through a mount that is read-only: a container that is never started carries them in.
+    """
+    site, name = spec.labels[SITE_LABEL], f"{spec.name}{SUFFIX}"
+    if (left := engine.ours(name, site=site)) is not None:
+        containers.remove(engine, left)
+    _remove_volume(engine, name, site=site)
+    if not secrets:
+        return
+    labels = {SITE_LABEL: site}
+    engine.ask(f"creating volume {name}", lambda: engine.client.volumes.create(name, labels=labels), again=False)
+    carrying = replace(
+        spec, name=name, labels=labels, environment={}, volumes={name: SECRETS}, read_only_volumes={}, ports={}
+    )
+    carrier = containers.create(engine, carrying, also={})
+    try:
+        uid, gid = numbers_of(engine, carrier, spec.user)
+        entries = [Entry(each, content, mode=0o400, uid=uid, gid=gid) for each, content in secrets.items()]
+        send(engine, carrier, SECRETS, entries)
+    finally:
+        containers.remove(engine, carrier)
+
+
+def forget_secrets(engine: Engine, container: Container) -> None:
+    """The volume with the secrets of a slot that was removed is gone."""
+    _remove_volume(engine, f"{container.name}{SUFFIX}", site=container.labels[SITE_LABEL])
+
+
+def _remove_volume(engine: Engine, name: str, *, site: str) -> None:
+    """Raises PlatformError where it is somebody else's."""
+    from docker.errors import NotFound
+
+    def found() -> Volume | None:
+        try:
+            return engine.client.volumes.get(name)
+        except NotFound:
+            return None
+
+    volume = engine.ask(f"looking for volume {name}", found)
+    if volume is None:
+        return
+    if (volume.attrs.get("Labels") or {}).get(SITE_LABEL) != site:
+        raise PlatformError(
+            f"the name {name} is taken by a volume that does not belong to site {site}",
+            remedy="remove it, or choose another [docker] project; it was not touched",
+        )
+    engine.ask(f"removing volume {name}", volume.remove)
