@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,11 @@ class Flags(Protocol):
 
 
 class FlagFolder:
-    """Flags in a folder of this machine. Every state that a crash can leave is a valid one."""
+    """Flags in a folder of this machine. Every state that a crash can leave is a valid one.
+
+    A flag that is taken away stays as a spare beside its place: putting it back needs no room on the disk and no file
+    descriptor, for it may be the way back.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,18 +50,26 @@ class FlagFolder:
     def move(self, name: str, *, wanted: bool, clock: Clock = SYSTEM_CLOCK) -> tuple[float, float]:
         """The instants (clock.monotonic()) right before and right after the one system call that makes the change; what
         prepares it comes before, what makes it durable after. Raises ProxyError where the disk refuses it."""
-        draft, flag = self.folder / f".{name}.{os.getpid()}", self.folder / name
+        spare, flag = self.folder / f".{name}.spare", self.folder / name
         with self._translated(name):
-            if wanted:
-                draft.touch(mode=0o644)
+            if flag.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if wanted and not spare.is_file():
+                spare.touch(mode=0o644)
             decided = clock.monotonic()
-            if wanted:
-                draft.replace(flag)
-            else:
-                flag.unlink(missing_ok=True)
+            with contextlib.nullcontext() if wanted else contextlib.suppress(FileNotFoundError):
+                (spare if wanted else flag).replace(flag if wanted else spare)
             effective = clock.monotonic()
-            sync_folder(self.folder)
+            self._make_durable()
         return decided, effective
+
+    def _make_durable(self) -> None:
+        try:
+            sync_folder(self.folder)
+        except OSError as error:
+            # The change is made, and its journal entry tells it; users are not kept waiting for a descriptor.
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
 
     @contextlib.contextmanager
     def _translated(self, name: str) -> Iterator[None]:
