@@ -32,6 +32,7 @@ REMEDIES: Final = (
     ("manifest unknown", "check the tag: the registry does not know it"),
     ("pull access denied", "log in with docker login, or correct the name"),
     ("dial tcp", "check the network to the registry; an image the engine has already needs no registry"),
+    ("api versions below", "bring engine and SDK closer together: this engine is too old for it"),
     ("client version", "set [docker] api_version to what the engine speaks, or bring engine and SDK closer together"),
     ("permission denied", "the user that releases must be allowed to use the engine's socket"),
     ("no matching manifest", "build or push the image for this engine's architecture"),
