@@ -58,8 +58,8 @@ class Fate:
     """The signals still to come, and where the release is."""
 
     def __init__(self) -> None:
-        pairs = [each.partition("@")[::2] for each in os.environ["CAKRAVIA_TEST_DEATH"].split(",")]
-        self.left = list(pairs)
+        told = os.environ.get("CAKRAVIA_TEST_DEATH", "")
+        self.left = [each.partition("@")[::2] for each in told.split(",") if each]
         self.run: Any = None
         self.step = ""
         self.calls: dict[tuple[str, str, str], int] = {}
