@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -123,8 +123,12 @@ class DockerNginx:
                 self._refuse_taken_port(f"[proxy] {key}", listen)
             return
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
-        published = {inside: (place["HostIp"], int(place["HostPort"])) for inside, [place] in bindings.items() if place}
-        wanted = {f"{inside}/tcp": place for inside, place in self._ports.items()}
+        published = {
+            (inside, f"{place['HostIp']}:{place['HostPort']}")
+            for inside, places in bindings.items()
+            for place in places or []
+        }
+        wanted = {(f"{inside}/tcp", f"{host}:{port}") for inside, (host, port) in self._ports.items()}
         if published != wanted:
             raise UsageError(
                 f"[proxy] wants {_shown(wanted)} published, but {container.name} publishes {_shown(published)}",
@@ -316,5 +320,5 @@ def _pids(text: str) -> list[str]:
     return re.findall(r"/proc/([0-9]+)/cmdline", text)
 
 
-def _shown(ports: Mapping[str, tuple[str, int]]) -> str:
-    return ", ".join(f"{host}:{port}" for host, port in ports.values()) or "nothing"
+def _shown(ports: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(place for _, place in sorted(ports)) or "nothing"

@@ -267,3 +267,13 @@ def test_of_the_proxys_images_the_one_that_runs_and_the_newest_are_kept(
     repository = f"cakravia-verify/{site.name}-nginx"
     left = {tag for each in client.images.list(repository) for tag in each.tags}
     assert left == {built[1][0], built[2][0], f"{repository}:current"}
+
+
+def test_the_key_goes_when_the_settings_do_not_name_it_any_more(shop: Shop, client: DockerClient) -> None:
+    plain = shop.made.open(("proxy.tls_listen", ""), ("proxy.tls_certificate", ""), ("proxy.tls_key", ""))
+    plain.proxy.stop(deadline=soon())
+    plain.proxy.start(Colour.BLUE, deadline=soon())
+    proxy = client.containers.get(f"{shop.made.name}-nginx")
+    assert said(proxy, "find /srv/proxy -name 'tls-*'") == ""
+    assert {port: bool(places) for port, places in proxy.ports.items()} == {"8080/tcp": True}
+    assert httpx.get(shop.made.url, trust_env=False).headers["X-Served-Slot"] == "blue"
