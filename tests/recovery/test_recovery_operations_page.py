@@ -12,8 +12,10 @@ from cakravia_verify import history
 from cakravia_verify.cli import main
 from cakravia_verify.gate import Exit
 from cakravia_verify.plugin.signals import INTERRUPTING
+from cakravia_verify.run import HURRY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 STATUSES = {int(row[0]): row for row in ROWS if row[0].isdigit()}
 OUTCOMES = {
@@ -57,3 +59,14 @@ def test_every_command_named_exists() -> None:
             assert isinstance(command, click.Group), words
             command = command.commands.get(word)
         assert command is not None, f"cakravia {words} is no command"
+
+
+def test_every_entry_of_the_history_that_is_named_is_written() -> None:
+    named = set(re.findall(r"`((?:release|step|undo)\.[a-z]+)`", PAGE))
+    assert {"release.verdict", "release.finished", "undo.intent"} <= named
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cakravia_verify").glob("*.py"))
+    assert [name for name in sorted(named) if f'"{name}"' not in code] == []
+
+
+def test_patience_that_is_promised_after_a_signal_is_the_one_there_is() -> None:
+    assert f"gets {HURRY:g} s together" in PAGE
