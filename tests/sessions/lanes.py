@@ -124,7 +124,7 @@ class Lanes:
 
     def seen(self, scenario: Scenario) -> Seen:
         self.submit([scenario])
-        return self._futures[scenario.name].result(300)
+        return self._futures[scenario.name].result(1800)
 
     def close(self) -> list[str]:
         """What the sites left running, killed now."""

@@ -246,7 +246,7 @@ class Holder:
 @pytest.fixture
 def holder(shop: Shop) -> Iterator[Holder]:
     running = shop.begin_pytest(
-        DEPLOY, *shop.site, "--version", "v5.0.0", "--bake", "60", "--reason", "holds the site",
+        DEPLOY, *shop.site, "--version", "v5.0.0", "--bake", "600", "--reason", "holds the site",
         environment={"PYTHONPATH": str(PLUGINS)},
     )  # fmt: skip
     wait_for(lambda: open_site(load_settings(shop.settings, environment={})).lock.holder())

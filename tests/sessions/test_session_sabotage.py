@@ -262,7 +262,7 @@ TRAFFIC = (
     Scenario("traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1))),
     Scenario("traffic-ends-early", session=with_locust(FAKE_LOCUST.format(status=0))),
     Scenario("client-lies", session=with_locust(LYING_LOCUST)),
-    Scenario("too-little-traffic", ("--rate", "20")),
+    Scenario("too-little-traffic", ("--rate", "20", "--set", "budget.min_requests=5000")),
     Scenario("records-cut", sabotage="cut-records"),
     Scenario("records-thinned", sabotage="thin-records"),
     Scenario(
@@ -313,7 +313,7 @@ BACK = (
     Scenario("back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready"),
     Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done"),
     Scenario("back-killed-before-the-switch", kind="rollback", sabotage="kill-candidate@smoke.done"),
-    Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.1"),
+    Scenario("back-to-slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), kind="rollback", misbehave="slow:0.5"),
     Scenario(
         "back-connections-broken",
         kind="rollback",
