@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Columns of few values become dictionaries; trying it with all others and giving up costs time for nothing.
+PARQUET = "PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 64"
 _TORN_BYTES = 1 << 20
 _CSV_BUFFER = 8_000_000
 _LONGEST_LINE = 1 << 20

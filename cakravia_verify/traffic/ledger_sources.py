@@ -17,6 +17,7 @@ from cakravia_verify.traffic.ledger_formats import (
     APPLICATION_TYPES,
     CLIENT_TYPES,
     EVENT_TYPES,
+    PARQUET,
     PROXY_TYPES,
     csv_reader,
     header_of,
@@ -220,7 +221,7 @@ class Stage:
         chosen = ", ".join(f'"{column}"' for column in types)
         self._database.execute(
             f"COPY (SELECT {block} AS block, {chosen} FROM {reader}) "
-            f"TO {self._file(name)} (FORMAT parquet, COMPRESSION snappy, PARQUET_VERSION v2)",
+            f"TO {self._file(name)} (FORMAT parquet, COMPRESSION snappy, {PARQUET})",
             [str(path)],
         )
 
