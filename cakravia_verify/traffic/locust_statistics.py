@@ -22,7 +22,6 @@ MOST_POINTS = 720
 
 def keep_lean(statistics: RequestStats) -> None:
     """From now on until the process ends the statistics take memory for a minute of seconds and MOST_POINTS points."""
-    statistics.use_response_times_cache = False  # of entries to come; that of all requests together stays
     gevent.spawn(_forget_again_and_again, statistics)
 
 
@@ -33,8 +32,11 @@ def _forget_again_and_again(statistics: RequestStats) -> None:
 
 
 def forget(statistics: RequestStats) -> None:
-    """Counts of seconds that nobody asks for any more are gone, and no chart has more than MOST_POINTS points."""
+    """Counts of seconds that nobody asks for any more are gone, and copies that nobody looks at; no chart has more than
+    MOST_POINTS points. The copies of all requests together stay: Locust's page and charts are made of them."""
     oldest = int(statistics.last_request_timestamp or 0) - _SECONDS_KEPT
+    for entry in statistics.entries.values():
+        entry.use_response_times_cache, entry.response_times_cache = False, None
     for entry in (statistics.total, *statistics.entries.values()):
         for by_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
             for second in [second for second in by_second if second < oldest]:

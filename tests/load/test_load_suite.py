@@ -59,7 +59,7 @@ def verdict(shop: Shop) -> dict[str, Any]:
 def borne(shop: Shop) -> tuple[Ended, dict[str, Any], dict[str, Any]]:
     """A load that the site bears, and the site before and after it."""
     before = shop.picture()
-    ended = load(shop, "--duration", "3", "--rate", "80")
+    ended = load(shop, "--duration", "1.5", "--rate", "160")
     assert ended.status == 0, ended.output
     return ended, before, shop.picture()
 

@@ -7,6 +7,7 @@ import signal
 import textwrap
 import urllib.request
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,13 @@ from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import free_port
 from cakravia_verify.traffic.records import LOCUST_REPORT_FILE, read_rows
+from tests.traffic_client.conftest import RawServer
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from cakravia_verify.traffic.process import TrafficSummary
     from tests.traffic_client.conftest import Serve
 
 OK = b"HTTP/1.1 200 OK\r\nX-Deployment-Slot: blue\r\nX-Deployment-Version: v1\r\nContent-Length: 2\r\n\r\nhi"
@@ -73,21 +76,39 @@ def built(flow: Flow) -> Ledger:
     return Ledger.build(flow.folder, requests=flow.requests, events=flow.events, traffic=flow.folder / "traffic.json")
 
 
-def test_several_processes_leave_one_record_of_one_schedule(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
-    flow = flowing(flows, serve(answer).url, tmp_path, processes=2, arrivals="constant", html_report=True)
-    flow.settle(deadline=Deadline("everything planned until now has ended", 20))
-    summary = flow.stop(deadline=Deadline("traffic stops", 20))
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flow, TrafficSummary]]:
+    """A traffic of two processes with users of other classes beside the strict ones, from its beginning to its end."""
+    folder = tmp_path_factory.mktemp("shared")
+    server, flows = RawServer(answer), list[Flow]()
+    (folder / "own.py").write_text(textwrap.dedent(OWN_CLASSES))
+    own = {"locustfile": str(folder / "own.py"), "locustfile_users": 4}
+    try:
+        flow = flowing(flows, server.url, folder, processes=2, arrivals="constant", html_report=True, **own)
+        poll(lambda: flow.follow() and len(flow.foreign) == 2, deadline=Deadline("own requests are seen", 20))
+        flow.settle(deadline=Deadline("everything planned until now has ended", 20))
+        yield flow, flow.stop(deadline=Deadline("traffic stops", 20))
+    finally:
+        for flow in flows:
+            flow.kill()
+        server.close()
+
+
+def test_several_processes_leave_one_record_of_one_schedule(shared: tuple[Flow, TrafficSummary]) -> None:
+    flow, summary = shared
     rows = read_rows(flow.requests)
-    numbers = sorted(int(row.id.rpartition("-")[2]) for row in rows)
-    assert numbers == list(range(len(rows)))
-    planned = [row.planned for row in sorted(rows, key=lambda row: int(row.id.rpartition("-")[2]))]
-    assert planned == sorted(planned)
-    assert {planned[n + 1] - planned[n] for n in range(len(planned) - 1)} == {5000}
+    strict = sorted((row for row in rows if row.strict), key=lambda row: int(row.id.rpartition("-")[2]))
+    assert [int(row.id.rpartition("-")[2]) for row in strict] == list(range(len(strict)))
+    assert {later.planned - row.planned for row, later in pairwise(strict)} == {5000}
     assert (summary.ended, summary.planned, summary.finished) == ("asked", len(rows), len(rows))
     assert summary.raw["processes"] == 2
     with built(flow) as ledger:
-        assert ledger.evidence.findings == ()
+        assert ledger.evidence.integrity == ()
     assert "page" in (flow.folder / LOCUST_REPORT_FILE).read_text()
+
+
+def test_users_of_other_classes_in_several_processes_enter_the_one_ledger(shared: tuple[Flow, TrafficSummary]) -> None:
+    ensure_not_strict(shared[0])
 
 
 def test_a_worker_that_dies_makes_the_whole_traffic_an_error(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
@@ -117,15 +138,19 @@ def test_locusts_own_page_shows_the_traffic_while_it_flows(serve: Serve, tmp_pat
     assert "page" in (flow.folder / LOCUST_REPORT_FILE).read_text()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
 def test_users_of_other_classes_enter_the_same_ledger_as_not_strict(
-    processes: int, serve: Serve, tmp_path: Path, flows: list[Flow]
+    serve: Serve, tmp_path: Path, flows: list[Flow]
 ) -> None:
     (tmp_path / "own.py").write_text(textwrap.dedent(OWN_CLASSES))
-    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 2 * processes}
-    flow = flowing(flows, serve(answer).url, tmp_path, processes=processes, **own)
+    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 2}
+    flow = flowing(flows, serve(answer).url, tmp_path, **own)
     poll(lambda: flow.follow() and len(flow.foreign) == 2, deadline=Deadline("own requests are seen", 20))
     flow.stop(deadline=Deadline("traffic stops", 20))
+    ensure_not_strict(flow)
+
+
+def ensure_not_strict(flow: Flow) -> None:
+    """Requests of both other classes are in the ledger, each once, marked, and nothing is missing for them."""
     with built(flow) as ledger:
         names = dict(ledger.query("SELECT name, count(*) FROM ledger WHERE NOT strict GROUP BY 1"))
         assert set(names) == {"own page", "own fast page"}

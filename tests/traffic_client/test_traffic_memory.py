@@ -20,6 +20,7 @@ from locust.stats import RequestStats
 from cakravia_verify.traffic.locust_statistics import MOST_POINTS, forget, keep_lean
 statistics = RequestStats()
 keep_lean(statistics)
+statistics.clear_all()  # as Locust does when its users start
 entry = statistics.get("page", "GET")
 began = int(time.time()) - 3600
 for second in range(began, began + 3600):
@@ -36,7 +37,7 @@ print(json.dumps({
     "failed": max(len(each.num_fail_per_sec) for each in (entry, statistics.total)),
     "points": len(statistics.history) <= MOST_POINTS,
     "first point": statistics.history[0]["time"] - began,
-    "copies": entry.response_times_cache is not None,
+    "copies": [entry.response_times_cache is not None, statistics.total.use_response_times_cache],
     "requests": entry.num_requests,
 }))
 """
@@ -47,7 +48,7 @@ def test_an_hour_of_locusts_statistics_is_kept_to_a_minute_and_its_charts() -> N
     seen = json.loads(child.stdout)
     assert seen.pop("seconds") <= 65
     assert seen.pop("failed") <= 65
-    assert seen == {"points": True, "first point": 0, "copies": False, "requests": 3600}
+    assert seen == {"points": True, "first point": 0, "copies": [False, True], "requests": 3600}
 
 
 def test_the_summary_of_every_second_leaves_nothing_to_the_garbage_collector(sender: MakeSender) -> None:
