@@ -69,11 +69,14 @@ def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]
 
 def require_users_on(site: Site, colour: Colour) -> None:
     state, slot = site.proxy.observe(), site.platform.observe(colour)
-    if not state.is_running or state.chosen is not colour or slot is None or not is_healthy(site, slot):
+    readings = site.readings(slot) if slot else ()
+    if slot and not all(reading.is_healthy for reading in readings):
+        readings = site.readings(slot)  # as in the bake, one bad round is not yet an illness
+    if not (state.is_running and state.chosen is colour and slot and all(each.is_healthy for each in readings)):
         where = state.chosen if state.is_running else "nothing, for it does not run"
         raise NotConfirmed(
             f"{slot or colour} cannot be promoted: the proxy sends users to {where}, "
-            f"and the candidate {'is gone' if slot is None else 'says ' + complaints(site.readings(slot))}",
+            f"and the candidate {'is gone' if slot is None else 'says ' + complaints(readings)}",
             remedy="cakravia status shows who serves",
         )
 

@@ -333,6 +333,24 @@ def test_a_candidate_without_users_or_health_is_not_promoted_and_the_old_slot_st
     assert Colour.BLUE in stage.memory.running
 
 
+class SickOnce(set[str]):
+    """One reading finds what is in here, and none after it."""
+
+    def __contains__(self, item: object) -> bool:
+        is_in = super().__contains__(item)
+        self.clear()
+        return is_in
+
+
+def test_one_bad_reading_at_the_very_end_does_not_undo_a_release(quick_folder: Path) -> None:
+    stage = Stage(quick_folder)
+    stage.deploy("v1")
+    release = started(stage, to="bake")
+    stage.memory.sick = SickOnce({"v2"})
+    release.advance("promote")
+    assert not stage.memory.sick
+
+
 def test_an_ill_old_slot_does_not_stand_in(site_with_v1: Stage) -> None:
     release = started(site_with_v1, to="bake")
     site_with_v1.memory.sick.add("v1")

@@ -43,7 +43,7 @@ grace = 5.0
 [health]
 consecutive = 2
 interval = 0.1
-timeout = 1.0
+timeout = 3.0
 deadline = 20.0
 [docker]
 patience = 20.0
