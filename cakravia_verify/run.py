@@ -26,7 +26,9 @@ from cakravia_verify.report.latest import require_writable
 from cakravia_verify.report.measuring import Measurement
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
+from cakravia_verify.slots import Slot
 from cakravia_verify.steps import STEPS
+from cakravia_verify.surroundings import DescriptorReserve, full_disks
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.witness import Witness, said
@@ -63,6 +65,7 @@ class ReleaseRun:
         self._began_wall = site.clock.wall()
         self._began = site.clock.monotonic()
         self._witness: Witness | None = None
+        self._reserve = DescriptorReserve()
         self.has_started = False
 
     # Opening: nothing is touched but what an earlier release left half done.
@@ -72,6 +75,7 @@ class ReleaseRun:
 
         Raises UsageError, LockHeld or RollbackFailed.
         """
+        self._reserve.take()
         self.site.platform.check()
         self.site.proxy.check()
         self._traffic_plan(self.settings.reports, run="unnamed")
@@ -82,6 +86,7 @@ class ReleaseRun:
 
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
+        self._reserve.give_back()
         if self._witness is not None:
             self._witness.end()
         self.site.lock.release()
@@ -191,6 +196,7 @@ class ReleaseRun:
         `required` maps the suite's required checks to their outcomes.
         """
         release = self.release
+        self._reserve.give_back()
         if self.interrupted:
             self.hasten()
         snapshot = None if self.interrupted or release.failure else self.witness.so_far()
@@ -207,6 +213,7 @@ class ReleaseRun:
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
         status = self._exit(verdict, stuck)
+        self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = Ended(
             verdict=verdict,
             evidence=evidence,
@@ -232,8 +239,7 @@ class ReleaseRun:
         serving, running_digest = "", ""
         if seen.confirmed_at is not None and seen.candidate is not None:
             served = self.site.serving()
-            running = self.site.platform.observe(seen.candidate.colour)
-            running_digest = running.digest if running and running.identity == seen.candidate.identity else "gone"
+            running_digest = self._digest_of(seen.candidate)
             serving = f"{served.slot or 'nobody'} ({served.version or seen.candidate.version})"
         failure = said(release.failure) if release.failure and not self.interrupted else ""
         return Evidence(
@@ -261,6 +267,13 @@ class ReleaseRun:
             measured=measurement.measured if measurement else None,
             objections=tuple(self.objections),
         )
+
+    def _digest_of(self, candidate: Slot) -> str:
+        try:
+            running = self.site.platform.observe(candidate.colour)
+        except CakraviaError as error:
+            return f"not seen: {error.message}"
+        return running.digest if running and running.identity == candidate.identity else "gone"
 
     def _promote(self, verdict: Verdict) -> str:
         """Why the promotion could not be made, '' where it was.

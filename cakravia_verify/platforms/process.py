@@ -141,10 +141,17 @@ class ProcessPlatform:
         return slot
 
     def observe(self, colour: Colour) -> Slot | None:
-        slot = self._recorded(colour)
-        if slot is not None and process_named(slot.identity) is not None:
-            return slot
-        return self._discovered(colour)
+        """Raises PlatformError where it cannot be seen: that is not the same as nobody being there."""
+        try:
+            slot = self._recorded(colour)
+            if slot is not None and process_named(slot.identity) is not None:
+                return slot
+            return self._discovered(colour)
+        except OSError as error:
+            raise PlatformError(
+                f"what runs in {colour} cannot be seen: {error.strerror}",
+                remedy="look at this machine's limits, such as ulimit -n",
+            ) from error
 
     def connections(self, colour: Colour) -> int:
         return open_connections(self._settings.slots.port(colour))

@@ -26,7 +26,7 @@ LEVELS = (
     ("health",),
     ("history", "settings", "ports"),
     ("journal", "lock", "slots"),
-    ("deadline", "errors", "process_identity"),
+    ("deadline", "errors", "process_identity", "surroundings"),
 )
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),
