@@ -298,7 +298,7 @@ SITE = (
         "no-way-back",
         NO_SMOKE,
         misbehave="errors:0.5",
-        sabotage="lose-the-way-back@bake.begins",
+        sabotage="lose-the-way-back@switch.done",
         statuses=(11,),
         is_spoiling=True,
     ),
