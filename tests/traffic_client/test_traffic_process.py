@@ -151,8 +151,9 @@ def test_traffic_that_nobody_answers_does_not_count_as_flowing(tmp_path: Path, s
     traffic = TrafficProcess(plan(f"http://127.0.0.1:{port}", tmp_path))
     started.append(traffic)
     traffic.start()
+    poll(lambda: traffic.live().unreached > 0, deadline=Deadline("requests are tried", 30), every=0.1)
     with pytest.raises(DeadlineExceeded, match="0 answered"):
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 1.5))
+        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 0.3))
     traffic.stop(deadline=Deadline("traffic stops", 20))
     assert traffic.live().unreached > 0
 
