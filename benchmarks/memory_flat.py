@@ -4,9 +4,9 @@
 
 The whole site runs here, as in held_rate: nginx, two slots of the reference application, and the reference mix with its
 fresh connections, bodies and slow answers. Shown is the resident set over time. Judged is its slope after the warm-up,
-by a straight line through all samples: at most 5% in an hour. The warm-up is a third of the run, ten minutes at most: on
-a busy machine the pool of users grows to four times its size, which takes some 20 kB for each and then ends. In a run
-of less than ten minutes a single step of the allocator is a slope; then the figures are shown and not judged.
+by a straight line through all samples: at most 5% in an hour. The warm-up is a third of the run, ten minutes at most:
+on a busy machine the pool of users grows to four times its size, which takes some 20 kB for each and then ends. In a
+run of less than ten minutes a single step of the allocator is a slope; then the figures are shown and not judged.
 """
 
 from __future__ import annotations
