@@ -15,6 +15,7 @@ from cakravia_verify.log_cuts import LONGEST_LOG, LogCuts, keep_long_twice
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.settings import load_settings
 from cakravia_verify.slots import Colour
+from cakravia_verify.traffic.records import FOLLOW_UP
 from tests.proxy.conftest import Front, deadline
 
 # As nginx itself, a load balancer and a measured run name requests.
@@ -46,6 +47,14 @@ def telling(front: Front) -> LocalNginx:
     proxy = front.nginx(access_log="file")
     proxy.start(Colour.BLUE, deadline=deadline())
     return proxy
+
+
+def test_a_request_that_follows_from_a_measured_one_is_measured_too(front: Front, running: LocalNginx) -> None:
+    """Pages of a journey and streams that are opened again have a second number."""
+    wanted = [MEASURED, f"{MEASURED}{FOLLOW_UP}1", f"{MEASURED}{FOLLOW_UP}12"]
+    for request_id in wanted:
+        ask_with(front, request_id)
+    poll(lambda: ids(running.access_log) == wanted, deadline=deadline(), every=0.01)
 
 
 def test_the_ledgers_log_does_not_grow_by_everyday_requests(front: Front, running: LocalNginx) -> None:
