@@ -5,8 +5,11 @@ What users lose in each is told by the tests' names. Nothing else is lost, and n
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from cakravia_verify.steps import STEPS
 from tests.recovery.cells import Cell, Lanes, Told
 
 HARMLESS = (
@@ -27,7 +30,14 @@ MACHINE = (
     Cell("deploy", "machine@verdict.done", then="up"),
     Cell("rollback", "machine@switch.midway", then="deploy"),
 )
-CELLS = (*HARMLESS, *HARMFUL, *MACHINE)
+# Whatever dies, at whichever step: what users lose depends on both, and is bounded all the same.
+ANYWHERE = tuple(
+    Cell("deploy", f"{part}@{step.name}.begins", then="up" if part == "machine" else "recover")
+    for part in ("traffic", "proxy", "active", "candidate", "machine")
+    for step in STEPS
+    if os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
+)
+CELLS = tuple(dict.fromkeys((*HARMLESS, *HARMFUL, *MACHINE, *ANYWHERE)))
 
 
 def told_of(cell: Cell, lanes: Lanes) -> Told:
@@ -53,6 +63,15 @@ def test_users_lose_only_what_the_dead_part_had_and_are_served_again(cell: Cell,
     print(f"{cell}: {len(told.suffered)} requests in {last - told.struck_at:.2f} s ({', '.join(kinds)})")
     assert first >= told.struck_at - 0.05
     assert last <= told.next.at
+
+
+@pytest.mark.parametrize("cell", ANYWHERE or HARMLESS[:1], ids=str)
+def test_users_lose_nothing_before_the_death_nor_after_the_next_command(cell: Cell, lanes: Lanes) -> None:
+    told = told_of(cell, lanes)
+    assert told.answered > 0
+    assert all((row.done or row.started) / 1e6 >= told.struck_at - 0.05 for row in told.suffered)
+    assert all(row.started / 1e6 <= told.next.at for row in told.suffered)
+    assert told.suffered == () or not told.cell.death.startswith("traffic")
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
