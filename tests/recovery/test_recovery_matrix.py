@@ -1,7 +1,7 @@
 """A release dies or is interrupted at every point; users lose nothing from then to the end of the next command.
 
-Every run takes each point once, with signals and kinds in turn. CAKRAVIA_TEST_MATRIX=full takes every point with each
-of the four signals, for deploy and for rollback: about 230 cells, about half an hour on two cores.
+Every run takes half of the points, with signals and kinds in turn. CAKRAVIA_TEST_MATRIX=full takes every point with
+each of the four signals, for deploy and for rollback: about 250 cells, most of an hour on two busy cores.
 
     CAKRAVIA_TEST_MATRIX=full pytest tests/recovery/test_recovery_matrix.py -q
 """
@@ -57,6 +57,8 @@ def chosen_cells() -> list[Cell]:
         return [*filter(is_possible, every), *back, *NEXT_RELEASE]
     cells = list(ON_THE_EDGE)
     for number, point in enumerate(point for point in POINTS if not point.startswith("verdict")):
+        if number % 2 == number // 14 % 2:  # of every step its beginning or its middle
+            continue
         turn = [KINDS[(number + number // 4) % 2], *KINDS]
         possible = (Cell(kind, f"{SIGNALS[number % 4]}@{point}") for kind in turn)
         cells.append(next(filter(is_possible, possible)))
@@ -147,9 +149,8 @@ def test_interrupted_release_leaves_report_and_verdict(cell: Cell, lanes: Lanes)
     assert told.way_out < GENEROUS
 
 
-def test_every_run_takes_every_point_each_signal_and_both_kinds() -> None:
+def test_every_run_takes_many_points_each_signal_and_both_kinds() -> None:
     deaths = [cell.death.partition("@") for cell in CELLS if "," not in cell.death]
-    assert {point for _, _, point in deaths} == set(POINTS)
-    assert len(POINTS) >= 12
-    assert min(Counter(name for name, _, _ in deaths)[name] for name in SIGNALS) >= 4
+    assert len({point for _, _, point in deaths}) >= (len(POINTS) if IS_FULL else 12)
+    assert min(Counter(name for name, _, _ in deaths)[name] for name in SIGNALS) >= 3
     assert min(Counter(cell.kind for cell in CELLS)[kind] for kind in KINDS) >= 4
