@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import pytest
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.gate import Exit
 from cakravia_verify.slots import Colour
-from tests.docker.docker_stage import REPOSITORY, DockerSite, base_of, free_ports, unavailable
+from tests.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of, free_ports, unavailable
 from tests.docker.private_engine import THERE, PrivateEngine, missing
 
 if TYPE_CHECKING:
@@ -182,34 +182,39 @@ def test_a_restarted_engine_never_routes_users_wrong(
     assert shop.open().observe().drift == ()
 
 
-@pytest.mark.parametrize(
-    ("options", "moment"), [((), "bake"), (("--live-restore",), "stage")], ids=["default", "live-restore"]
-)
+def released_with(
+    site: DockerSite, trouble: Callable[[], object], *, version: str, when: Callable[[], bool], bake: int = 1
+) -> Ended:
+    """How a release ended that the trouble came upon."""
+    command = [sys.executable, "-m", "pytest", "suites/deploy", "--site", str(site.file), "-p", "no:cacheprovider"]
+    command += ["--version", version, "--bake", str(bake)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as release:
+        poll(when, deadline=Deadline("the release comes to where trouble waits", 30))
+        trouble()
+        output, _ = release.communicate(timeout=LONGEST_SESSION)
+    return Ended(release.returncode, output)
+
+
+@pytest.mark.parametrize("options", [(), ("--live-restore",)], ids=["default", "live-restore"])
 def test_an_engine_restarted_in_the_middle_of_a_release_leaves_users_on_one_healthy_slot(
-    shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...], moment: str
+    shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:
     run_with(engine, shop, options)
     before = shop.open().observe().slots
     assert before.active is not None
-    command = [sys.executable, "-m", "pytest", "suites/deploy", "--site", str(shop.file), "-p", "no:cacheprovider"]
-    with subprocess.Popen(
-        [*command, "--version", "v1.2.0", *(("--bake", "4") if moment == "bake" else ())],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as release:
-        colour = before.idle_colour
-        is_there = partial(runs, engine, shop, colour) if moment == "stage" else partial(serves, shop)
-        poll(lambda: is_there("v1.2.0"), deadline=Deadline(f"the release comes to its {moment}", 30))
-        engine.restart(*options)
-        output, _ = release.communicate(timeout=100)
+    restart = partial(engine.restart, *options)
+    if options:
+        is_staged = partial(runs, engine, shop, before.idle_colour, "v1.2.0")
+        ended = released_with(shop, restart, version="v1.2.0", when=is_staged)
+    else:
+        ended = released_with(shop, restart, version="v1.2.0", when=partial(serves, shop, "v1.2.0"), bake=4)
     # With live-restore the candidate lived on; whether users noticed decides.
-    assert release.returncode in (Exit.ROLLED_BACK, *((Exit.PROMOTED,) if options else ())), output
-    assert "unclosed" not in output
+    assert ended.status in (Exit.ROLLED_BACK, *((Exit.PROMOTED,) if options else ())), ended.output
+    assert "unclosed" not in ended.output
     after = shop.open().observe()
-    assert after.drift == (), output
+    assert after.drift == (), ended.output
     assert after.active is not None
-    assert after.active.version == ("v1.2.0" if release.returncode == Exit.PROMOTED else before.active.version)
+    assert after.active.version == ("v1.2.0" if ended.status == Exit.PROMOTED else before.active.version)
 
 
 def test_the_next_release_after_an_engine_that_was_restarted_in_the_middle_of_one_is_promoted(shop: DockerSite) -> None:
@@ -282,3 +287,19 @@ def test_a_network_that_was_removed_is_told_by_status_and_made_again(
     wait_until_users_are_served(shop)
     assert shop.open().observe().drift == ()
     assert way == "deploy" or identities(engine, shop) == before
+
+
+@pytest.mark.slow
+def test_what_a_release_cannot_undo_while_its_network_is_gone_is_undone_by_recover(
+    shop: DockerSite, engine: PrivateEngine
+) -> None:
+    before = shop.open().observe().active
+    assert before is not None
+    remove = partial(remove_network, engine, shop)
+    ended = released_with(shop, remove, version="v3.0.0", when=partial(serves, shop, "v3.0.0"), bake=8)
+    assert ended.status == Exit.NEEDS_A_PERSON, ended.output
+    told = shop.cakravia("recover")
+    assert told.status == 0, told.output
+    wait_until_users_are_served(shop)
+    after = shop.open().observe()
+    assert (after.active and after.active.version, after.drift) == (before.version, ())
