@@ -12,7 +12,7 @@ from typing import Any
 from cakravia_verify import __version__
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate import Budget, Evidence, Exit, Verdict
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent
 from cakravia_verify.journal import who_acts
 from cakravia_verify.release import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
@@ -120,12 +120,20 @@ def _next_step(release: Release, ended: Ended) -> str:
             f"{remedy}Look at 'cakravia status', then run 'cakravia recover'."
         )
     if ended.verdict.is_promote:
-        back = f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
-        return f"{intent.version} serves users on {intent.candidate}.{back if intent.active_version else ''}"
+        return f"{intent.version} serves users on {intent.candidate}.{_way_on(intent)}"
     if not ended.has_started:
         return "Nothing was touched."
     where = f"Users are on {intent.active} ({intent.active_version})." if intent.active else "The site is empty again."
     return f"{where} Mend what failed and release again."
+
+
+def _way_on(intent: Intent) -> str:
+    """How users would come to the version they were on; a rollback never goes forward again by itself."""
+    if intent.active_version in ("", intent.version):
+        return ""
+    if intent.kind == "rollback":
+        return f" To bring {intent.active_version} again: pytest suites/deploy --version {intent.active_version}."
+    return f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
 
 
 def traffic_figures(flow: Flow | None, measurement: Measurement | None) -> dict[str, Any]:

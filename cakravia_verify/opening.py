@@ -16,7 +16,7 @@ from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.upkeep import reconnect, serve_again
-from cakravia_verify.way_back import target_of
+from cakravia_verify.way_back import is_promoted, target_of
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Ar
     version = target.version if target else checked_version(request.version)
     active, idle = state.active, state.slots.idle
     is_active = active is not None and active.version == version and (target is None or active.digest == target.digest)
-    if active and is_active and not request.redeploy:
+    # Users may be on the target only because the version that was promoted died: then a verdict is still owed.
+    is_owed = target is not None and active is not None and not is_promoted(site.journal.entries(), active)
+    if active and is_active and not request.redeploy and not is_owed:
         raise NothingToDo(
             f"{active.version} is active already, on {active.colour}",
             remedy="nothing was touched; --redeploy releases it again",

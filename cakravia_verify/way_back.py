@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, NothingToDo
-from cakravia_verify.history import ROLLED_BACK, STUCK, Record, previous_of, records, unfinished
+from cakravia_verify.history import ROLLED_BACK, STUCK, Record, last_promoted, previous_of, records, unfinished
 from cakravia_verify.journal import Entry
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.site import Site, SiteState
@@ -66,7 +66,9 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
     else:
         if state.active is None:
             raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy one first")
-        record = previous_of(entries, version=state.active.version, digest=state.active.digest)
+        record = _stood_in(entries, state.active) or previous_of(
+            entries, version=state.active.version, digest=state.active.digest
+        )
         if record is None:
             raise NothingToDo(
                 f"there is no version before {state.active.version} in the history",
@@ -82,6 +84,23 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
             remedy="deploy it again from its source: pytest suites/deploy --version " + wanted,
         )
     return found[0]
+
+
+def is_promoted(entries: Sequence[Entry], slot: Slot) -> bool:
+    """Whether the history promoted this slot's version last, so that users are on it by a verdict."""
+    last = last_promoted(entries)
+    return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
+
+
+def _stood_in(entries: Sequence[Entry], active: Slot) -> Record | None:
+    """The release of the version before the promoted one, where users are on that version already because the promoted
+    one died or gave no answer: going back makes it theirs by a verdict, and goes no further back."""
+    last = last_promoted(entries)
+    if last is None or is_promoted(entries, active):
+        return None
+    before = previous_of(entries, version=last.intent.version, digest=last.digest)
+    is_here = before and before.intent.version == active.version and before.digest in ("", active.digest)
+    return before if is_here else None
 
 
 def look_back(site: Site, *, version: str = "") -> WayBack:

@@ -125,7 +125,7 @@ class RemoteLog:
         with self.copy.open("ab") as copy:
             before = copy.tell()
             try:
-                for piece in self._pieces(container, user):
+                for piece in self._pieces(container, user, wanted=size - self._offset):
                     copy.write(piece)
             finally:
                 self._offset += copy.tell() - before
@@ -149,22 +149,25 @@ class RemoteLog:
             api = self._engine.client.api
             url = f"{api.base_url}/v{api.api_version}/containers/{container.id}/archive"
             with contextlib.closing(api.head(url, params={"path": self._path}, timeout=api.timeout)) as answer:
-                if answer.status_code != 200:
+                if answer.status_code == 404:
                     return 0
+                answer.raise_for_status()
                 told = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
                 return int(told["size"])
 
         return self._engine.ask(f"looking at {container.name}:{self._path}", asked)
 
-    def _pieces(self, container: Container, user: str) -> Iterator[bytes]:
-        """What the file has beyond what was copied: by `tail` where the image has one, else out of the whole file."""
+    def _pieces(self, container: Container, user: str, *, wanted: int) -> Iterator[bytes]:
+        """What the file has beyond what was copied, `wanted` bytes or more: by `tail` where the image has one, else
+        out of the whole file. A busy engine may end a command's output early and call it a success."""
         tail = ["tail", "-c", f"+{(self._offset or 0) + 1}", self._path]
+        pieces: list[bytes] = []
         if container.status == "running":
-            pieces: list[bytes] = []
             with contextlib.suppress(Exception):
                 pieces += output_of(self._engine, container, tail, user=user)
-                yield from pieces
-                return
+        if sum(map(len, pieces)) >= wanted:
+            yield from pieces
+            return
         stream, _ = container.get_archive(self._path, chunk_size=PIECE)
         yield from self._beyond(stream)
 
