@@ -46,9 +46,9 @@ class Part:
         return self.log.read_text(errors="replace")
 
     @property
-    def reached(self) -> str:
-        found = re.findall(r"\[ *(\d+%)\]", self.text)
-        return found[-1] if found else "0%"
+    def results(self) -> int:
+        """How many tests have ended; pytest writes a letter for each."""
+        return sum(len(found) for found in re.findall(r"^([.FEsxX]+)", self.text, re.MULTILINE))
 
     @property
     def has_passed(self) -> bool:
@@ -108,7 +108,7 @@ def _follow(parts: Sequence[Part]) -> None:
             part.took = time.monotonic() - part.began
             _tell_end(part, sys.stdout)
         if running and time.monotonic() - told > QUIET_SECONDS:
-            print("  ".join(f"{part.name} {part.reached}" for part in running), flush=True)
+            print("ended so far: " + ", ".join(f"{part.results} of {part.name}" for part in running), flush=True)
             told = time.monotonic()
         time.sleep(0.2)
 

@@ -95,7 +95,7 @@ def documents(draw: st.DrawFn) -> ReleaseDocument:
     )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(documents())
 def test_no_text_from_outside_becomes_part_of_the_page(document: ReleaseDocument) -> None:
     known = tags(render_summary(samples.rolled_back())) | tags(render_summary(samples.promoted())) | {"@colspan"}

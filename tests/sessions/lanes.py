@@ -34,6 +34,9 @@ SLOW_NAMES = """
     traffic-killed-at-the-end traffic-ends-early records-thinned records-of-another-hour records-gone records-cut-midway
     records-doubled application-logs-gone-at-the-end candidate-restarted candidate-killed candidate-hung flipped-back
     reports-in-the-way history-in-the-way sys-exit-zero no-asserts checks-emptied
+    fixtures-blocked check-shadowed hook-breaks own-gate-breaks exit-status-whitened records-whitened access-log-cut
+    candidate-replaced budget-all-lost budget-all-errors budget-endless budget-no-rate budget-negative exit-at-first
+    fixtures-listed markers-listed report-in-the-way history-in-the-way-at-the-end failures-swallowed
     back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut
 """
 SLOW = frozenset(SLOW_NAMES.split())

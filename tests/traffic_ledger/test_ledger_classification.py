@@ -242,7 +242,7 @@ def one_by_one(
     return rows, +found
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     clients=st.lists(client_rows, min_size=2, max_size=8),
     proxies=st.none() | st.lists(proxy_rows, min_size=4, max_size=10),
