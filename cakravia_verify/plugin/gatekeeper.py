@@ -118,6 +118,11 @@ class Gatekeeper:
         return report
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        # pytest draws the whole traceback now, which takes a busy machine seconds: no signal may break that off.
+        self.interrupts.hold(self._told_while_busy)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return

@@ -95,11 +95,18 @@ class LoadKeeper:
             self.progress.line(f"  note: {notice}", yellow=True)
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        self.interrupts.hold(self._told_while_busy)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return
-        self.interrupts.hold(lambda name: self.progress.line(f"  {name} received: ending the load", yellow=True))
+        self.interrupts.hold(self._told_while_busy)
         session.exitstatus = self._conclude().exit
+
+    def _told_while_busy(self, name: str) -> None:
+        self.progress.line(f"  {name} received: ending the load", yellow=True)
 
     def _conclude(self) -> Outcome:
         self.run.interrupted = self.interrupts.seen

@@ -111,9 +111,17 @@ def kill_midway(_: Act) -> None:
 
 
 @act
-def interrupt_again_and_again(_: Act) -> None:
-    for number in range(40):
+def interrupt_again_and_again(it: Act) -> None:
+    it.config.pluginmanager.register(SlowToExplain(), "slow-to-explain")
+    for number in range(50):
         _signal_soon(signal.SIGINT, after=0.05 + number * 0.1)
+
+
+class SlowToExplain:
+    """As on a busy machine: pytest takes seconds to draw where the interrupt came."""
+
+    def pytest_keyboard_interrupt(self) -> None:
+        time.sleep(3.5)
 
 
 # What is done to the traffic and its records.
