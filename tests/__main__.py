@@ -1,6 +1,7 @@
 """The whole of the tests, in parts: `python -m tests [pytest's arguments]`.
 
-Releases and containers mostly wait, so their parts run side by side. What measures instants runs afterwards, by itself.
+Releases and containers mostly wait, so their parts run side by side. What measures instants begins once no more than
+one of them is left.
 The exit status is 0 when every part passed, 1 when a test failed, 130 when interrupted.
 """
 
@@ -24,7 +25,7 @@ BESIDE = {
     "containers": ("docker", "docker_ground"),
     "recovery": ("recovery",),
 }
-ALONE = ("benchmarks", "load", "traffic_client", "traffic_zoo")
+LATE = ("benchmarks", "load", "traffic_client", "traffic_zoo")
 REST = "rest"
 NOTHING_SELECTED = 5
 QUIET_SECONDS = 30.0
@@ -65,20 +66,20 @@ class Part:
 
 def main(arguments: Sequence[str]) -> int:
     """Every part has run; what failed is told whole."""
-    rest = tuple(sorted(folder for folder in _folders() if folder not in {*sum(BESIDE.values(), ()), *ALONE}))
+    rest = tuple(sorted(folder for folder in _folders() if folder not in {*sum(BESIDE.values(), ()), *LATE}))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tests-") as name:
         start = _starter(Path(name), arguments)
         beside = [start(part, folders) for part, folders in {**BESIDE, REST: rest}.items()]
         try:
-            _follow(beside)
-            alone = [start("measuring", ALONE)]
-            _follow(alone)
+            last = _follow(beside, until=1)
+            measuring = start("measuring", LATE)
+            _follow([*last, measuring])
         except KeyboardInterrupt:
             for part in beside:
                 part.process.wait(60)
             return 130
-        return _conclude([*beside, *alone], took=time.monotonic() - began)
+        return _conclude([*beside, measuring], took=time.monotonic() - began)
 
 
 def _folders() -> list[str]:
@@ -98,11 +99,12 @@ def _starter(folder: Path, arguments: Sequence[str]) -> Callable[[str, tuple[str
     return start
 
 
-def _follow(parts: Sequence[Part]) -> None:
-    """Each part has ended and said how; meanwhile a line tells how far they are."""
+def _follow(parts: Sequence[Part], *, until: int = 0) -> list[Part]:
+    """The parts that still run, `until` of them at most. The others have said how they ended, and a line now and then
+    how far they were."""
     running = list(parts)
     told = time.monotonic()
-    while running:
+    while len(running) > until:
         for part in [one for one in running if one.process.poll() is not None]:
             running.remove(part)
             part.took = time.monotonic() - part.began
@@ -111,6 +113,7 @@ def _follow(parts: Sequence[Part]) -> None:
             print("ended so far: " + ", ".join(f"{part.results} of {part.name}" for part in running), flush=True)
             told = time.monotonic()
         time.sleep(0.2)
+    return running
 
 
 def _tell_end(part: Part, output: IO[str]) -> None:
