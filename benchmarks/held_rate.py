@@ -1,24 +1,19 @@
-"""A planned rate held on this machine beside nginx and two slots, and the memory that it takes over time.
+"""A planned rate held on this machine beside nginx and two slots.
 
     python -m benchmarks.held_rate [--rate 2000] [--seconds 30] [--processes 1]
 
 The whole site runs here: nginx, two slots of the reference application (both warm, one with the users), and the
-traffic's child process. Memory is that process's resident set; its growth per hour is extrapolated from the second half
-of the run by a straight line through samples taken every 0.25 s: a short run can show what grows with every request,
-and mistakes a step of one page for a slope.
+traffic's child process. What becomes of memory in the long run is benchmarks/memory_flat.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from benchmarks.switching_run import Shuttle
 from benchmarks.throwaway_site import throwaway_site
@@ -31,13 +26,11 @@ from cakravia_verify.traffic.process import TrafficSummary
 
 LAG_BAR = 0.005
 RATE_BAR = 0.99
-GROWTH_BAR = 0.10
-_EVERY = 0.25
 _WARM_UP = 2.0
 
 
-def measured(rate: float, seconds: float, processes: int) -> tuple[TrafficSummary, list[tuple[float, int]], int]:
-    """The traffic's summary, its memory as (second, bytes), and how many requests were lost."""
+def measured(rate: float, seconds: float, processes: int) -> tuple[TrafficSummary, int]:
+    """The traffic's summary, and how many requests failed."""
     sections: dict[str, dict[str, Any]] = {
         "traffic": {"users": 50, "rate": rate, "round_trip": 0.0, "profile": "custom", "processes": processes},
         "proxy": {"workers": 1},
@@ -61,29 +54,11 @@ def measured(rate: float, seconds: float, processes: int) -> tuple[TrafficSummar
         try:
             flow.start(deadline=Deadline("the traffic flows", 30), requests=100)
             time.sleep(_WARM_UP)
-            memory = _watched(flow.pid, seconds)
+            time.sleep(seconds)
             summary = flow.stop(deadline=Deadline("the traffic ends", 30))
-            return summary, memory, len(flow.lost) + len(flow.errors) + len(flow.unreached)
+            return summary, len(flow.lost) + len(flow.errors) + len(flow.unreached)
         finally:
             flow.kill()
-
-
-def _watched(pid: int, seconds: float) -> list[tuple[float, int]]:
-    process = psutil.Process(pid)
-    family = [process, *process.children()]
-    began = time.monotonic()
-    samples = []
-    while (now := time.monotonic() - began) < seconds:
-        samples.append((now, sum(each.memory_info().rss for each in family)))
-        time.sleep(_EVERY)
-    return samples
-
-
-def growth_per_hour(memory: list[tuple[float, int]]) -> float:
-    """The share by which memory would grow within an hour, by the second half of the samples."""
-    later = memory[len(memory) // 2 :]
-    slope = statistics.linear_regression([at for at, _ in later], [size for _, size in later]).slope
-    return slope * 3600 / later[0][1]
 
 
 def main() -> int:
@@ -92,18 +67,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
-    summary, memory, failed = measured(options.rate, options.seconds, options.processes)
+    summary, failed = measured(options.rate, options.seconds, options.processes)
     lag = summary.raw["schedule_lag"]
-    growth = growth_per_hour(memory)
     print(f"{summary.planned:,} planned, {summary.finished:,} finished, {failed} failed")
     print(f"lag p50 {lag['p50'] * 1e3:.2f} ms, p99 {lag['p99'] * 1e3:.2f} ms, max {lag['max'] * 1e3:.1f} ms")
-    print(f"memory {memory[0][1] / 1e6:.1f} MB at first, {memory[-1][1] / 1e6:.1f} MB at last")
     share = summary.rate_achieved / summary.rate_planned if summary.rate_planned else 0.0
     bars = [
         ("achieved / planned", share, share >= RATE_BAR, f">= {RATE_BAR}"),
         ("schedule lag p99, s", lag["p99"], lag["p99"] <= LAG_BAR, f"<= {LAG_BAR}"),
         ("failed requests", float(failed), failed == 0, "0"),
-        ("growth of memory in an hour, extrapolated", growth, growth <= GROWTH_BAR, f"<= {GROWTH_BAR}"),
     ]
     for what, value, is_met, bar in bars:
         print(f"{'met' if is_met else 'MISSED':<8}{what:<44}{value:>9.4f}  bar {bar}")
