@@ -10,55 +10,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
 
-from benchmarks.switching_run import Shuttle
-from benchmarks.throwaway_site import throwaway_site
-from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline
-from cakravia_verify.run import headers_of
-from cakravia_verify.settings import load_settings
-from cakravia_verify.traffic.flow import Flow, plan_of
+from benchmarks.loaded_site import failures_of, loaded_site
+from cakravia_verify.deadline import Deadline
 from cakravia_verify.traffic.process import TrafficSummary
 
 LAG_BAR = 0.005
 RATE_BAR = 0.99
+PAGE_ONLY = '\n[[traffic.mix]]\nname = "page"\n'
 _WARM_UP = 2.0
 
 
 def measured(rate: float, seconds: float, processes: int) -> tuple[TrafficSummary, int]:
     """The traffic's summary, and how many requests failed."""
-    sections: dict[str, dict[str, Any]] = {
-        "traffic": {"users": 50, "rate": rate, "round_trip": 0.0, "profile": "custom", "processes": processes},
-        "proxy": {"workers": 1},
-    }
-    with throwaway_site(sections) as file, tempfile.TemporaryDirectory() as folder:
-        file.write_text(f'{file.read_text()}\n[[traffic.mix]]\nname = "page"\n')
-        settings = load_settings(file, environment={})
-        site = open_site(settings)
-        shuttle = Shuttle(site)
-        shuttle.deploy()
-        shuttle.deploy()
-        plan = plan_of(
-            settings.traffic,
-            address=site.proxy.address,
-            folder=Path(folder),
-            run="held",
-            headers=headers_of(settings),
-            root=settings.root,
-        )
-        flow = Flow(plan, clock=SYSTEM_CLOCK)
-        try:
-            flow.start(deadline=Deadline("the traffic flows", 30), requests=100)
-            time.sleep(_WARM_UP)
-            time.sleep(seconds)
-            summary = flow.stop(deadline=Deadline("the traffic ends", 30))
-            return summary, len(flow.lost) + len(flow.errors) + len(flow.unreached)
-        finally:
-            flow.kill()
+    with loaded_site("held", rate=rate, processes=processes, profile="custom", mix=PAGE_ONLY) as flow:
+        time.sleep(_WARM_UP + seconds)
+        summary = flow.stop(deadline=Deadline("the traffic ends", 30))
+        return summary, failures_of(flow)
 
 
 def main() -> int:

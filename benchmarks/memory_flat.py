@@ -14,23 +14,17 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.switching_run import Shuttle
-from benchmarks.throwaway_site import throwaway_site
-from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline
-from cakravia_verify.run import headers_of
-from cakravia_verify.settings import load_settings
-from cakravia_verify.traffic.flow import Flow, plan_of
+from benchmarks.loaded_site import failures_of, loaded_site
+from cakravia_verify.deadline import Deadline
 
 if TYPE_CHECKING:
+    from cakravia_verify.traffic.flow import Flow
     from cakravia_verify.traffic.process import TrafficSummary
 
 GROWTH_BAR = 0.05
@@ -62,32 +56,12 @@ class Series:
 
 def watched(duration: float, rate: float, processes: int) -> tuple[TrafficSummary, list[Series], int]:
     """The traffic's summary, the memory of everybody who takes part, and how many requests failed."""
-    traffic = {"users": 50, "rate": rate, "round_trip": 0.0, "profile": "reference", "processes": processes}
-    sections: dict[str, dict[str, Any]] = {"traffic": traffic, "proxy": {"workers": 1}}
-    with throwaway_site(sections) as file, tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(file, environment={})
-        site = open_site(settings)
-        shuttle = Shuttle(site)
-        shuttle.deploy()
-        shuttle.deploy()
-        plan = plan_of(
-            settings.traffic,
-            address=site.proxy.address,
-            folder=Path(folder),
-            run="memory",
-            headers=headers_of(settings),
-            root=settings.root,
-        )
-        flow = Flow(plan, clock=SYSTEM_CLOCK)
-        try:
-            flow.start(deadline=Deadline("the traffic flows", 30), requests=100)
-            everybody = _everybody(flow.pid)
-            _print(["second", *(series.who for series in everybody)])
-            _watch(flow, everybody, duration)
-            summary = flow.stop(deadline=Deadline("the traffic ends", 30))
-            return summary, everybody, len(flow.lost) + len(flow.errors) + len(flow.unreached)
-        finally:
-            flow.kill()
+    with loaded_site("memory", rate=rate, processes=processes, profile="reference") as flow:
+        everybody = _everybody(flow.pid)
+        _print(["second", *(series.who for series in everybody)])
+        _watch(flow, everybody, duration)
+        summary = flow.stop(deadline=Deadline("the traffic ends", 30))
+        return summary, everybody, failures_of(flow)
 
 
 def _everybody(pid: int) -> list[Series]:
