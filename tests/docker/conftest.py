@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,21 +14,6 @@ from tests.docker.docker_stage import DockerSite, base_of, connect, docker_site,
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-
-HERE = Path(__file__).resolve().parent
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: broader combinations, beside one that always runs (CAKRAVIA_TEST_SLOW=1)")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.markexpr or os.environ.get("CAKRAVIA_TEST_SLOW"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow") and item.path.parent == HERE]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

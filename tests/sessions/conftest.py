@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,20 +9,6 @@ import pytest
 
 from tests.sessions.lanes import Lanes, Scenario
 from tests.sessions.shop import Shop
-
-HERE = Path(__file__).resolve().parent
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: the long matrix of release sessions (CAKRAVIA_TEST_SLOW=1 runs it too)")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.markexpr or os.environ.get("CAKRAVIA_TEST_SLOW"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow") and item.path.parent == HERE]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
 
 
 @pytest.fixture(scope="session", autouse=True)
