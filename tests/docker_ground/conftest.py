@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import docker
 import httpx
 import pytest
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.types import LogConfig
 
 from cakravia_verify.deadline import Deadline, poll
+from tests.docker.docker_stage import connect, unavailable
 
 REPOSITORY = Path(__file__).parents[2]
 HARDENED: dict[str, Any] = {
@@ -36,29 +35,6 @@ HARDENED: dict[str, Any] = {
     "restart_policy": {"Name": "unless-stopped"},
     "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "3"}),
 }
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Docker's absence is a failure where it was promised, else a skip that says why."""
-    if os.environ.get("CAKRAVIA_TEST_DOCKER") == "required":
-        pytest.fail(f"{reason} (CAKRAVIA_TEST_DOCKER=required)", pytrace=False)
-    pytest.skip(reason)
-
-
-def connect() -> docker.DockerClient | str:
-    """A client of the engine that answers, or why there is none."""
-    with warnings.catch_warnings():
-        # The SDK leaves its socket open when it cannot connect; collected here, where nobody has to hear of it.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            client = docker.from_env()
-            client.ping()
-        except DockerException as error:
-            reason = f"no Docker engine answers: {error}"
-        else:
-            return client
-        gc.collect()
-        return reason
 
 
 @pytest.fixture(scope="session")
