@@ -9,7 +9,7 @@ from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release import Release
 from cakravia_verify.site import Site
-from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.slots import Artifact, Colour, Slot
 
 
 def refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
@@ -105,16 +105,20 @@ def standing_slot(release: Release, colour: Colour, *, must_be_healthy: bool) ->
 def standing(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:
     """A slot that died runs again, from the retained artifact of that digest. Raises PlatformError."""
     site = release.site
-    kept = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
-    # Two versions may be built from the same files.
-    kept.sort(key=lambda artifact: artifact.version != version)
-    if not kept:
+    kept = kept_artifact(site, version=version, digest=digest)
+    if kept is None:
         raise PlatformError(
             f"{colour} no longer runs, and {version} is not retained",
             remedy="users stay where they are; deploy a working version",
         )
     deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
-    return site.platform.start(colour, kept[0], release=release.id, deadline=deadline)
+    return site.platform.start(colour, kept, release=release.id, deadline=deadline)
+
+
+def kept_artifact(site: Site, *, version: str, digest: str) -> Artifact | None:
+    """The retained artifact of that digest; two versions may be built from the same files."""
+    found = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
+    return min(found, key=lambda artifact: artifact.version != version, default=None)
 
 
 def require_confirmed(release: Release, slot: Slot, *, count: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cakravia_verify.assurance import is_healthy
+from cakravia_verify.assurance import is_healthy, kept_artifact
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NothingToDo, PlatformError
 from cakravia_verify.history import last_promoted
@@ -146,11 +146,9 @@ def _restart(site: Site) -> Slot:
 
 
 def _kept(site: Site, digest: str, version: str) -> Artifact:
-    found = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
-    # Two versions may be built from the same files.
-    found.sort(key=lambda artifact: artifact.version != version)
-    if found:
-        return found[0]
+    kept = kept_artifact(site, version=version, digest=digest)
+    if kept is not None:
+        return kept
     raise PlatformError(
         f"version {version} ({digest[:19]}) is not retained here", remedy="deploy a version from its source"
     )
