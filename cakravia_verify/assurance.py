@@ -121,9 +121,8 @@ def kept_artifact(site: Site, *, version: str, digest: str) -> Artifact | None:
     return min(found, key=lambda artifact: artifact.version != version, default=None)
 
 
-def require_confirmed(release: Release, slot: Slot, *, count: int) -> None:
-    site = release.site
-    deadline = release.deadline(f"users reach {slot}", site.settings.release.confirm_timeout)
+def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
+    deadline = Deadline(f"users reach {slot}", site.settings.release.confirm_timeout, clock=site.clock)
     streak, last = 0, "no answer"
     while streak < count:
         served = site.serving()
@@ -138,9 +137,9 @@ def require_confirmed(release: Release, slot: Slot, *, count: int) -> None:
             site.clock.sleep(0.02)
 
 
-def is_confirmed(release: Release, slot: Slot, *, count: int) -> bool:
+def is_confirmed(site: Site, slot: Slot, *, count: int) -> bool:
     try:
-        require_confirmed(release, slot, count=count)
+        require_confirmed(site, slot, count=count)
     except NotConfirmed:
         return False
     return True

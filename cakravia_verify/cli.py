@@ -115,7 +115,8 @@ def up(opened: Callable[[], Site]) -> None:
     from cakravia_verify.upkeep import bring_up, take_up_changes
 
     with _locked(opened(), "up") as site:
-        click.echo(bring_up(site))
+        for line in bring_up(site):
+            click.echo(line)
         for line in take_up_changes(site):
             click.echo(line)
 
@@ -133,7 +134,7 @@ def down(opened: Callable[[], Site]) -> None:
 @main.command()
 @click.pass_obj
 def recover(opened: Callable[[], Site]) -> None:
-    """Finish or undo releases that died, and mend what disagrees."""
+    """Finish or undo releases that died, and mend what disagrees; exit status 11 where something still does."""
     from cakravia_verify.upkeep import repair, take_up_changes
 
     with _locked(opened(), "recover") as site:
@@ -143,8 +144,10 @@ def recover(opened: Callable[[], Site]) -> None:
         # After the repair: a certificate that cannot be read must not keep users waiting for it.
         for line in (changes := take_up_changes(site)):
             click.echo(line)
-        done += changes
-        click.echo("\n".join(_told_state(site, site.observe())) if done else "nothing to recover")
+        state = site.observe()
+        click.echo("\n".join(_told_state(site, state)) if done or changes or state.drift else "nothing to recover")
+    if state.drift:
+        sys.exit(Exit.NEEDS_A_PERSON)
 
 
 @main.command()

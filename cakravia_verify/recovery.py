@@ -33,7 +33,8 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Call
     brought to it, and the rest of the release is done. It is taken back only where the candidate does not become
     healthy any more, for users come before verdicts. A release without that record is undone.
 
-    Raises RollbackFailed where an undo fails; the next recovery tries again from the first undo.
+    Raises RollbackFailed where an undo fails, the next recovery tries again from the first undo; ProxyError where the
+    proxy does not take users to what was promoted, which stays to be finished.
     """
     release = Release(site, record.intent, steps, audience=audience)
     release.begun = list(record.begun)
@@ -92,4 +93,4 @@ def _bring_users_to(release: Release, slot: Slot) -> None:
     proxy.set_failover(allowed=False)
     tell = proxy.point_at if state.is_running else proxy.start
     tell(slot.colour, deadline=release.deadline(f"users reach {slot}", PROXY_SECONDS))
-    require_confirmed(release, slot, count=release.site.settings.release.confirmations)
+    require_confirmed(release.site, slot, count=release.site.settings.release.confirmations)

@@ -151,12 +151,12 @@ def unswitch(release: Release) -> dict[str, Any]:
     has_users = state.is_running and state.chosen is intent.active
     slot = standing_slot(release, intent.active, must_be_healthy=not has_users)
     count = site.settings.release.confirmations
-    if not (has_users and is_confirmed(release, slot, count=count)):
+    if not (has_users and is_confirmed(site, slot, count=count)):
         # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
         tell = site.proxy.point_at if state.is_running else site.proxy.start
         deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
         release.seen.flips.append(tell(slot.colour, deadline=deadline))
-        require_confirmed(release, slot, count=count)
+        require_confirmed(site, slot, count=count)
     left = wait_until_drained(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
 
@@ -164,7 +164,7 @@ def unswitch(release: Release) -> dict[str, Any]:
 def confirm(release: Release) -> dict[str, Any]:
     """Answers through the proxy name the candidate's slot and version, one after the other."""
     count = release.site.settings.release.confirmations
-    require_confirmed(release, _candidate(release), count=count)
+    require_confirmed(release.site, _candidate(release), count=count)
     release.seen.confirmed_at = release.site.clock.monotonic()
     release.seen.confirmations = count
     return {"answers": count, "note": f"{count} answers in a row name {_candidate(release)}"}

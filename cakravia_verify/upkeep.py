@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from cakravia_verify.assurance import is_healthy, kept_artifact
+from cakravia_verify.assurance import is_healthy, kept_artifact, require_confirmed, require_healthy
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import NothingToDo, PlatformError
-from cakravia_verify.history import last_promoted
+from cakravia_verify.errors import NotConfirmed, NothingToDo, PlatformError, ProxyError, ReleaseError
+from cakravia_verify.history import Record, last_promoted
 from cakravia_verify.recovery import left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
 
 
-def bring_up(site: Site) -> str:
-    """The version that was promoted last serves users; told in one line. Does nothing where one serves already."""
+def bring_up(site: Site) -> list[str]:
+    """The version that was promoted last serves users, or else one that runs; a line for each thing done. Moves nobody
+    who is served already."""
     repaired = [*reconnect(site), *finish_or_undo(site)]
     state = site.observe()
     if state.proxy.is_running and state.served is not None:
-        told = f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
-        return "\n".join([*repaired, told])
+        return [*repaired, f"{state.active} serves users at {site.proxy.address.url}; nothing to start"]
+    return [*repaired, _start_serving(site, state), *_bring_to_promoted(site)]
+
+
+def _start_serving(site: Site, state: SiteState) -> str:
     slot = state.active or _restart(site)
     _await_healthy(site, slot)
     site.proxy.set_failover(allowed=False)
     site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
     site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
-    return "\n".join([*repaired, f"{slot} serves users at {site.proxy.address.url}"])
+    return f"{slot} serves users at {site.proxy.address.url}"
 
 
 def bring_down(site: Site) -> str:
@@ -72,12 +76,13 @@ def finish_or_undo(site: Site) -> list[str]:
 
 
 def repair(site: Site) -> list[str]:
-    """What was mended: dead releases, users without a healthy slot, and users on another slot than the promoted one."""
+    """What was mended, and what could not be: dead releases, users without a healthy slot, and users elsewhere than on
+    the version that was promoted."""
     lines = [*reconnect(site), *finish_or_undo(site), *serve_again(site)]
     state = site.observe()
     if state.is_empty or last_promoted(site.journal.entries()) is None:
         return lines
-    return [*lines, *_bring_to_promoted(site, state)]
+    return [*lines, *_bring_to_promoted(site)]
 
 
 def serve_again(site: Site) -> list[str]:
@@ -90,7 +95,7 @@ def serve_again(site: Site) -> list[str]:
         return _rely_on_stand_in(site, state)
     active, standby = state.active, state.slots.idle
     if standby is None or (active is not None and (is_healthy(site, active) or not is_healthy(site, standby))):
-        return [bring_up(site)]
+        return [_start_serving(site, state)]
     _await_healthy(site, standby)
     deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
     if state.proxy.is_running:
@@ -116,20 +121,58 @@ def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
     return [f"{state.proxy.chosen} does not answer and {stand_in} stood in for it; users are on {stand_in} now"]
 
 
-def _bring_to_promoted(site: Site, state: SiteState) -> list[str]:
-    """Users are on the slot that the history promoted, where that slot is as it was promoted and healthy; whatever
-    moved them past the gate (a hand, another tool) had no verdict."""
-    last = last_promoted(site.journal.entries())
-    slot = state.slots.at(last.intent.candidate) if last else None
-    if last is None or slot is None or state.served is slot.colour:
+def _bring_to_promoted(site: Site) -> list[str]:
+    """Users are on the slot that the history promoted, started again where it died: whatever moved them past the gate
+    (a death, a hand, another tool) had no verdict. Where it cannot be had, users stay where they are and it is said."""
+    state, last = site.observe(), last_promoted(site.journal.entries())
+    refuge = state.active
+    if last is None or state.served is None or refuge is None or refuge.colour is last.intent.candidate:
         return []
-    is_promoted = slot.version == last.intent.version and last.digest in ("", slot.digest)
-    if not is_promoted or not is_healthy(site, slot):
-        return []
-    site.proxy.set_failover(allowed=False)
-    site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
+    promoted = f"{last.intent.candidate} ({last.intent.version})"
+    try:
+        slot, again = _promoted_slot(site, last)
+        _move_users(site, slot, refuge=refuge)
+    except (ReleaseError, PlatformError, ProxyError) as error:
+        return [f"the history promoted {promoted}, which cannot serve: {error.message}; users stay on {refuge}"]
+    # As after the promotion: what served before it may stand in, never a version that users were brought back from.
+    was_before = (refuge.version, refuge.digest) == (last.intent.active_version, last.intent.active_digest)
+    is_fit = was_before and last.intent.kind != "rollback"
+    site.proxy.set_failover(allowed=is_fit and is_healthy(site, refuge))
     site.journal.append("site.repaired", version=slot.version, slot=str(slot.colour))
-    return [f"users were on {state.served}, which the history did not promote; they are on {slot} now"]
+    why = f"{slot} had ended and was started again" if again else f"{refuge} is not what the history promoted"
+    return [f"{why}; users are on {slot} now"]
+
+
+def _promoted_slot(site: Site, last: Record) -> tuple[Slot, bool]:
+    """The slot of the version promoted last, as it was promoted and healthy, and whether it had to be started for that.
+    Raises PlatformError or ReleaseError; nothing that was started is left then."""
+    slot = site.platform.observe(last.intent.candidate)
+    if slot is None:
+        slot = _restart(site)
+        try:
+            _await_healthy(site, slot)
+        except ReleaseError:
+            deadline = Deadline(f"{slot.colour} stops", site.settings.app.grace, clock=site.clock)
+            site.platform.stop(slot.colour, deadline=deadline)
+            raise
+        return slot, True
+    if slot.version != last.intent.version or last.digest not in ("", slot.digest):
+        raise PlatformError(f"its slot runs {slot}, {slot.digest[:19]}")
+    require_healthy(site, slot)
+    return slot, False
+
+
+def _move_users(site: Site, slot: Slot, *, refuge: Slot) -> None:
+    """Users are on `slot`, as answers to them say. Raises NotConfirmed or ProxyError; users are on `refuge` then."""
+    site.proxy.set_failover(allowed=False)
+    try:
+        site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
+        require_confirmed(site, slot, count=site.settings.release.confirmations)
+    except (NotConfirmed, ProxyError):
+        site.proxy.point_at(
+            refuge.colour, deadline=Deadline(f"users stay on {refuge}", PROXY_SECONDS, clock=site.clock)
+        )
+        raise
 
 
 def _restart(site: Site) -> Slot:

@@ -24,7 +24,7 @@ def test_what_was_cut_off_is_brought_back_and_told_by_recover(tmp_path: Path) ->
 
 def test_what_was_cut_off_is_brought_back_and_told_by_up(tmp_path: Path) -> None:
     stage = cut_off(tmp_path)
-    assert bring_up(stage.opened()).splitlines()[0] == "blue was cut off, and is reached again"
+    assert bring_up(stage.opened())[0] == "blue was cut off, and is reached again"
 
 
 def test_the_history_knows_what_was_cut_off(tmp_path: Path) -> None:

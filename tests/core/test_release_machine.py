@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed
+from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
 from cakravia_verify.history import previous_of, unfinished
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemorySite
 from cakravia_verify.slots import Colour
-from cakravia_verify.upkeep import serve_again
+from cakravia_verify.upkeep import repair, serve_again
 from tests.core.memory_stage import Stage
 
 
@@ -78,12 +78,13 @@ class ReleaseMachine(RuleBasedStateMachine):
     def work(self, action: str) -> None:
         try:
             self.stage.recover()
-        except RollbackFailed:
+        except (RollbackFailed, ProxyError):
             return
         with contextlib.suppress(CakraviaError):
             serve_again(self.stage.site)
         self.settle()
         if action == "recover":
+            self.repair()
             return
         if action == "roll back":
             if self.can_roll_back():
@@ -98,6 +99,16 @@ class ReleaseMachine(RuleBasedStateMachine):
             with contextlib.suppress(RollbackFailed):
                 self.stage.deploy(version)
         self.settle()
+
+    def repair(self) -> None:
+        may_fail = any(self.memory.failing.values())
+        try:
+            told = repair(self.stage.site)
+        except CakraviaError:
+            assert may_fail or self.stage.serving is None
+            return
+        drift = self.stage.site.observe().drift
+        assert drift == () or may_fail or any("users stay on" in line for line in told), (drift, told)
 
     def settle(self) -> None:
         if self.stage.serving is not None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.slots import Colour
-from cakravia_verify.upkeep import repair, serve_again
+from cakravia_verify.upkeep import bring_up, repair, serve_again
 from tests.core.memory_stage import Stage
 
 
@@ -23,7 +24,7 @@ def promoted_twice(tmp_path: Path) -> Stage:
 def test_users_moved_by_hand_are_brought_back_to_the_promoted_version(tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
     stage.memory.chosen = Colour.BLUE
-    assert any("did not promote" in line for line in repair(stage.opened()))
+    assert repair(stage.opened()) == ["blue (v1) is not what the history promoted; users are on green (v2) now"]
     assert stage.memory.chosen is Colour.GREEN
     assert repair(stage.opened()) == []
 
@@ -32,8 +33,88 @@ def test_users_moved_by_hand_stay_where_the_promoted_version_is_not_healthy(tmp_
     stage = promoted_twice(tmp_path)
     stage.memory.chosen = Colour.BLUE
     stage.memory.sick.add("v2")
-    assert repair(stage.opened()) == []
+    (told,) = repair(stage.opened())
+    assert "green (v2), which cannot serve: green (v2) is not healthy" in told
+    assert told.endswith("users stay on blue (v1)")
     assert stage.memory.chosen is Colour.BLUE
+
+
+@pytest.mark.parametrize("stands_in", [True, False])
+def test_promoted_version_that_died_is_started_again_and_has_its_users_back(stands_in: bool, tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    stage.memory.failover = stands_in
+    assert repair(stage.opened())[-1] == "green (v2) had ended and was started again; users are on green (v2) now"
+    assert stage.serving is not None
+    assert (stage.serving.version, stage.serving.digest) == ("v2", "sha256:v2")
+    assert stage.site.observe().drift == ()
+    assert repair(stage.opened()) == []
+
+
+def test_version_before_may_stand_in_again_after_the_repair(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    repair(stage.opened())
+    assert stage.memory.failover is True
+
+
+def test_version_that_users_were_brought_back_from_does_not_stand_in_after_the_repair(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.roll_back_to_previous()
+    del stage.memory.running[Colour.BLUE]
+    assert repair(stage.opened()) != []
+    assert stage.serving is not None
+    assert stage.serving.version == "v1"
+    assert stage.memory.failover is False
+
+
+def test_promoted_version_that_does_not_become_healthy_again_gets_nobody_and_does_not_stay(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    stage.memory.failover = True
+    stage.memory.sick.add("v2")
+    told = repair(stage.opened())[-1]
+    assert "green (v2), which cannot serve" in told
+    assert Colour.GREEN not in stage.memory.running
+    assert stage.serving is not None
+    assert stage.serving.version == "v1"
+
+
+def test_users_stay_where_the_promoted_version_is_not_retained(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    del stage.memory.artifacts["v2"]
+    assert "not retained here" in repair(stage.opened())[-1]
+    assert stage.serving is not None
+    assert stage.serving.version == "v1"
+
+
+def test_users_stay_where_something_else_runs_in_the_place_of_the_promoted_version(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.chosen = Colour.BLUE
+    stage.memory.running[Colour.GREEN] = running_slot(Colour.GREEN, "v9")
+    assert "its slot runs green (v9)" in repair(stage.opened())[-1]
+    assert stage.memory.running[Colour.GREEN].version == "v9"
+    assert stage.serving is not None
+    assert stage.serving.version == "v1"
+
+
+def test_users_who_do_not_arrive_on_the_promoted_version_are_sent_back(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.chosen = Colour.BLUE
+    stage.memory.stuck_on = Colour.BLUE
+    assert "users stay on blue (v1)" in repair(stage.opened())[-1]
+    assert stage.memory.chosen is Colour.BLUE
+
+
+def test_site_that_comes_up_on_whoever_runs_ends_on_the_promoted_version(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    stage.memory.proxy_runs = False
+    assert bring_up(stage.opened()) == [
+        "blue (v1) serves users at http://127.0.0.1:8080",
+        "green (v2) had ended and was started again; users are on green (v2) now",
+    ]
 
 
 def test_nothing_is_repaired_where_nothing_disagrees(tmp_path: Path) -> None:
@@ -47,7 +128,7 @@ def test_users_without_a_slot_get_the_one_that_runs(tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
     del stage.memory.running[Colour.GREEN]
     stage.memory.failover = False
-    assert any("without a slot" in line for line in repair(stage.opened()))
+    assert any("without a slot" in line for line in serve_again(stage.opened()))
     assert stage.memory.chosen is Colour.BLUE
 
 

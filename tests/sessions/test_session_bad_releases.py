@@ -22,12 +22,12 @@ HARMLESS = (
 SET = ("--set",)
 NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 HARMFUL = (
-    Scenario("errors", NO_SMOKE, misbehave="errors:0.05"),
+    Scenario("errors", NO_SMOKE, misbehave="errors:0.2"),
     Scenario("lying-health", NO_SMOKE, misbehave="lying-health"),
     Scenario("slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), misbehave="slow:0.5"),
     Scenario("slower-than-patience", NO_SMOKE, misbehave="slow:4"),
     Scenario("crash-after", NO_SMOKE, misbehave="crash-after:60"),
-    Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.1"),
+    Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.5"),
     # Nothing but the comparison with the version before is against this one: 50 ms are within every limit.
     Scenario(
         "slower-than-before",

@@ -239,7 +239,9 @@ class SiteMachine(RuleBasedStateMachine):
 
     @rule(death=st.one_of(st.none(), st.tuples(st.just(0), st.floats(0.0, 0.5))))
     def recover(self, death: tuple[int, float] | None) -> None:
-        self.act(self.command("recover", death=death))
+        if self.act(self.command("recover", death=death)) == ["recovered"]:
+            drift = self.site().observe().drift
+            assert drift == () or "users stay on" in self.told[0]["why"], (drift, self.told)
 
     @rule()
     def two_releases_at_once(self) -> None:
