@@ -162,6 +162,16 @@ def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
     return tuple(found)
 
 
+def is_taken_down(entries: Sequence[Entry]) -> bool:
+    """Whether somebody took the site down and nothing has had users since: then it stays down until it is asked for."""
+    for entry in reversed(entries):
+        if entry.event == "site.down":
+            return True
+        if entry.event in ("site.up", "site.repaired") or entry.facts.get("outcome") == PROMOTED:
+            return False
+    return False
+
+
 def last_promoted(entries: Iterable[Entry]) -> Record | None:
     """The release that made the present version active, as far as the journal knows."""
     promoted = [record for record in records(entries) if record.is_promoted]

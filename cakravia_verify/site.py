@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
-from cakravia_verify.history import last_promoted
+from cakravia_verify.history import is_taken_down, last_promoted
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
@@ -117,8 +117,8 @@ class Site:
         yield from self._disagreement_with_history(proxy, pair)
 
     def _disagreement_with_history(self, proxy: ProxyState, pair: SlotPair) -> Iterator[str]:
-        last = last_promoted(self.journal.entries())
-        active = pair.active
+        entries = self.journal.entries()
+        last, active = last_promoted(entries), pair.active
         if last is None:
             if active is not None and proxy.is_running:
                 yield f"{active} serves users, but the history knows of no release"
@@ -127,6 +127,8 @@ class Site:
         if active is None:
             if proxy.is_running or pair.blue or pair.green:
                 yield f"the history says that {expected} serves users, but no slot does"
+            elif not is_taken_down(entries):
+                yield f"the history says that {expected} serves users, but nothing runs"
         elif (active.colour, active.version) != (last.intent.candidate, last.intent.version):
             yield f"the history says that {expected} serves users, but {active} does"
         elif last.digest and active.digest != last.digest:

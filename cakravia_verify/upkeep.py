@@ -5,7 +5,7 @@ from __future__ import annotations
 from cakravia_verify.assurance import is_healthy, kept_artifact, require_confirmed, require_healthy
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NotConfirmed, NothingToDo, PlatformError, ProxyError, ReleaseError
-from cakravia_verify.history import Record, last_promoted
+from cakravia_verify.history import Record, is_taken_down, last_promoted
 from cakravia_verify.recovery import left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
@@ -78,18 +78,14 @@ def finish_or_undo(site: Site) -> list[str]:
 def repair(site: Site) -> list[str]:
     """What was mended, and what could not be: dead releases, users without a healthy slot, and users elsewhere than on
     the version that was promoted."""
-    lines = [*reconnect(site), *finish_or_undo(site), *serve_again(site)]
-    state = site.observe()
-    if state.is_empty or last_promoted(site.journal.entries()) is None:
-        return lines
-    return [*lines, *_bring_to_promoted(site)]
+    return [*reconnect(site), *finish_or_undo(site), *serve_again(site), *_bring_to_promoted(site)]
 
 
 def serve_again(site: Site) -> list[str]:
     """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served stays where
-    he is, and a site of which nothing runs stays down."""
-    state = site.observe()
-    if state.is_empty or last_promoted(site.journal.entries()) is None:
+    he is, and a site that was taken down stays down."""
+    state, entries = site.observe(), site.journal.entries()
+    if last_promoted(entries) is None or (state.is_empty and is_taken_down(entries)):
         return []
     if state.proxy.is_running and state.served is not None:
         return _rely_on_stand_in(site, state)

@@ -121,6 +121,8 @@ class Gatekeeper:
     def pytest_keyboard_interrupt(self) -> None:
         # pytest draws the whole traceback now, which takes a busy machine seconds: no signal may break that off.
         self.interrupts.hold(self._told_while_busy)
+        # What the signal left half opened somewhere is no news, however strict the session is about warnings.
+        self.config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cakravia_verify.platforms.memory import running_slot
+from cakravia_verify.site import Site
 from cakravia_verify.slots import Colour
-from cakravia_verify.upkeep import bring_up, repair, serve_again
+from cakravia_verify.upkeep import bring_down, bring_up, repair, serve_again
 from tests.core.memory_stage import Stage
 
 
@@ -143,12 +145,11 @@ def test_users_of_a_stand_in_are_told_to_stay_there(tmp_path: Path) -> None:
     assert stage.serving.version == "v1"
 
 
-@pytest.mark.parametrize("kind", ["served", "empty", "moved by hand"])
+@pytest.mark.parametrize("kind", ["served", "taken down", "moved by hand"])
 def test_a_release_moves_nobody_who_is_served_before_it_begins(kind: str, tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
-    if kind == "empty":
-        stage.memory.running.clear()
-        stage.memory.proxy_runs = False
+    if kind == "taken down":
+        bring_down(stage.opened())
     if kind == "moved by hand":
         stage.memory.chosen = Colour.BLUE
     before = list(stage.memory.acted)
@@ -170,3 +171,33 @@ def test_users_without_an_answer_get_the_healthy_slot_where_theirs_is_ill(tmp_pa
     stage.memory.sick.add("v2")
     assert serve_again(stage.opened()) == ["users were without a slot; they are on blue (v1) now"]
     assert stage.serving is not None
+
+
+@pytest.mark.parametrize("mend", [repair, serve_again, bring_up])
+def test_site_that_died_whole_serves_its_promoted_version_again(
+    mend: Callable[[Site], list[str]], tmp_path: Path
+) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.running.clear()
+    stage.memory.proxy_runs = False
+    assert stage.opened().observe().drift == ("the history says that green (v2) serves users, but nothing runs",)
+    assert mend(stage.opened()) == ["green (v2) serves users at http://127.0.0.1:8080"]
+    assert stage.site.observe().drift == ()
+
+
+def test_site_that_was_taken_down_is_no_drift_and_stays_down(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    bring_down(stage.opened())
+    assert repair(stage.opened()) == []
+    state = stage.site.observe()
+    assert (state.is_empty, state.drift) == (True, ())
+
+
+def test_site_that_came_up_again_after_it_was_taken_down_is_missed_when_it_dies(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    bring_down(stage.opened())
+    bring_up(stage.opened())
+    stage.memory.running.clear()
+    stage.memory.proxy_runs = False
+    assert stage.opened().observe().drift != ()
+    assert repair(stage.opened()) != []
