@@ -12,7 +12,7 @@ from typing import Any
 from cakravia_verify import __version__
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate import Budget, Evidence, Exit, Verdict
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, Intent
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Intent
 from cakravia_verify.journal import who_acts
 from cakravia_verify.release import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
@@ -26,7 +26,8 @@ TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost
 
 @dataclass(frozen=True)
 class Ended:
-    """How a release run ended. `stuck` is what stopped its rollback; `judged` is what the verdict was based on and
+    """How a release run ended. `stuck` is what stopped its rollback; `stands` says that users stay on the target of a
+    rollback without a PROMOTE; `judged` is what the verdict was based on and
     `final` what the whole traffic showed; `began` is in CLOCK_MONOTONIC seconds, `began_wall` in seconds since 1970."""
 
     verdict: Verdict
@@ -34,6 +35,7 @@ class Ended:
     budget: Budget
     status: Exit
     stuck: CakraviaError | None
+    stands: bool
     has_started: bool
     judged: Measurement | None
     final: Measurement | None
@@ -49,6 +51,8 @@ class Ended:
             return STUCK
         if self.verdict.is_promote:
             return PROMOTED
+        if self.stands:
+            return UNPROVEN
         return ROLLED_BACK if self.has_started else NOT_BEGUN
 
 
@@ -121,6 +125,11 @@ def _next_step(release: Release, ended: Ended) -> str:
         )
     if ended.verdict.is_promote:
         return f"{intent.version} serves users on {intent.candidate}.{_way_on(intent)}"
+    if ended.stands:
+        return (
+            f"{intent.version} serves users on {intent.candidate} and is healthy. See what failed or was not shown; "
+            f"to measure it again: pytest suites/deploy --version {intent.version} --redeploy.{_way_on(intent)}"
+        )
     if not ended.has_started:
         return "Nothing was touched."
     where = f"Users are on {intent.active} ({intent.active_version})." if intent.active else "The site is empty again."

@@ -287,7 +287,7 @@ def _history_table(found: Sequence[Record]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("when (UTC)", "what", "version", "slot", "outcome", "took", "who", "why"):
         table.add_column(name, no_wrap=name not in ("who", "why"), overflow="fold")
-    styles = {"promoted": "green", "rolled back": "yellow"}
+    styles = {"promoted": "green", "rolled back": "yellow", "unproven": "yellow"}
     for record in found:
         outcome = record.outcome or "unfinished"
         table.add_row(
@@ -298,7 +298,7 @@ def _history_table(found: Sequence[Record]) -> Table:
             Text(outcome, style=styles.get(outcome, "red")),
             f"{record.seconds:.1f} s" if record.seconds else "",
             Text(record.who),
-            Text(record.intent.reason or ("" if record.is_promoted else record.why)),
+            Text(record.intent.reason or ("" if record.outcome == "promoted" else record.why)),
         )
     return table
 

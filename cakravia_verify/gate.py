@@ -29,6 +29,7 @@ class Exit(IntEnum):
     INCONCLUSIVE = 10
     NEEDS_A_PERSON = 11
     LOCK_HELD = 12
+    UNPROVEN = 13
 
 
 class Standing(StrEnum):
@@ -156,6 +157,13 @@ def judge(evidence: Evidence, budget: Budget) -> Verdict:
     if unknown or not checks:
         return Verdict(Decision.INCONCLUSIVE, in_words(unknown) or "nothing was checked", checks)
     return Verdict(Decision.PROMOTE, f"all {len(checks)} checks passed", checks)
+
+
+def stands(evidence: Evidence) -> bool:
+    """Whether users stay on the target of a rollback whatever its traffic showed, or did not: every step was done and
+    the target is well. Somebody wanted users off the version before; back to it takes more than doubt."""
+    is_well = all(check.standing is Standing.PASSED for check in _release_checks(evidence))
+    return evidence.kind == "rollback" and not evidence.interrupted and is_well
 
 
 def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:

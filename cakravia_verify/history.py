@@ -13,8 +13,11 @@ from cakravia_verify.slots import Colour
 # What the gate decides, and what becomes of a release.
 PROMOTE = "PROMOTE"
 PROMOTED = "promoted"
+UNPROVEN = "unproven"
 ROLLED_BACK = "rolled back"
 STUCK = "needs a person"
+# Users were left on the version: after a promotion, or after a rollback that stands though not everything was shown.
+HOLDING = (PROMOTED, UNPROVEN)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ def _intent(entry: Entry) -> Intent:
 class Record:
     """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
 
-    `begun`, `undoing` and `undone` name steps in the order of the journal; `decision` is the last one on record;
-    `digest` is the artifact's.
+    `begun`, `undoing` and `undone` name steps in the order of the journal; `decision` is the last one on record, and
+    `stands` says that users were to stay on the version whatever it is; `digest` is the artifact's.
     """
 
     intent: Intent
@@ -92,6 +95,7 @@ class Record:
     undone: tuple[str, ...] = ()
     outcome: str = ""
     decision: str = ""
+    stands: bool = False
     why: str = ""
     digest: str = ""
     seconds: float = 0.0
@@ -102,8 +106,9 @@ class Record:
         return bool(self.outcome)
 
     @property
-    def is_promoted(self) -> bool:
-        return self.outcome == PROMOTED
+    def holds_users(self) -> bool:
+        """Whether users were left on its version: promoted, or gone back to for want of proof of anything better."""
+        return self.outcome in HOLDING
 
 
 def records(entries: Iterable[Entry]) -> tuple[Record, ...]:
@@ -130,7 +135,10 @@ def _after(record: Record, entry: Entry) -> Record:
         case "undo.done":
             return replace(record, undone=(*record.undone, entry.step))
         case "release.verdict":
-            return replace(record, decision=str(facts.get("decision", "")), why=str(facts.get("why", "")))
+            decision, stands = str(facts.get("decision", "")), facts.get("stands") is True
+            return replace(
+                record, decision=decision, stands=stands or decision == PROMOTE, why=str(facts.get("why", ""))
+            )
         case "release.finished":
             return replace(
                 record,
@@ -149,13 +157,13 @@ def _number(facts: Mapping[str, Any], key: str) -> float:
 
 
 def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
-    """Releases that neither promoted nor rolled back, newest first: the order in which they are to be undone.
+    """Releases that came to no end, newest first: the order in which they are to be undone.
 
-    What lies before a promotion is history: undoing it now would take users away from what was promoted since.
+    What lies before one that holds users is history: undoing it now would take them away from where they are since.
     """
     found = []
     for record in reversed(records(entries)):
-        if record.is_promoted:
+        if record.holds_users:
             break
         if not record.is_finished or record.outcome == STUCK:
             found.append(record)
@@ -167,15 +175,15 @@ def is_taken_down(entries: Sequence[Entry]) -> bool:
     for entry in reversed(entries):
         if entry.event == "site.down":
             return True
-        if entry.event in ("site.up", "site.repaired") or entry.facts.get("outcome") == PROMOTED:
+        if entry.event in ("site.up", "site.repaired") or entry.facts.get("outcome") in HOLDING:
             return False
     return False
 
 
-def last_promoted(entries: Iterable[Entry]) -> Record | None:
+def last_holding(entries: Iterable[Entry]) -> Record | None:
     """The release that made the present version active, as far as the journal knows."""
-    promoted = [record for record in records(entries) if record.is_promoted]
-    return promoted[-1] if promoted else None
+    holding = [record for record in records(entries) if record.holds_users]
+    return holding[-1] if holding else None
 
 
 def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> Record | None:
@@ -186,7 +194,7 @@ def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> 
     """
     line: list[Record] = []
     for record in records(entries):
-        if record.is_promoted:
+        if record.holds_users:
             line = [*_before_version(line, record), record]
     active = [at for at, record in enumerate(line) if _is_of(record, version, digest)]
     earlier = [record for record in line[: active[-1] if active else None] if not _is_of(record, version, digest)]
@@ -194,7 +202,7 @@ def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> 
 
 
 def _before_version(line: list[Record], record: Record) -> list[Record]:
-    """The part of `line` that a promoted release of `record` leaves standing below itself."""
+    """The part of `line` that a release of `record` leaves standing below itself."""
     if record.intent.kind != "rollback":
         return line
     same = [at for at, other in enumerate(line) if _is_of(other, record.intent.version, record.digest)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from cakravia_verify.assurance import is_healthy, require_confirmed, standing
 from cakravia_verify.deadline import poll
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
-from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, Record, unfinished
+from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release import Moment, Release, Step
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Slot
@@ -29,9 +29,10 @@ def left_behind(site: Site) -> Iterator[Record]:
 def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
     """The outcome of a release that died.
 
-    Where the verdict PROMOTE is on record it stands: the candidate is started again should it have died, users are
-    brought to it, and the rest of the release is done. It is taken back only where the candidate does not become
-    healthy any more, for users come before verdicts. A release without that record is undone.
+    Where the verdict PROMOTE is on record it stands, and so does a rollback that was to stand without it: the candidate
+    is started again should it have died, users are brought to it, and the rest of the release is done. It is taken back
+    only where the candidate does not become healthy any more, for users come before verdicts. A release without such a
+    record is undone.
 
     Raises RollbackFailed where an undo fails, the next recovery tries again from the first undo; ProxyError where the
     proxy does not take users to what was promoted, which stays to be finished.
@@ -40,14 +41,15 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Call
     release.begun = list(record.begun)
     site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
     why = DIED
-    if record.decision == PROMOTE and not record.undoing:
+    if record.stands and not record.undoing:
         try:
             _carry_out(release, record)
         except (ReleaseError, PlatformError, UsageError) as error:
             why = f"promoted, but its slot cannot serve users any more: {error.message}"
         else:
-            release.finish(PROMOTED, why="finished by recovery", recovered=True, digest=record.digest)
-            return PROMOTED
+            outcome = PROMOTED if record.decision == PROMOTE else UNPROVEN
+            release.finish(outcome, why="finished by recovery", recovered=True, digest=record.digest)
+            return outcome
     try:
         release.roll_back(why)
     except RollbackFailed as error:

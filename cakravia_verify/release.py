@@ -169,16 +169,18 @@ class Release:
             self.undone.append(step.name)
             self._tell(Moment(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
-    def record_verdict(self, decision: str, *, why: str) -> None:
-        """The history knows what the gate decided, before anything is done about it. A PROMOTE stands from here on,
-        whatever becomes of this process: recovery carries it out.
+    def record_verdict(self, decision: str, *, why: str, stands: bool = False) -> None:
+        """The history knows what the gate decided, before anything is done about it. PROMOTE, and any other decision
+        under which the version `stands`, holds from here on, whatever becomes of this process: recovery carries it out.
 
-        Raises JournalError where a promotion cannot be recorded; a way back does not wait for a disk.
+        Raises JournalError where such a one cannot be recorded; a way back does not wait for a disk.
         """
         try:
-            self.site.journal.append("release.verdict", release=self.id, decision=decision, why=why)
+            self.site.journal.append(
+                "release.verdict", release=self.id, decision=decision, why=why, stands=stands or None
+            )
         except JournalError:
-            if decision == PROMOTE:
+            if stands or decision == PROMOTE:
                 raise
 
     def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:

@@ -17,8 +17,19 @@ from cakravia_verify.errors import (
     RollbackFailed,
     UsageError,
 )
-from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict, judge, traffic_checks
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK
+from cakravia_verify.gate import (
+    Budget,
+    Decision,
+    Evidence,
+    Exit,
+    Measured,
+    Standing,
+    Verdict,
+    judge,
+    stands,
+    traffic_checks,
+)
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument
@@ -132,7 +143,7 @@ class ReleaseRun:
     def reach(self, step: str) -> Release:
         """The release has done every step up to `step`, under traffic."""
         self.begin()
-        if self.flow is None and _comes_after(step, "confirm"):
+        if self.flow is None and not self.witness.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
             self.witness.start(self._traffic_plan(self.folder, run=self.release.id), audience=self.audience)
         elif _comes_after(step, "smoke"):
@@ -203,16 +214,23 @@ class ReleaseRun:
         evidence = self._evidence(required, snapshot)
         verdict = judge(evidence, self.budget)
         stuck: CakraviaError | None = None
-        if verdict.is_promote and (refused := self._promote(verdict)):
-            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
-        if not verdict.is_promote and self.has_started:
+        is_settled = False
+        if verdict.is_promote:
+            if refused := self._promote(verdict):
+                verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
+            is_settled = not refused
+        if not is_settled and release.failure is None and stands(evidence):
+            verdict = replace(verdict, decision=Decision.INCONCLUSIVE)
+            is_settled = not self._settle(verdict, UNPROVEN)
+        if not is_settled and self.has_started:
             release.record_verdict(verdict.decision, why=verdict.why)
             stuck = self._roll_back(verdict)
         final = self.witness.at_the_end(patience=release.patience if release.hurry else None)
         if not verdict.is_promote and snapshot is None:
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
-        status = self._exit(verdict, stuck)
+        is_unproven = is_settled and not verdict.is_promote
+        status = Exit.UNPROVEN if is_unproven else self._exit(verdict, stuck)
         self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = Ended(
             verdict=verdict,
@@ -220,6 +238,7 @@ class ReleaseRun:
             budget=self.budget,
             status=status,
             stuck=stuck,
+            stands=is_unproven,
             has_started=self.has_started,
             judged=snapshot,
             final=final,
@@ -282,11 +301,18 @@ class ReleaseRun:
         whose candidate lost the users since. Once it is in the history it stands, and the next command finishes what
         this one could not.
         """
-        release = self.release
         try:
             require_writable(self.folder)
-            release.record_verdict(verdict.decision, why=verdict.why)
-        except (UsageError, JournalError) as error:
+        except UsageError as error:
+            return f"not promoted, for {error.message}"
+        return self._settle(verdict, PROMOTED)
+
+    def _settle(self, verdict: Verdict, outcome: str) -> str:
+        """Users stay on the candidate, and the history says so; why they cannot, '' where they do."""
+        release = self.release
+        try:
+            release.record_verdict(verdict.decision, why=verdict.why, stands=outcome == UNPROVEN)
+        except JournalError as error:
             return f"not promoted, for {error.message}"
         try:
             release.advance("promote")
@@ -294,14 +320,14 @@ class ReleaseRun:
             return f"not promoted, for {error.message}"
         except (CakraviaError, OSError) as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"promoted, but the old slot could not be retired: {said(error)}")
+            self.notices.append(f"{outcome}, but the old slot could not be retired: {said(error)}")
             return ""
         digest = release.seen.artifact.digest if release.seen.artifact else ""
         try:
             release.advance("cleanup")
-            release.finish(PROMOTED, digest=digest)
+            release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
         except (CakraviaError, OSError) as error:
-            self.notices.append(f"promoted, but tidying up failed: {said(error)}")
+            self.notices.append(f"{outcome}, but tidying up failed: {said(error)}")
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
-from cakravia_verify.history import is_taken_down, last_promoted
+from cakravia_verify.history import is_taken_down, last_holding
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
@@ -118,7 +118,7 @@ class Site:
 
     def _disagreement_with_history(self, proxy: ProxyState, pair: SlotPair) -> Iterator[str]:
         entries = self.journal.entries()
-        last, active = last_promoted(entries), pair.active
+        last, active = last_holding(entries), pair.active
         if last is None:
             if active is not None and proxy.is_running:
                 yield f"{active} serves users, but the history knows of no release"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cakravia_verify.assurance import is_healthy, kept_artifact, require_confirmed, require_healthy
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NotConfirmed, NothingToDo, PlatformError, ProxyError, ReleaseError
-from cakravia_verify.history import Record, is_taken_down, last_promoted
+from cakravia_verify.history import Record, is_taken_down, last_holding
 from cakravia_verify.recovery import left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
@@ -85,7 +85,7 @@ def serve_again(site: Site) -> list[str]:
     """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served stays where
     he is, and a site that was taken down stays down."""
     state, entries = site.observe(), site.journal.entries()
-    if last_promoted(entries) is None or (state.is_empty and is_taken_down(entries)):
+    if last_holding(entries) is None or (state.is_empty and is_taken_down(entries)):
         return []
     if state.proxy.is_running and state.served is not None:
         return _rely_on_stand_in(site, state)
@@ -120,7 +120,7 @@ def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
 def _bring_to_promoted(site: Site) -> list[str]:
     """Users are on the slot that the history promoted, started again where it died: whatever moved them past the gate
     (a death, a hand, another tool) had no verdict. Where it cannot be had, users stay where they are and it is said."""
-    state, last = site.observe(), last_promoted(site.journal.entries())
+    state, last = site.observe(), last_holding(site.journal.entries())
     refuge = state.active
     if last is None or state.served is None or refuge is None or refuge.colour is last.intent.candidate:
         return []
@@ -173,7 +173,7 @@ def _move_users(site: Site, slot: Slot, *, refuge: Slot) -> None:
 
 def _restart(site: Site) -> Slot:
     """The version promoted last, started again in its slot."""
-    last = last_promoted(site.journal.entries())
+    last = last_holding(site.journal.entries())
     if last is None:
         raise NothingToDo(
             "the history knows of no promoted release, so there is no version to start",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, NothingToDo
-from cakravia_verify.history import ROLLED_BACK, STUCK, Record, last_promoted, previous_of, records, unfinished
+from cakravia_verify.history import ROLLED_BACK, STUCK, Record, last_holding, previous_of, records, unfinished
 from cakravia_verify.journal import Entry
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.site import Site, SiteState
@@ -88,14 +88,14 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
 
 def is_promoted(entries: Sequence[Entry], slot: Slot) -> bool:
     """Whether the history promoted this slot's version last, so that users are on it by a verdict."""
-    last = last_promoted(entries)
+    last = last_holding(entries)
     return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
 
 
 def _stood_in(entries: Sequence[Entry], active: Slot) -> Record | None:
     """The release of the version before the promoted one, where users are on that version already because the promoted
     one died or gave no answer: going back makes it theirs by a verdict, and goes no further back."""
-    last = last_promoted(entries)
+    last = last_holding(entries)
     if last is None or is_promoted(entries, active):
         return None
     before = previous_of(entries, version=last.intent.version, digest=last.digest)
@@ -133,7 +133,7 @@ def ways_back(entries: Sequence[Entry]) -> tuple[Record, ...]:
 def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
     """How long a rollback would take, by the medians of what the history measured of the like."""
     try:
-        promoted = [record for record in records(site.journal.entries()) if record.is_promoted and record.step_seconds]
+        promoted = [record for record in records(site.journal.entries()) if record.holds_users and record.step_seconds]
     except JournalError:
         return None
     alike = [record for record in promoted if record.intent.kind == "rollback" and record.intent.is_warm is is_warm]

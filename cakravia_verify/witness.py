@@ -9,12 +9,14 @@ from pathlib import Path
 
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.log_cuts import LogCuts
+from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.traffic.records import Row
 from cakravia_verify.traffic.schedule import planned_within
 
 MICROSECONDS = 1_000_000
@@ -37,7 +39,20 @@ class Witness:
         self._cuts = LogCuts()
 
     def start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
-        """The traffic flows, and whoever waits in the release is told when users suffer."""
+        """The traffic flows, and whoever waits in the release is told when users suffer.
+
+        Raises CakraviaError or OSError where it does not flow; a rollback goes on without, and `trouble` says so.
+        """
+        try:
+            self._start(plan, audience=audience)
+        except (CakraviaError, OSError) as error:
+            if not self._goes_back:
+                raise
+            self.trouble = f"there was none, and users went back without it: {said(error)}"
+            self.end()
+            self.flow = None
+
+    def _start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
         site = self.release.site
         site.bound_logs()
         site.fetch_logs()
@@ -53,39 +68,60 @@ class Witness:
         self.release.watchers.append(self.watch)
 
     def watch(self) -> None:
-        """Raises ReleaseError as soon as users suffer more than the budget allows; no need to sit through the rest."""
+        """Raises ReleaseError as soon as users suffer more than the budget allows; no need to sit through the rest.
+
+        A rollback goes on without traffic that ends or cannot be followed: it proves nothing then, and is not stopped.
+        """
         flow, flips = self.flow, self.release.seen.flips
-        if flow is None:
+        if flow is None or (self.trouble and self._goes_back):
             return
         flow.follow()
         try:
             flow.ensure_alive()
+            self._cuts.require_growth(*self._raw_logs())
         except TrafficError as error:
             self.trouble = error.message
+            if self._goes_back:
+                return
             raise
-        self._cuts.require_growth(*self._raw_logs())
         if flips:
-            self._require_budget(flow, since=flips[0].decided_at)
+            self._require_budget(flow, flips[0])
 
-    def _require_budget(self, flow: Flow, *, since: float) -> None:
+    @property
+    def _goes_back(self) -> bool:
+        return self.release.intent.kind == "rollback"
+
+    def _require_budget(self, flow: Flow, switch: Flip) -> None:
+        decided, effective = switch.decided_at * MICROSECONDS, switch.effective_at * MICROSECONDS
+        if not self._goes_back:
+            suffered = self._suffered(flow, lambda row: (row.done or row.started) >= decided)
+        else:
+            # What began on the version left is its own; and users do not return to one that failed them as well.
+            suffered = self._suffered(flow, lambda row: row.started >= effective)
+            if suffered and self._suffered(flow, lambda row: (row.done or row.started) < decided):
+                return
+        if suffered:
+            raise ReleaseError(suffered)
+
+    def _suffered(self, flow: Flow, counts: Callable[[Row], bool]) -> str:
+        """What users suffered beyond the budget, in words, in the requests that count; '' where they did not."""
         settings, clock = self.release.site.settings, self.release.site.clock
         budget = settings.budget
-        lost, unreached, errors = (
-            [row for row in rows if (row.done or row.started) >= since * MICROSECONDS]
-            for rows in (flow.lost, flow.unreached, flow.errors)
-        )
-        if len(bad := lost + unreached) > budget.lost:
-            raise ReleaseError(
+        bad = [row for row in (*flow.lost, *flow.unreached) if counts(row)]
+        if len(bad) > budget.lost:
+            return (
                 f"users lost {len(bad)} requests since the switch (budget {budget.lost}): "
                 f"{bad[0].method} {bad[0].name}: {bad[0].detail or bad[0].status}"
             )
+        errors = [row for row in flow.errors if counts(row)]
         flowing = clock.monotonic() - flow.first_planned / MICROSECONDS
         if len(errors) > budget.errors * flow.plan.rate * (settings.release.bake + flowing):
             first = errors[0]
-            raise ReleaseError(
+            return (
                 f"users got {len(errors)} error answers since the switch (budget {budget.errors:.3%}): "
                 f"{first.method} {first.name}: status {first.status}"
             )
+        return ""
 
     def so_far(self) -> Measurement | None:
         """The ledger up to now, every request planned until now ended; the traffic flows on. None: see `trouble`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cakravia_verify.gate import Check, Decision, Exit, Measured, Standing
-from cakravia_verify.history import PROMOTED, ROLLED_BACK
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.traffic.statistics import failures_in_words
 
@@ -122,6 +122,8 @@ def _where_users_are(document: ReleaseDocument) -> str:
         return f"The way back did not complete: check now which slot users reach. {new} was not promoted."
     if tone_of(document) is Tone.GOOD:
         return f"All users are on {new}."
+    if document.outcome == UNPROVEN:
+        return f"Users are back on {new}, which is healthy; not everything that a PROMOTE takes was shown."
     if document.outcome != ROLLED_BACK:
         return f"The gate said {document.verdict.decision}, but the release ended {document.outcome or 'unfinished'}."
     if not document.previous_version:
@@ -165,6 +167,8 @@ def what_to_do(document: ReleaseDocument) -> str:
         return "Nothing."
     if document.kind == LOAD:
         return "Find out why the open checks could not be answered, then load again. Users need nothing."
+    if document.outcome == UNPROVEN:
+        return "Look at the checks that failed or were not shown. Users need nothing."
     if document.outcome != ROLLED_BACK:
         return "See who serves with `cakravia status`; what was left half done is repaired with `cakravia recover`."
     if document.verdict.decision is Decision.ROLL_BACK:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cakravia_verify.gate import Budget, Decision, Evidence, Measured, Standing, judge
+from cakravia_verify.gate import Budget, Decision, Evidence, Measured, Standing, judge, stands
 
 GOOD_MEASURED = Measured(
     sent=5_000,
@@ -337,3 +337,40 @@ def test_a_failure_or_an_objection_never_makes_a_better_verdict(evidence: Eviden
     worse = replace(evidence, **{name: "boom" if name == "failure" else ("no",)})  # type: ignore[arg-type]
     assert RANK[judge(worse, BUDGET).decision] <= RANK[judge(evidence, BUDGET).decision]
     assert not judge(worse, BUDGET).is_promote
+
+
+WENT_BACK = replace(GOOD, kind="rollback")
+
+
+def test_rollback_with_a_healthy_target_stands_whatever_its_traffic_showed() -> None:
+    assert stands(WENT_BACK)
+    assert stands(replace(WENT_BACK, measured=None))
+    assert stands(replace(WENT_BACK, measured=Measured(sent=5, lost=5)))
+    assert stands(replace(WENT_BACK, required={}))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"failure": "it ended by itself"},
+        {"interrupted": "SIGTERM"},
+        {"objections": ("not on a Friday",)},
+        {"running_digest": "sha256:other"},
+        {"running_digest": ""},
+        {"health_rounds": 0},
+        {"smoke_passed": 0},
+        {"confirmations": 0},
+        {"serving": "blue (v1)"},
+        {"serving": ""},
+        {"bake_rounds": 0},
+        {"bake_seconds": 0.1},
+        {"bake_bad_rounds": 9},
+    ],
+    ids=str,
+)
+def test_rollback_whose_target_was_not_shown_to_be_well_does_not_stand(facts: dict[str, Any]) -> None:
+    assert not stands(replace(WENT_BACK, **facts))
+
+
+def test_deploy_never_stands_without_a_promotion() -> None:
+    assert not stands(GOOD)

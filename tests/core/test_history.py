@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, last_promoted, previous_of, records, unfinished
+from cakravia_verify.history import (
+    PROMOTED,
+    ROLLED_BACK,
+    STUCK,
+    UNPROVEN,
+    last_holding,
+    previous_of,
+    records,
+    unfinished,
+)
 from cakravia_verify.journal import Entry
 from tests.core.memory_stage import Stage
 
@@ -63,9 +72,9 @@ def test_a_release_before_a_later_promotion_is_never_undone() -> None:
     assert unfinished(rows) == ()
 
 
-def test_the_last_promoted_release_is_the_newest_one_that_was_promoted() -> None:
+def test_the_last_holding_release_is_the_newest_one_that_was_promoted() -> None:
     rows = [*released("r1", "v1"), *released("r2", "v2"), *released("r3", "v3", outcome=ROLLED_BACK)]
-    last = last_promoted(rows)
+    last = last_holding(rows)
     assert last is not None
     assert last.intent.version == "v2"
 
@@ -86,6 +95,16 @@ def test_there_is_nothing_before_the_first_version() -> None:
 def test_the_same_build_released_again_is_not_its_own_previous() -> None:
     rows = [*released("r1", "v1"), *released("r2", "v2"), *released("r3", "v2")]
     assert previous(rows, "v2") == "v1"
+
+
+def test_a_rollback_that_stands_holds_users_as_one_that_was_promoted_does() -> None:
+    rows = [*released("r1", "v1"), *released("r2", "v2"), *released("r3", "v3")]
+    rows += [*released("r4", "v2", kind="rollback", outcome=UNPROVEN)]
+    last = last_holding(rows)
+    assert last is not None
+    assert last.intent.release == "r4"
+    assert previous(rows, "v2") == "v1"
+    assert unfinished([*released("r0", "v0", outcome=""), *rows]) == ()
 
 
 def test_a_failed_release_is_nobodys_previous() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ProxyError, ReleaseError, RollbackFailed
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, records, unfinished
+from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, records, unfinished
 from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.recovery import recover
 from cakravia_verify.release import A_MOMENT, Moment
@@ -373,6 +373,30 @@ def test_a_promotion_stands_where_somebody_moved_users_since(site_with_v1: Stage
     site_with_v1.opened()
     assert site_with_v1.recover() == [PROMOTED]
     assert is_settled(site_with_v1)
+
+
+@pytest.mark.parametrize("point", range(1, 17))
+def test_a_rollback_that_was_to_stand_is_finished_so_wherever_it_died(quick_folder: Path, point: int) -> None:
+    stage = Stage(quick_folder)
+    stage.deploy("v1")
+    stage.deploy("v2")
+    target = next(each for each in stage.memory.retained() if each.version == "v1")
+    release = stage.release("v1", kind="rollback", target=target)
+    release.start()
+    release.advance("bake")
+    release.record_verdict("INCONCLUSIVE", why="no traffic", stands=True)
+
+    def ends() -> None:
+        release.advance("cleanup")
+        release.finish(UNPROVEN)
+
+    stage.die_at(point, ends)
+    assert stage.recover() in ([UNPROVEN], [])
+    assert records(stage.site.journal.entries())[-1].outcome == UNPROVEN
+    assert is_settled(stage)
+    assert stage.serving is not None
+    assert stage.serving.version == "v1"
+    assert stage.memory.failover is False
 
 
 def test_a_promotion_taken_back_on_record_does_not_stand(site_with_v1: Stage) -> None:

@@ -93,8 +93,8 @@ def test_history_agrees_with_where_users_are(cell: Cell, lanes: Lanes) -> None:
     assert told.damage == ()
     assert told.unfinished == 0
     assert told.record is not None
-    assert told.record.outcome in ("promoted", "rolled back"), told.shown
-    arrived = told.record.is_promoted or cell.then == "deploy"
+    assert told.record.outcome in ("promoted", "rolled back", "unproven"), told.shown
+    arrived = told.record.holds_users or cell.then == "deploy"
     assert told.after == (told.version if arrived else told.before), told.shown
 
 
@@ -112,6 +112,14 @@ def test_verdict_on_record_is_carried_out_where_the_machine_died_right_after(lan
     assert told.record.outcome == "promoted", told.shown
     assert "promoted" in told.next.output
     assert told.verdict == {}
+
+
+def test_rollback_goes_on_without_the_traffic_that_died_and_says_that_it_proves_nothing(lanes: Lanes) -> None:
+    told = told_of(HARMLESS[1], lanes)
+    assert told.record is not None
+    assert (told.ended.status, told.record.outcome) == (13, "unproven"), told.shown
+    assert told.verdict["decision"] == "INCONCLUSIVE"
+    assert told.after == told.version
 
 
 def test_death_of_a_slot_that_nobody_is_on_keeps_nobody_from_the_new_version(lanes: Lanes) -> None:

@@ -24,6 +24,7 @@ OUTCOMES = {
     Exit.INTERRUPTED: history.ROLLED_BACK,
     Exit.INCONCLUSIVE: history.ROLLED_BACK,
     Exit.NEEDS_A_PERSON: history.STUCK,
+    Exit.UNPROVEN: history.UNPROVEN,
 }
 
 

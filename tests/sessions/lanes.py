@@ -37,7 +37,8 @@ SLOW_NAMES = """
     fixtures-blocked check-shadowed hook-breaks own-gate-breaks exit-status-whitened records-whitened access-log-cut
     candidate-replaced budget-all-lost budget-all-errors budget-endless budget-no-rate budget-negative exit-at-first
     fixtures-listed markers-listed report-in-the-way history-in-the-way-at-the-end failures-swallowed
-    back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut
+    back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut back-to-errors
+    back-own-gate-objects
 """
 SLOW = frozenset(SLOW_NAMES.split())
 LANES = (os.cpu_count() or 1) + 1

@@ -12,7 +12,7 @@ import pytest
 from tests.sessions.lanes import HOME, Lanes, Scenario, each
 from tests.sessions.shop import SUITES, Ended, Shop
 
-REFUSED = (1, 10)
+REFUSED = (1, 10, 13)
 DEPLOY = SUITES / "deploy"
 NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 CHECK = f"{DEPLOY}/test_deploy.py::test_no_request_was_lost"
@@ -144,7 +144,7 @@ json.dump({"schema": 1, "planned": number, "started": number, "finished": number
 """
 
 
-def with_locust(source: str) -> Callable[[Shop, str], Ended]:
+def with_locust(source: str, *, kind: str = "deploy") -> Callable[[Shop, str], Ended]:
     """A session that finds another `locust` package than the real one."""
 
     def session(shop: Shop, version: str) -> Ended:
@@ -152,7 +152,7 @@ def with_locust(source: str) -> Callable[[Shop, str], Ended]:
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").touch()
         (package / "__main__.py").write_text(source)
-        return shop.deploy(version, environment={"PYTHONPATH": str(package.parent)})
+        return shop.release(kind, version, environment={"PYTHONPATH": str(package.parent)})
 
     return session
 
@@ -313,6 +313,13 @@ BACK = (
     Scenario("back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready"),
     Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done"),
     Scenario("back-killed-before-the-switch", kind="rollback", sabotage="kill-candidate@smoke.done"),
+    Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0"),
+    Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.5"),
+    Scenario("back-own-gate-objects", ("-p", "objecting"), kind="rollback"),
+    Scenario("back-replaced", kind="rollback", sabotage="restart-candidate"),
+)
+# What these lack is evidence: their target is healthy and has the users, as somebody wanted.
+BACK_UNPROVEN = (
     Scenario("back-to-slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), kind="rollback", misbehave="slow:0.5"),
     Scenario(
         "back-connections-broken",
@@ -320,10 +327,11 @@ BACK = (
         sabotage="break-connections@test_no_request_was_lost_going_back",
     ),
     Scenario("back-deselected-by-k", ("-k", "not lost"), kind="rollback"),
-    Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0"),
     Scenario("back-traffic-killed", kind="rollback", sabotage="kill-traffic@bake.begins"),
-    Scenario("back-replaced", kind="rollback", sabotage="restart-candidate"),
     Scenario("back-records-cut", kind="rollback", sabotage="cut-records"),
+    Scenario(
+        "back-traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1), kind="rollback"), kind="rollback"
+    ),
 )
 WRITTEN = (
     Scenario("verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",)),
@@ -345,7 +353,8 @@ BUDGETS = tuple(
         ("text", "budget.lost=many"),
     )
 )
-ALL = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *STEPS, *BACK, *WRITTEN, *BUDGETS)
+STAYING = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *STEPS, *BACK, *WRITTEN, *BUDGETS)
+ALL = (*STAYING, *BACK_UNPROVEN)
 
 
 @pytest.mark.parametrize("scenario", each(*ALL))
@@ -360,9 +369,23 @@ def test_sabotaged_release_does_not_promote(scenario: Scenario, lanes: Lanes) ->
         ), seen.told
 
 
-@pytest.mark.parametrize("scenario", each(*(one for one in ALL if not one.is_spoiling)))
+@pytest.mark.parametrize("scenario", each(*(one for one in STAYING if not one.is_spoiling)))
 def test_users_of_a_sabotaged_release_are_where_they_were(scenario: Scenario, lanes: Lanes) -> None:
     seen = lanes.seen(scenario)
     assert seen.after == seen.before, seen.told
     assert seen.after[0] == HOME
+    assert seen.traffic_left == 0
+
+
+@pytest.mark.parametrize("scenario", each(*BACK_UNPROVEN))
+def test_rollback_without_enough_evidence_leaves_users_on_its_healthy_target_and_says_so(
+    scenario: Scenario, lanes: Lanes
+) -> None:
+    seen = lanes.seen(scenario)
+    assert (seen.ended.status, seen.outcome) == (13, "unproven"), seen.told
+    assert seen.verdict["decision"] == "INCONCLUSIVE"
+    assert seen.verdict["outcome"] == "unproven"
+    assert seen.after[0] == seen.version
+    assert seen.state.drift == ()
+    assert f"Users are back on {seen.version}" in seen.ended.output
     assert seen.traffic_left == 0
