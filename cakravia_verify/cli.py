@@ -145,7 +145,8 @@ def recover(opened: Callable[[], Site]) -> None:
         for line in (changes := take_up_changes(site)):
             click.echo(line)
         state = site.observe()
-        click.echo("\n".join(_told_state(site, state)) if done or changes or state.drift else "nothing to recover")
+    # With the lock free again: else this very command would be shown as the one that holds the site.
+    click.echo("\n".join(_told_state(site, state)) if done or changes or state.drift else "nothing to recover")
     if state.drift:
         sys.exit(Exit.NEEDS_A_PERSON)
 

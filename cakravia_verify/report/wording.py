@@ -152,6 +152,8 @@ def _what_they_lost(seen: Measured | None) -> str:
         return "What they lost was not measured."
     if seen.sent == 0:
         return "No request was sent, so nothing is proven."
+    if seen.lost == 0 and seen.integrity:
+        return f"Of {seen.sent:,} recorded requests none was lost, but not every request is accounted for."
     if seen.lost == 0:
         return f"None of {seen.sent:,} requests was lost."
     return f"{seen.lost:,} of {seen.sent:,} requests {'was' if seen.lost == 1 else 'were'} lost."
