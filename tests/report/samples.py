@@ -169,6 +169,20 @@ def inconclusive() -> ReleaseDocument:
     )
 
 
+def unproven() -> ReleaseDocument:
+    """A rollback whose traffic died: its target is healthy and keeps the users."""
+    return replace(
+        inconclusive(),
+        kind="rollback",
+        version="v1.1.0",
+        previous_version="v1.2.0",
+        outcome="unproven",
+        exit_status=Exit.UNPROVEN,
+        timeline=inconclusive().timeline[:-1],
+        returned_at=None,
+    )
+
+
 def needs_a_person() -> ReleaseDocument:
     """The way back failed: the old slot no longer starts."""
     return replace(

@@ -35,7 +35,14 @@ from cakravia_verify.report.wording import (
 )
 from tests.report import samples
 
-ALL = (samples.promoted, samples.rolled_back, samples.inconclusive, samples.needs_a_person, samples.empty)
+ALL = (
+    samples.promoted,
+    samples.rolled_back,
+    samples.inconclusive,
+    samples.unproven,
+    samples.needs_a_person,
+    samples.empty,
+)
 TEXTS = st.text(max_size=40) | st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "\x1b[2J", "a|b`c`\n# d", "\udc80"]
 )
@@ -161,6 +168,15 @@ def test_a_release_refused_before_the_switch_says_that_users_never_moved() -> No
         "Users stayed on v1.1.0 throughout: v1.2.0 (green) was refused before the switch. "
         "None of 500 requests was lost."
     )
+
+
+def test_a_rollback_that_stands_says_where_users_are_and_that_it_proves_nothing() -> None:
+    assert what_happened(samples.unproven()) == (
+        "Users are back on v1.1.0 (green), which is healthy; not everything that a PROMOTE takes was shown. "
+        "Of 96 recorded requests none was lost, but not every request is accounted for."
+    )
+    assert (tone_of(samples.unproven()), headline(samples.unproven())) == (Tone.UNSURE, "INCONCLUSIVE")
+    assert "Users need nothing" in what_to_do(samples.unproven())
 
 
 def test_a_switch_that_failed_half_way_is_not_told_as_no_switch() -> None:
