@@ -220,7 +220,8 @@ class ReleaseRun:
                 verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
             is_settled = not refused
         if not is_settled and release.failure is None and stands(evidence):
-            verdict = replace(verdict, decision=Decision.INCONCLUSIVE)
+            why = "; ".join(filter(None, (self.witness.trouble, verdict.why)))
+            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
             is_settled = not self._settle(verdict, UNPROVEN)
         if not is_settled and self.has_started:
             release.record_verdict(verdict.decision, why=verdict.why)
