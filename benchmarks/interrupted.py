@@ -3,7 +3,7 @@
     python -m benchmarks.interrupted [--rounds 3]
 
 Told is the time from a signal, sent as soon as the history shows a step as begun, to the end of the session. By then
-users are on the old version, the candidate is gone, and verdict and report exist; pipelines grant 7.5 s before they kill.
+users are on the old version, and verdict and report exist; pipelines grant 7.5 s before they kill.
 
 Exit status: 0 when all of that is so each time, 1 when it is not or users lost a request, 3 when the bar is missed.
 """

@@ -218,8 +218,12 @@ class Release:
     def _tell(self, moment: Moment) -> None:
         self.moments.append(moment)
         # A closed terminal or a failing plugin must not stop a release, least of all its way back.
-        with contextlib.suppress(Exception):
+        try:
             self.audience(moment)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # also pytest.fail, pytest.skip and sys.exit
+            return
 
 
 def _first_line(error: BaseException) -> str:

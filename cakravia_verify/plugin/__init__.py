@@ -99,13 +99,19 @@ def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
     """The exit status is that of the release, whatever a hook made of it; a session that only listed or planned
     something released nothing, and does not end with 0."""
     status = None
+    if config.option.version and config.hook.pytest_cakravia_kind(config=config) is not None:
+        raise pytest.UsageError(
+            "-V asks for pytest's own version and would release nothing; as in: pytest suites/deploy --version v1.2.0"
+        )
     try:
         status = yield
-    except Exception as error:
+    except BaseException as error:
         if _outcome(config) is None:
             raise
         if isinstance(error, OSError):  # a full disk is no bug: where pytest's own report failed helps nobody
             print(f"cakravia: the session's report could not be finished: {error}", file=sys.stderr)
+        elif not isinstance(error, Exception):
+            print(f"cakravia: somebody's hook ended the session with {type(error).__name__}: {error}", file=sys.stderr)
         else:
             traceback.print_exc()
     outcome = _outcome(config)

@@ -11,22 +11,23 @@ import pytest
 from cakravia_verify.errors import CakraviaError
 
 # Fixed here, before anything a command line or a conftest.py can do: a suite without one of these is inconclusive.
+# In the order of the release: whatever comes first, a check that asks for a step brings the release there.
 REQUIRED = {
     "deploy": (
         "test_candidate_is_staged_in_the_idle_slot",
         "test_users_stay_on_the_active_slot_while_the_candidate_warms_up",
         "test_candidate_answers_before_any_user_reaches_it",
         "test_switchover_brings_users_to_the_candidate",
-        "test_no_request_was_lost",
         "test_old_slot_drained",
         "test_candidate_keeps_within_budget_through_the_bake",
+        "test_no_request_was_lost",
     ),
     "rollback": (
         "test_target_is_healthy_before_users_return",
         "test_users_stay_where_they_are_until_then",
         "test_users_are_back_on_the_target",
-        "test_no_request_was_lost_going_back",
         "test_target_keeps_within_budget_through_the_bake",
+        "test_no_request_was_lost_going_back",
     ),
     "load": (
         "test_site_bears_the_load_to_its_end",
@@ -41,7 +42,8 @@ HARMLESS_ELSEWHERE = frozenset({"passed", "skipped", "deselected", "xfailed", "x
 
 class Checks:
     """The required checks of one session. A check counts as passed only when its function was called once and seen to
-    return, and pytest reported its setup, call and teardown as passed: neither alone is believed.
+    return, and pytest reported its setup, call and teardown as passed: neither alone is believed. Of a test that is no
+    function, such as a doctest, only the report is to be had.
 
     Any other test of the session may be skipped or deselected, but once selected it may neither fail nor be left out.
     """
@@ -54,12 +56,16 @@ class Checks:
         self._calls: dict[str, int] = {}
         self._returned: set[str] = set()
         self._ended: set[str] = set()
+        self._functions: set[str] = set()
+        self._uncollected: list[pytest.CollectReport] = []
 
     def collected(self, items: list[pytest.Item]) -> None:
         """Every gate check of the suite is owed from now on, whatever is deselected later."""
         for item in items:
             self._names[item.nodeid] = item.name
             self._outcomes[item.nodeid] = "deselected"
+            if isinstance(item, pytest.Function):
+                self._functions.add(item.nodeid)
             if self._is_gate(item):
                 self._gates.add(item.nodeid)
 
@@ -97,7 +103,8 @@ class Checks:
         elif report.failed:
             self._outcomes[node] = "failed" if report.when == "call" else "error"
         elif report.when == "call":
-            self._outcomes[node] = "passed" if node in self._returned else "failed"
+            is_seen = node in self._returned or node not in self._functions
+            self._outcomes[node] = "passed" if is_seen else "failed"
         if report.when == "teardown":
             self._ended.add(node)
 
@@ -122,11 +129,31 @@ class Checks:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]):  # type: ignore[no-untyped-def]
         self.collected(items)
         result = yield
+        self._put_in_order(items)
         self.selected(items)
         return result
 
+    def _put_in_order(self, items: list[pytest.Item]) -> None:
+        """The suite's own checks stand in the order of the release, whatever put failed or named ones first."""
+        order = {name: number for number, name in enumerate(REQUIRED[self.kind])}
+        places = [place for place, item in enumerate(items) if item.name in order]
+        own = sorted((items[place] for place in places), key=lambda item: order[item.name])
+        for place, item in zip(places, own, strict=True):
+            items[place] = item
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if not report.passed:
+            self._uncollected.append(report)
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        goes_on = session.config.getoption("continue_on_collection_errors")
+        for report in self._uncollected:
+            if report.skipped or goes_on:  # else pytest itself ends the session for it
+                raise pytest.UsageError(
+                    f"{report.nodeid} was not collected ({report.outcome}: {_reason_of(report)}), "
+                    "and nobody would miss the checks in it: install what it needs, mend it, or take it out of the suite"
+                )
         self.selected(session.items)
         # One line a check from here on: their names are sentences.
         session.config.option.verbose = max(1, session.config.option.verbose)
@@ -150,3 +177,10 @@ class Checks:
 
     def _is_gate(self, item: pytest.Item) -> bool:
         return item.get_closest_marker("gate") is not None or item.name in REQUIRED[self.kind]
+
+
+def _reason_of(report: pytest.CollectReport) -> str:
+    """Why something was not collected, on one line."""
+    said = report.longrepr
+    text = str(said[-1]) if isinstance(said, tuple) else str(said or "")
+    return (text.strip().splitlines() or ["no reason was given"])[-1]

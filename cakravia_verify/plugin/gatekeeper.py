@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +78,8 @@ class Gatekeeper:
             pytest.exit(f"an earlier release could not be undone: {error}", returncode=Exit.NEEDS_A_PERSON)
         except CakraviaError as error:
             pytest.exit(str(error), returncode=Exit.INCONCLUSIVE)
+        for path in (*(self.config.getoption("ignore") or ()), *(self.config.getoption("ignore_glob") or ())):
+            self.run.notices.append(f"{path} was left out of the suite by --ignore")
         intent = self.run.release.intent
         report = ReportHooks(
             self.config,
@@ -93,9 +95,8 @@ class Gatekeeper:
         """The site is free, and the release concluded: here at the latest, should a hook have kept pytest from it."""
         try:
             if self.outcome is None and self.run.has_started:
-                self.run.objections.append("the session broke before its end: see the traceback of a hook")
                 self.interrupts.hold(self._told_while_busy)
-                self._conclude()
+                self._conclude(["the session broke before its end: see what a hook did"])
         finally:
             self.run.close()
             self.interrupts.restore()
@@ -128,19 +129,20 @@ class Gatekeeper:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return
+        # Somebody else's gate may hang: until it has spoken a signal still ends the session.
+        objections = [] if self.interrupts.seen or self.run.release.failure else self._objections()
         # Held until `close`: a second Ctrl-C breaks neither the way back nor the writing of the report.
         self.interrupts.hold(self._told_while_busy)
-        session.exitstatus = self._conclude().exit
+        session.exitstatus = self._conclude(objections).exit
 
     def _told_while_busy(self, name: str) -> None:
         self.run.hasten()
         self.progress.line(f"  {name} received: the release is being concluded; this takes seconds", yellow=True)
 
-    def _conclude(self) -> Outcome:
+    def _conclude(self, objections: Sequence[str]) -> Outcome:
         run = self.run
         run.interrupted = self.interrupts.seen
-        if not run.interrupted and not run.release.failure:
-            run.objections += self._objections()
+        run.objections += objections
         self.outcome = run.conclude(self.checks.outcomes())
         try:
             self.outcome = write_outcome(self.outcome, run.folder, reports=run.settings.reports)
@@ -158,7 +160,7 @@ class Gatekeeper:
         """What operators' own gates say; one that breaks objects."""
         try:
             said = self.config.hook.pytest_cakravia_gate(config=self.config, release=self.run.release)
-        except Exception as error:  # whatever a gate of somebody else does, the release comes to its end
+        except BaseException as error:  # pytest.fail and sys.exit too: the release comes to its end
             return [f"a gate broke: {type(error).__name__}: {error}"]
         return [str(text) for text in said if text]
 
@@ -166,7 +168,9 @@ class Gatekeeper:
         """Somebody else's hook looked on; one that breaks is named and changes nothing."""
         try:
             tell()
-        except Exception as error:
+        except BaseException as error:  # pytest.fail and sys.exit too
+            if isinstance(error, KeyboardInterrupt) and not self.interrupts.is_held:
+                raise
             self.progress.line(f"  note: an observer broke: {type(error).__name__}: {error}", yellow=True)
 
 

@@ -38,6 +38,10 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
 
+    @property
+    def is_held(self) -> bool:
+        return self._is_held
+
     def hold(self, told: Callable[[str], None]) -> None:
         """From now on until `restore`, signals only wait; `told` hears their names."""
         self._told = told
