@@ -24,7 +24,8 @@ HOLDING = (PROMOTED, UNPROVEN)
 class Intent:
     """What a release set out to do, fixed before its first step and enough to undo every step of it.
 
-    `active` is where users were, None on an empty site. `is_warm` says that the idle slot already ran the target.
+    `active` is where users were, None on an empty site. `is_warm` says that the idle slot already ran the target,
+    `had_failover` that it might stand in, and `was_ill` that the active slot answered users and was not healthy.
     """
 
     release: str
@@ -37,6 +38,8 @@ class Intent:
     is_warm: bool
     proxy_was_running: bool
     reason: str
+    had_failover: bool = True
+    was_ill: bool = False
 
     def as_facts(self) -> dict[str, Any]:
         return {
@@ -48,6 +51,8 @@ class Intent:
             "from_digest": self.active_digest or None,
             "warm": self.is_warm,
             "proxy_was_running": self.proxy_was_running,
+            "failover": self.had_failover,
+            "from_ill": self.was_ill or None,
             "reason": self.reason or None,
         }
 
@@ -76,6 +81,8 @@ def _intent(entry: Entry) -> Intent:
         is_warm=bool(facts.get("warm")),
         proxy_was_running=bool(facts.get("proxy_was_running")),
         reason=str(facts.get("reason") or ""),
+        had_failover=facts.get("failover") is not False,
+        was_ill=facts.get("from_ill") is True,
     )
 
 

@@ -152,7 +152,7 @@ class Checks:
             if report.skipped or goes_on:  # else pytest itself ends the session for it
                 raise pytest.UsageError(
                     f"{report.nodeid} was not collected ({report.outcome}: {_reason_of(report)}), "
-                    "and nobody would miss the checks in it: install what it needs, mend it, or take it out of the suite"
+                    "and nobody would miss its checks: install what it needs, mend it, or take it out of the suite"
                 )
         self.selected(session.items)
         # One line a check from here on: their names are sentences.
