@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +22,8 @@ class Platform(Protocol):
 
     def mend(self) -> tuple[str, ...]:
         """What of the site runs but could not be reached, for whatever held it together was taken away, can be reached
-        again; one sentence for each such part. Called with the lock held; starts and stops nothing."""
+        again; one sentence for each such part. Called with the lock held; starts and stops nothing. Raises UsageError
+        where the settings send users of a running slot to where it is not."""
         ...
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
@@ -57,8 +58,9 @@ class Platform(Protocol):
         """Nothing runs in the slot. Asked politely first (the application drains), killed at the deadline."""
         ...
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
-        """What was removed: all artifacts but the newest `retain` and those whose digest is in `keep`."""
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
+        """What was removed: all artifacts but `retain` of them and those whose digest is in `keep`. Those whose digest is
+        in `promoted` stay before any other, for nobody goes back to what was never promoted; then the newest do."""
         ...
 
     def logs(self, colour: Colour, *, lines: int) -> str:
@@ -76,3 +78,9 @@ class Platform(Protocol):
     def bound_logs(self) -> None:
         """No log that a slot writes on and on is longer than its bound. Called where no measured run reads one."""
         ...
+
+
+def beyond(retain: int, artifacts: Iterable[Artifact], *, promoted: Collection[str]) -> list[Artifact]:
+    """The ones of `artifacts`, newest first, for which there is no room: promoted ones have it before any other, newer
+    ones before older ones."""
+    return sorted(artifacts, key=lambda artifact: artifact.digest not in promoted)[retain:]

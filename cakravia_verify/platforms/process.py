@@ -56,19 +56,24 @@ class ProcessPlatform:
             raise MissingTool(
                 f"[app] command: {program!r} is not a program here", remedy="correct it or install the program"
             )
+        self._require_addresses()
+        for colour in Colour:
+            if self.observe(colour) is None:
+                require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
+
+    def mend(self) -> tuple[str, ...]:
+        self._require_addresses()
+        return ()
+
+    def _require_addresses(self) -> None:
         for colour in Colour:
             address, running = self._settings.slot_address(colour), self.observe(colour)
-            if running is None:
-                require_free_port(address, what=f"[slots] {colour}")
-            elif running.address != address:
+            if running is not None and running.address != address:
                 raise UsageError(
                     f"[slots] {colour} is {address}, but {running} listens on {running.address} there now",
                     remedy=f"put {running.address} back: the proxy would send that slot's users to where nothing is; "
                     "an address can change while nothing runs in its slot",
                 )
-
-    def mend(self) -> tuple[str, ...]:
-        return ()
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """There is a source to copy. Copying it takes no time, so it waits for the lock."""
@@ -177,9 +182,9 @@ class ProcessPlatform:
         )
         self._forget(colour)
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = {slot.digest for slot in map(self.observe, Colour) if slot}
-        return self._store.prune(keep={*keep, *running}, retain=retain)
+        return self._store.prune(keep={*keep, *running}, retain=retain, promoted=promoted)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         content = last_bytes(self._folder(colour) / "app.log", limit=1_000_000)
