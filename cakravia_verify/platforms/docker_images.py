@@ -14,6 +14,7 @@ from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.docker_engine import Engine, explained
+from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.settings import DockerSettings
 from cakravia_verify.slots import Artifact
 
@@ -78,7 +79,7 @@ class ImageStore:
                 remedy="deploy the version again; what runs now was not touched",
             )
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         """What was removed. An image that a container uses stays whatever is asked."""
         described = self._described()
         # Versions may share an image: of a digest that is needed, the newest `retain` names stay.
@@ -86,7 +87,8 @@ class ImageStore:
         for artifact in described:
             if artifact.digest in needed and len(needed[artifact.digest]) < max(2, retain):
                 needed[artifact.digest].append(artifact)
-        removed = [artifact for artifact in described[retain:] if artifact not in needed.get(artifact.digest, ())]
+        surplus = beyond(retain, described, promoted=promoted)
+        removed = [artifact for artifact in surplus if artifact not in needed.get(artifact.digest, ())]
         left = {artifact.location for artifact in described} - {artifact.location for artifact in removed}
         kept = {artifact.digest for artifact in described if artifact.location in left}
         for artifact in removed:

@@ -172,9 +172,9 @@ class DockerPlatform:
         forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = {slot.digest for slot in map(self.observe, Colour) if slot}
-        return self._images.prune(keep={*keep, *running}, retain=retain)
+        return self._images.prune(keep={*keep, *running}, retain=retain, promoted=promoted)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         container = self._container(colour)

@@ -59,7 +59,7 @@ class Platform(Protocol):
         ...
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
-        """What was removed: all artifacts but `retain` of them and those whose digest is in `keep`. Those whose digest is
+        """What was removed: all artifacts but those whose digest is in `keep` and `retain` of all. Digests
         in `promoted` stay before any other, for nobody goes back to what was never promoted; then the newest do."""
         ...
 

@@ -10,6 +10,7 @@ from cakravia_verify.deadline import Clock, Deadline
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
+from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
@@ -119,10 +120,10 @@ class MemorySite:
         self._act("stop", str(colour))
         self.running.pop(colour, None)
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         self._act("prune")
         running = {slot.digest for slot in self.running.values()}
-        gone = [a for a in self.retained()[retain:] if a.digest not in {*keep, *running}]
+        gone = [a for a in beyond(retain, self.retained(), promoted=promoted) if a.digest not in {*keep, *running}]
         for artifact in gone:
             del self.artifacts[artifact.version]
         return tuple(gone)

@@ -16,6 +16,7 @@ import psutil
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.journal import write_atomically
+from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.slots import Artifact
 
 IGNORED = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".cakravia"})
@@ -116,9 +117,9 @@ class VersionStore:
             )
         return folders[0]
 
-    def prune(self, *, keep: Collection[str], retain: int) -> tuple[Artifact, ...]:
+    def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         removed = []
-        for artifact in self.retained()[retain:]:
+        for artifact in beyond(retain, self.retained(), promoted=promoted):
             if artifact.digest not in keep:
                 self._description(artifact).unlink(missing_ok=True)
                 place = self._place(artifact.version, artifact.digest)

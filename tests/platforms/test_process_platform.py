@@ -302,6 +302,22 @@ def test_what_runs_is_never_pruned(started: Slot, settings: Settings, platform: 
     assert not Path(removed[0].location).exists()
 
 
+def test_versions_that_were_never_promoted_push_no_promoted_one_out(
+    settings: Settings, platform: ProcessPlatform
+) -> None:
+    kept(settings, platform, "v1", "v2", "v3", "bad-a", "bad-b", "bad-c", "v4")
+    promoted = {each.digest for each in platform.retained() if each.version.startswith("v")}
+    removed = platform.prune(keep=(), retain=3, promoted=promoted)
+    assert [artifact.version for artifact in removed] == ["v1", "bad-c", "bad-b", "bad-a"]
+    assert [artifact.version for artifact in platform.retained()] == ["v4", "v3", "v2"]
+
+
+def test_what_was_never_promoted_stays_as_long_as_there_is_room(settings: Settings, platform: ProcessPlatform) -> None:
+    kept(settings, platform, "v1", "bad-a", "v2", "bad-b")
+    promoted = {each.digest for each in platform.retained() if each.version.startswith("v")}
+    assert [artifact.version for artifact in platform.prune(keep=(), retain=3, promoted=promoted)] == ["bad-a"]
+
+
 def test_a_retained_copy_that_was_changed_is_refused_and_what_runs_goes_on(
     started: Slot, platform: ProcessPlatform, artifact: Artifact
 ) -> None:
