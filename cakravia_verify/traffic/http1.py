@@ -92,6 +92,29 @@ class RequestTemplate:
         return (head, data, checksum) if self._waits else (head + data, b"", checksum)
 
 
+class TextSearch:
+    """Whether a text stands in a body that comes in pieces, however they are cut; a digest sees every piece as well."""
+
+    __slots__ = ("_digest", "_rest", "_text", "found")
+
+    def __init__(self, text: str, digest: Digest | None) -> None:
+        self._text = text.encode()
+        self._digest = digest
+        self._rest = b""
+        self.found = False
+
+    def update(self, data: bytes, /) -> None:
+        if self._digest is not None:
+            self._digest.update(data)
+        if not self.found:
+            seen = self._rest + data
+            self.found = self._text in seen
+            self._rest = seen[max(0, len(seen) - len(self._text) + 1) :]
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest() if self._digest is not None else ""
+
+
 _DEFAULTS = (("User-Agent", "cakravia-verify"), ("Accept", "*/*"))
 _CONTENT_TYPES = {
     "order": "application/json",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cakravia_verify.settings import TrafficSettings
 
-_PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "stream", "timeout", "every", "pause")
+_PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "contains", "stream", "timeout", "every", "pause")
 _KNOWN = frozenset({*_PLAIN_KEYS, "headers", "body", "expect", "steps"})
 
 
@@ -37,6 +37,8 @@ def _entry_of(table: Mapping[str, Any], place: str, *, is_step: bool = False) ->
         values["headers"] = tuple((str(name), str(value)) for name, value in dict(table.get("headers", {})).items())
         if "expect" in table:
             values["expected"] = tuple(table["expect"])
+        if not isinstance(table.get("contains", ""), str):
+            raise TypeError(f"'contains' is {table['contains']!r}, not a text")
         if "body" in table:
             body = table["body"]
             values["body"] = Body("text", text=body) if isinstance(body, str) else Body(**body)
@@ -63,6 +65,11 @@ def _idle_keys(table: Mapping[str, Any], entry: MixEntry, *, is_step: bool) -> I
         yield "expect", "a WebSocket begins with 101 or not at all"
     if entry.verify:
         yield from _idle_verify(entry)
+    if entry.contains and (entry.method == "HEAD" or entry.stream):
+        yield (
+            "contains",
+            "the answer to HEAD has no body" if entry.method == "HEAD" else "a stream has no body that ends",
+        )
     if isinstance(table.get("body"), dict):
         yield from _idle_body(table["body"], entry.body.kind)
 

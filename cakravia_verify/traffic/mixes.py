@@ -12,9 +12,11 @@ GENERIC_MIX = (
 )
 """For any application: its front page, nine times of ten over a kept connection."""
 
+_TITLE = "<h1>Cakravia</h1>"
+
 DEFAULT_MIX = (
-    MixEntry("page", weight=30.0),
-    MixEntry("page, fresh connection", weight=5.0, headers=_CLOSE),
+    MixEntry("page", weight=30.0, contains=_TITLE),
+    MixEntry("page, fresh connection", weight=5.0, headers=_CLOSE, contains=_TITLE),
     MixEntry("page, head", "HEAD", weight=2.0),
     MixEntry("order", "POST", "/api/orders", weight=25.0, headers=(("Idempotency-Key", "{id}"),), body=Body("order")),
     MixEntry(

@@ -20,7 +20,9 @@ REQUEST_ID = "{id}"
 BODY_KINDS = ("none", "text", "random", "order")
 ARRIVALS = ("constant", "poisson")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-SUCCESS = (200, 201, 202, 203, 204, 206, 304)
+SUCCESS = (200, 201, 202, 203, 204)
+"""Good answers where an entry names none; 206 and 304 beside them only to a request that asks for such (RFC 9110)."""
+PARTIAL, NOT_MODIFIED = 206, 304
 SEQUENCE = "sequence"
 """What `verify` says of an event stream whose numbered ids must follow each other, over every connection."""
 STREAMS = ("", "events", "websocket")
@@ -51,7 +53,8 @@ class Body:
 
 @dataclass(frozen=True)
 class MixEntry:
-    """One kind of request. `weight` is its share; `verify` is `echo`, or the header that names the body's SHA-256.
+    """One kind of request. `weight` is its share; `verify` is `echo`, or the header that names the body's SHA-256;
+    `contains` is a text that the body of every good answer holds; `expected` None means every success.
 
     A `stream` (`events` or `websocket`) is held open for `timeout` seconds, over one connection after the other where
     the server ends it properly; docs/TRAFFIC.md has its contract. Over a WebSocket a message goes out `every` seconds.
@@ -65,8 +68,9 @@ class MixEntry:
     weight: float = 1.0
     headers: tuple[tuple[str, str], ...] = ()
     body: Body = field(default_factory=Body)
-    expected: tuple[int, ...] = SUCCESS
+    expected: tuple[int, ...] | None = None
     verify: str = ""
+    contains: str = ""
     stream: str = ""
     timeout: float = 0.0
     every: float = 0.25
@@ -81,9 +85,9 @@ class MixEntry:
         demand(
             math.isfinite(self.weight) and self.weight > 0, f"{where}.weight", seen=self.weight, wanted="more than 0"
         )
-        demand(bool(self.expected), f"{where}.expected", seen=self.expected, wanted="at least one status")
+        demand(self.expected != (), f"{where}.expected", seen=self.expected, wanted="at least one status")
         demand(
-            all(200 <= status <= 599 for status in self.expected),
+            all(200 <= status <= 599 for status in self.expected or ()),
             f"{where}.expected",
             seen=self.expected,
             wanted="final statuses, 200 to 599",
@@ -114,6 +118,21 @@ class MixEntry:
             seen=self.verify,
             wanted="a checksum header's name, or give the request a body to be echoed",
         )
+
+        demand(
+            not self.contains or self._header("accept-encoding") in ("", "identity"),
+            f"{where}.contains",
+            seen=self.contains,
+            wanted="nothing, or leave out `Accept-Encoding`: no text is found in a compressed body",
+        )
+
+    @property
+    def successes(self) -> frozenset[int]:
+        """The statuses of good answers. An empty page is none: 304 and 206 answer only who asked for them."""
+        if self.expected is not None:
+            return frozenset(self.expected)
+        asked = {PARTIAL: ("range",), NOT_MODIFIED: ("if-none-match", "if-modified-since")}
+        return frozenset(SUCCESS) | {status for status, names in asked.items() if any(map(self._header, names))}
 
     @property
     def is_fresh(self) -> bool:

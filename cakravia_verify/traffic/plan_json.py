@@ -56,7 +56,7 @@ def _entry(values: Any, where: str) -> MixEntry:
         )
         demand(held, f"{where}.headers", seen=pairs, wanted="a list of [name, value]")
         values["headers"] = tuple((name, value) for name, value in pairs)
-    if "expected" in values:
+    if values.get("expected") is not None:
         statuses = values["expected"]
         held = isinstance(statuses, list) and all(type(status) is int for status in statuses)
         demand(held, f"{where}.expected", seen=statuses, wanted="a list of statuses")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.connection import Connection
-from cakravia_verify.traffic.plan import REQUEST_ID
+from cakravia_verify.traffic.http1 import TextSearch
+from cakravia_verify.traffic.plan import NOT_MODIFIED, REQUEST_ID
 from cakravia_verify.traffic.records import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
 from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.strict_run import StrictRun, Told, Work
@@ -190,6 +191,8 @@ class StrictClient:
         if reader is not None and reader.last:
             head = b"%sLast-Event-ID: %s\r\n\r\n" % (head[:-2], reader.last.encode())
         digest: Digest | None = reader or (hashlib.sha256() if work.verify else None)
+        search = TextSearch(work.contains, digest) if work.contains else None
+        digest = search or digest
         if half:
             run.alarm.sleep_until(now_us() + half)
         connection.begin(head_only=work.head_only, digest=digest)
@@ -210,11 +213,11 @@ class StrictClient:
             is_over = connection.await_answer(until=min(owed, now_us() + _GLANCE))
         response = connection.reader
         if is_over:
-            outcome, detail = self._judge(work, connection, checksum, digest.hexdigest() if digest else "")
+            outcome, detail = self._judge(work, connection, checksum, digest.hexdigest() if digest else "", search)
             if outcome == ANSWERED and reader is not None:
                 detail = "ended by the server"
         elif work.entry.stream and response.has_headers:
-            outcome, detail = self._judge(work, connection, "", "")
+            outcome, detail = self._judge(work, connection, "", "", None)
         else:
             outcome, detail = LOST, "timeout" if is_written else "timeout while writing"
         if reader is not None and reader.gap and work.is_sequence and outcome == ANSWERED:
@@ -233,7 +236,9 @@ class StrictClient:
                 self._kept = None
         return outcome
 
-    def _judge(self, work: Work, connection: Connection, checksum: str, received: str) -> tuple[str, str]:
+    def _judge(
+        self, work: Work, connection: Connection, checksum: str, received: str, search: TextSearch | None
+    ) -> tuple[str, str]:
         """The outcome of a response that came to its end, and what to say about it."""
         reader = connection.reader
         if reader.broken:
@@ -241,6 +246,8 @@ class StrictClient:
         status = reader.status
         if status not in work.expected:
             return self._wrong_status(status)
+        if search is not None and not search.found and status != NOT_MODIFIED:
+            return LOST, f"body without {work.contains!r}"
         if not received:
             return ANSWERED, ""
         if not work.is_echo:

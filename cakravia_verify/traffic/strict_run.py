@@ -81,10 +81,11 @@ class Work:
         self.host = host
         self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
         self.timeout = round((entry.timeout or plan.timeout) * 1e6)
-        self.expected = frozenset((101,) if entry.stream == "websocket" else entry.expected)
+        self.expected = frozenset((101,) if entry.stream == "websocket" else entry.successes)
         self.is_echo = entry.verify == "echo"
         self.head_only = entry.method == "HEAD"
         self.verify = "" if self.head_only or entry.stream else entry.verify
+        self.contains = "" if self.head_only or entry.stream else entry.contains
         self.verify_header = self.verify.lower().encode()
         self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
         self.is_fresh = entry.is_fresh or bool(entry.stream)

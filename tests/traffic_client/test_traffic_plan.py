@@ -72,6 +72,7 @@ def test_a_timeout_within_which_no_answer_can_arrive_is_refused() -> None:
         ({"name": "x", "expected": (100,)}, "mix.x.expected"),
         ({"name": "x", "headers": (("A", "b\r\nC: d"),)}, "mix.x.headers"),
         ({"name": "x", "verify": "echo"}, "mix.x.verify"),
+        ({"name": "x", "contains": "y", "headers": (("Accept-Encoding", "gzip"),)}, "mix.x.contains"),
     ],
 )
 def test_a_wrong_request_is_refused_by_the_name_of_its_key(settings: dict[str, object], key: str) -> None:
@@ -94,6 +95,7 @@ def test_two_requests_of_one_name_are_refused() -> None:
         ({"mix": [{"name": "x", "wieght": 3}]}, r"mix\[0\]\.wieght"),
         ({"mix": [{"name": "x", "body": {"kind": "zip"}}]}, r"mix\.body\.kind"),
         ({"mix": [{"name": "x", "expected": ["200"]}]}, r"mix\[0\]\.expected"),
+        ({"mix": [{"name": "x", "contains": 200}]}, r"mix\[0\]\.contains"),
         ({"mix": [{"name": "x", "headers": {"a": "b"}}]}, r"mix\[0\]\.headers"),
     ],
 )

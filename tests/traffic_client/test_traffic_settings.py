@@ -65,6 +65,8 @@ def test_users_of_a_locustfile_that_is_not_there_are_refused(tmp_path: Path) -> 
         ('stream = "events"\ntimeout = 5.0\nverify = "X-Content-SHA256"', "verify"),
         ('verify = "sequence"', "verify"),
         ('method = "HEAD"\nverify = "X-Content-SHA256"', "verify"),
+        ('method = "HEAD"\ncontains = "shop"', "contains"),
+        ('stream = "events"\ntimeout = 5.0\ncontains = "shop"', "contains"),
         ('steps = [{ path = "/b", weight = 2.0 }]', "weight"),
         ('method = "POST"\nbody = { kind = "random", size = 10, text = "x" }', "body.text"),
         ('method = "POST"\nbody = { kind = "order", size = 10 }', "body.size"),
@@ -76,11 +78,18 @@ def test_a_key_that_would_do_nothing_is_refused_by_its_name(tmp_path: Path, text
         planned(tmp_path, mix(text))
 
 
+@pytest.mark.parametrize("told", ["200", "true", '["shop"]'])
+def test_what_a_page_contains_is_a_text(tmp_path: Path, told: str) -> None:
+    with pytest.raises(SettingsError, match=r"number 1: 'contains' is .*, not a text"):
+        planned(tmp_path, mix(f"contains = {told}"))
+
+
 def test_keys_that_do_something_are_taken(tmp_path: Path) -> None:
     talk = 'path = "/ws"\nstream = "websocket"\ntimeout = 5.0\nevery = 0.5\nweight = 2.0'
     news = '[[traffic.mix]]\npath = "/events"\nstream = "events"\ntimeout = 5.0\nverify = "sequence"'
     order = '[[traffic.mix]]\nmethod = "POST"\nbody = { kind = "random", size = 9, chunked = true }\nverify = "echo"'
-    steps = 'steps = [{ path = "/b", pause = 0.5, expect = [404] }]'
+    steps = 'contains = "hi"\nsteps = [{ path = "/b", pause = 0.5, expect = [404], contains = "shop" }]'
     plan = planned(tmp_path, mix("\n".join((talk, news, order, steps))))
     assert [entry.name for entry in plan.mix] == ["GET /ws", "GET /events", "POST /"]
+    assert (plan.mix[2].contains, plan.mix[2].steps[0].contains) == ("hi", "shop")
     assert plan.mix[2].steps[0].pause == 0.5

@@ -43,7 +43,6 @@ def answer_of(serve: Serve, sender: MakeSender, response: bytes, entry: MixEntry
         ),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\nhello", 5, id="until close"),
         pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", 0, id="204"),
-        pytest.param(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", 0, id="304"),
         pytest.param(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, 2, id="interim first"),
         pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 2, id="HTTP/1.0"),
     ],
@@ -51,6 +50,70 @@ def answer_of(serve: Serve, sender: MakeSender, response: bytes, entry: MixEntry
 def test_a_complete_response_is_answered(serve: Serve, sender: MakeSender, response: bytes, size: int) -> None:
     row = answer_of(serve, sender, response)
     assert (row.outcome, row.bytes, row.detail) == ("answered", size, "")
+
+
+NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"
+PARTIAL = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.mark.parametrize(
+    ("response", "header"),
+    [
+        (NOT_MODIFIED, ("If-None-Match", "*")),
+        (NOT_MODIFIED, ("if-modified-since", "Mon, 23 Nov 2026 10:00:00 GMT")),
+        (PARTIAL, ("Range", "bytes=0-1")),
+    ],
+    ids=["none match", "modified since", "range"],
+)
+def test_304_and_206_are_good_answers_to_those_who_asked_for_such_and_to_nobody_else(
+    serve: Serve, sender: MakeSender, response: bytes, header: tuple[str, str]
+) -> None:
+    assert answer_of(serve, sender, response, MixEntry("x", headers=(header,))).outcome == "answered"
+    unasked = answer_of(serve, sender, response)
+    assert (unasked.outcome, unasked.detail) == ("error", f"status {unasked.status}")
+
+
+def test_a_status_that_the_mix_names_is_a_good_answer_whatever_was_asked(serve: Serve, sender: MakeSender) -> None:
+    assert answer_of(serve, sender, NOT_MODIFIED, MixEntry("x", expected=(304,))).outcome == "answered"
+
+
+def chunked(*parts: bytes) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("response", "outcome"),
+    [
+        pytest.param(chunked(b"<h1>shop</h1>"), "answered", id="whole"),
+        pytest.param(chunked(b"<h1>sh", b"o", b"p</h1>"), "answered", id="cut in the middle"),
+        pytest.param(chunked(b"<h1>sho</h1>", b"<p>"), "lost", id="nearly"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "lost", id="blank"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", "lost", id="no content"),
+        pytest.param(b"HTTP/1.1 500 Oh\r\nContent-Length: 4\r\n\r\nshop", "error", id="status"),
+    ],
+)
+def test_a_page_without_its_text_is_no_good_answer(
+    serve: Serve, sender: MakeSender, response: bytes, outcome: str
+) -> None:
+    row = answer_of(serve, sender, response, MixEntry("x", contains="shop"))
+    assert (row.outcome, row.detail) == (
+        outcome,
+        {"lost": "body without 'shop'", "error": "status 500"}.get(outcome, ""),
+    )
+
+
+def test_a_page_that_was_not_modified_need_not_be_sent_again(serve: Serve, sender: MakeSender) -> None:
+    entry = MixEntry("x", contains="shop", headers=(("If-None-Match", "*"),))
+    assert answer_of(serve, sender, NOT_MODIFIED, entry).outcome == "answered"
+
+
+@pytest.mark.parametrize(("text", "outcome"), [("hop", "answered"), ("ship", "lost")])
+def test_a_text_is_looked_for_beside_a_checksum(serve: Serve, sender: MakeSender, text: str, outcome: str) -> None:
+    named = hashlib.sha256(b"shop").hexdigest().encode()
+    response = b"HTTP/1.1 200 OK\r\nX-Sum: %s\r\nContent-Length: 4\r\n\r\nshop" % named
+    row = answer_of(serve, sender, response, MixEntry("x", contains=text, verify="X-Sum"))
+    assert row.outcome == outcome
 
 
 @pytest.mark.parametrize(
