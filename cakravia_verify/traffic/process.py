@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from cakravia_verify.traffic.plan import TrafficPlan
 
 PLAN_VARIABLE = "CAKRAVIA_TRAFFIC_PLAN"
+# Where the child finds the real home directory: its own HOME is the folder of its records.
+HOME_VARIABLE = "REAL_HOME"
 STOP_WORD = "stop"
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -145,6 +148,11 @@ class TrafficProcess:
         paths = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         environment[PLAN_VARIABLE] = str((self._folder / PLAN_FILE).resolve())
+        # Locust reads ~/.locust.conf, locust.conf and pyproject.toml unasked, and has no switch against it: somebody's
+        # run-time there would end the traffic of a release. Its home and working directory hold nothing but this run.
+        environment[HOME_VARIABLE] = environment.get("HOME", "")
+        environment.setdefault("PYTHONUSERBASE", site.getuserbase())
+        environment["HOME"] = str(self._folder.resolve())
         return environment
 
     @property

@@ -158,6 +158,51 @@ def test_traffic_that_nobody_answers_does_not_count_as_flowing(tmp_path: Path, s
     assert traffic.live().unreached > 0
 
 
+CONFIGURATIONS = {
+    ".locust.conf": "tags = [nobody]\nrun-time = 1s\n",
+    "locust.conf": "tags = [nobody]\nrun-time = 1s\n",
+    "pyproject.toml": '[tool.locust]\ntags = ["nobody"]\nrun-time = "1s"\n',
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_child_reads_no_configuration_of_anybodys_locust(
+    name: str, serve: Serve, tmp_path: Path, started: list[TrafficProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / name).write_text(CONFIGURATIONS[name])
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    traffic = flowing(started, plan(serve(answer).url, tmp_path))
+    poll(lambda: traffic.live().answered >= 150, deadline=Deadline("it flows on after a second", 20))
+    assert traffic.stop(deadline=Deadline("traffic stops", 20)).ended == "asked"
+
+
+def test_the_users_own_locust_classes_find_the_real_home(
+    serve: Serve, tmp_path: Path, started: list[TrafficProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.py").write_text(
+        textwrap.dedent("""
+            import os
+            from pathlib import Path
+            from locust import User, task
+
+            Path(os.environ["REAL_HOME"], "found").touch()
+
+            class Idle(User):
+                @task
+                def wait(self):
+                    __import__("time").sleep(0.1)
+        """)
+    )
+    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 1}
+    traffic = flowing(started, plan(serve(answer).url, tmp_path, **own))
+    traffic.stop(deadline=Deadline("traffic stops", 20))
+    assert (tmp_path / "found").exists()
+
+
 def test_a_killed_child_is_an_error_at_the_stop(serve: Serve, tmp_path: Path, started: list[TrafficProcess]) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path))
     os.kill(traffic.pid, signal.SIGKILL)
