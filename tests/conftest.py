@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Here and not in pyproject.toml, whose settings are those of an operator's releases as well.
+    config.addinivalue_line("filterwarnings", "error")
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # A shell without job control starts what runs in the background with SIGINT ignored, and nohup with SIGHUP: so
+        # would be the sessions that tests send these to. A handler is not inherited, and ignores them here as well.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     config.addinivalue_line("markers", "slow: breadth beside one that always runs (CAKRAVIA_TEST_SLOW=1 runs it too)")
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import math
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,14 @@ OVERRIDES = {
     "cakravia_rate": "traffic.rate",
     "cakravia_round_trip": "traffic.round_trip",
 }
+# Parts of pytest that a session is told with: without one of them it would break off half-way, or leave no report.
+PARTS = {
+    "terminal": "pytest's terminal shows what the release does",
+    "junitxml": "the report holds junit.xml",
+    "metadata": "the report is made with pytest-metadata",
+}
+_SURROGATES = range(0xD800, 0xE000)
+_RAW_BYTES = range(0xDC80, 0xDD00)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -20,10 +33,10 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--release", metavar="VERSION", default=None, help="the version to release; --version VERSION says the same"
     )
-    group.addoption("--reason", metavar="TEXT", default="", help="why, for the history and the report")
+    group.addoption("--reason", metavar="TEXT", type=readable, default="", help="why, for the history and the report")
     group.addoption("--redeploy", action="store_true", help="release the version even though it is active already")
     group.addoption(
-        "--wait", metavar="SECONDS", type=float, default=0.0, help="wait this long for another release to end"
+        "--wait", metavar="SECONDS", type=finite, default=0.0, help="wait this long for another release to end"
     )
     group.addoption(
         "--site", metavar="FILE", default="cakravia.toml", help="the site's settings (default: %(default)s)"
@@ -41,11 +54,55 @@ def add_options(parser: pytest.Parser) -> None:
     )
     for dest, key in OVERRIDES.items():
         option = "--" + dest.removeprefix("cakravia_").replace("_", "-")
-        group.addoption(option, metavar="NUMBER", type=float, default=None, dest=dest, help=f"overrides {key}")
+        group.addoption(option, metavar="NUMBER", type=finite, default=None, dest=dest, help=f"overrides {key}")
+
+
+def finite(text: str) -> float:
+    """The number that `text` says, as argparse asks for it: neither NaN nor infinite, which no setting can be."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid float value: {text!r}") from None
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+def readable(text: str) -> str:
+    """`text` with bytes that were no text in the terminal's encoding written out, as in caf\\xe9: it is told in
+    reports, in the history and on terminals that take nothing but text."""
+    return "".join(
+        f"\\x{code - 0xDC00:02x}" if code in _RAW_BYTES else f"\\u{code:04x}" if code in _SURROGATES else letter
+        for letter, code in ((letter, ord(letter)) for letter in text)
+    )
+
+
+def refuse_without_asserts() -> None:
+    """Raises UsageError where Python leaves asserts out: the checks of a suite are asserts."""
+    if sys.flags.optimize:
+        raise pytest.UsageError(
+            "asserts are off here (PYTHONOPTIMIZE or python -O), and what a suite checks are asserts: "
+            "run it without PYTHONOPTIMIZE and without -O"
+        )
+
+
+def refuse_without_parts(config: pytest.Config) -> None:
+    """Raises UsageError where a part of pytest that every session needs was left out, or is told of a missing file."""
+    for name, why in PARTS.items():
+        if not config.pluginmanager.hasplugin(name):
+            raise pytest.UsageError(f"{why}: run it without -p no:{name}")
+    for given in getattr(config.option, "css", None) or ():
+        if not Path(os.path.expandvars(given)).expanduser().is_file():
+            raise pytest.UsageError(f"--css {given}: there is no such file")
 
 
 def overrides(config: pytest.Config) -> Sequence[tuple[str, Any]]:
-    """(dotted key, value) for every setting given on the command line, the later one winning."""
+    """(dotted key, value) for every setting given on the command line, the later one winning.
+
+    Raises UsageError also where no session of ours can be held in this process at all.
+    """
+    refuse_without_asserts()
+    refuse_without_parts(config)
     found: list[tuple[str, Any]] = []
     for dest, key in OVERRIDES.items():
         number = config.getoption(dest)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +33,12 @@ class ReportHooks:
         self._outcome = outcome
         self._page: Any = None
         folder.mkdir(parents=True, exist_ok=True)
+        # What somebody asked for with --html and --junitxml is a copy: the release's own files are never elsewhere.
+        self._copies = {
+            name: Path(os.path.expandvars(given)).expanduser().absolute()
+            for name, given in (("report.html", config.option.htmlpath), ("junit.xml", config.option.xmlpath))
+            if given
+        }
         config.option.htmlpath = str(folder / "report.html")
         config.option.self_contained_html = True
         config.option.xmlpath = str(folder / "junit.xml")
@@ -56,6 +65,17 @@ class ReportHooks:
             prefix.extend(pages.summary_blocks(outcome.document))
 
     @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        for name, place in self._copies.items():
+            if place.resolve().is_relative_to(self._folder.parent.resolve()):
+                continue  # reports/latest/junit.xml is there already, or is that of another release
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self._folder / name, place)
+            except OSError as error:
+                tell_aside(f"note: {name} could not be copied to {place}: {error.strerror or error}")
+
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from cakravia_verify.report.summary import terminal_summary
 
@@ -71,16 +91,42 @@ class ReportHooks:
             terminalreporter.write_line(line)
 
 
-def write_outcome(outcome: Outcome, folder: Path, *, reports: Path, latest: str = LATEST) -> Outcome:
+def tell_aside(text: str) -> None:
+    """`text` is on standard error, where there is one; what it tells of changes nothing."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(f"cakravia: {text}", file=sys.stderr, flush=True)
+
+
+def write_outcome(
+    outcome: Outcome,
+    folder: Path,
+    *,
+    reports: Path,
+    latest: str = LATEST,
+    tell: Callable[[str], None] = tell_aside,
+) -> Outcome:
     """The outcome with its files sealed; its verdict is written and `latest` points to it. Raises OSError or
-    CakraviaError where it cannot be left for others to read."""
-    from cakravia_verify.report.summary import job_summary
+    CakraviaError where it cannot be left for others to read.
+
+    The job summary comes last: it is a courtesy to whoever looks at a pipeline, and `tell` hears where it fails.
+    """
     from cakravia_verify.report.verdict import write_verdict
 
     sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
     write_verdict(sealed.document, folder)
     point_latest(reports, folder, name=latest)
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as summary:
-            summary.write(job_summary(sealed.document))
+    try:
+        _add_job_summary(sealed)
+    except (
+        Exception
+    ) as error:  # whatever it is: the verdict is written, and what is told of it elsewhere changes nothing
+        tell(f"note: the job summary of {sealed.document.release} could not be written: {error}")
     return sealed
+
+
+def _add_job_summary(outcome: Outcome) -> None:
+    from cakravia_verify.report.summary import job_summary
+
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as summary:
+            summary.write(job_summary(outcome.document))

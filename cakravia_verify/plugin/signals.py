@@ -15,7 +15,10 @@ INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class Interrupts:
     """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt and are remembered by name; without this, SIGTERM and SIGHUP
-    would skip every teardown. Once held, they are noted and told and nothing else: a rollback is not interrupted."""
+    would skip every teardown. Once held, they are noted and told and nothing else: a rollback is not interrupted.
+
+    A signal that was ignored when the session began stays ignored: so `nohup` asks for SIGHUP, and a shell without job
+    control for the SIGINT of what it starts in the background."""
 
     def __init__(self) -> None:
         self.seen = ""
@@ -26,7 +29,8 @@ class Interrupts:
 
     def install(self) -> None:
         for number in INTERRUPTING:
-            self._before[number] = signal.signal(number, self._arrived)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._arrived)
 
     def restore(self) -> None:
         """Signals do what they did before; not after one came, for more of them may be on their way, and the exit
