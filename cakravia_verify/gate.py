@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 
@@ -56,7 +56,8 @@ class Check:
 class Measured:
     """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
     `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
-    same question asked with the wide tolerance (docs/JUDGEMENT.md).
+    same question asked with the wide tolerance (docs/JUDGEMENT.md). `excused` says how many of `lost`, `errors`,
+    `unreached` and `masked` are not the candidate's: all four count everything that happened.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
 
@@ -77,6 +78,8 @@ class Measured:
     integrity: tuple[str, ...] | None = None
     idle_closes: int | None = None
     sent_after_switch: int | None = None
+    errors_after_switch: int | None = None
+    excused: Mapping[str, int] = field(default_factory=dict)
     judgement: str | None = None
     judgement_gross: str | None = None
     judgement_why: str = ""
@@ -117,9 +120,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Budget:
-    """What users may suffer. `errors` is a share of all requests sent; `p99` is in seconds; `left_open` counts requests
-    that the old slot may still have open when its drain ends (streams, where the application has such). `judge` says
-    whether a bake judgement that came to no ruling stands in the way ("require") or is only told ("inform")."""
+    """What users may suffer. `errors` is a share, of all requests sent and of those sent since the switch; `p99` is in
+    seconds; `left_open` counts requests that the old slot may still have open when its drain ends (streams, where the
+    application has such). `judge` says whether a bake judgement that came to no ruling stands in the way ("require") or
+    is only told ("inform")."""
 
     lost: int = 0
     duplicated: int = 0
@@ -241,7 +245,6 @@ def suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
 
 def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
     """The part of the checks that traffic decides."""
-    error_share = seen.errors / seen.sent if seen.errors is not None and seen.sent else None
     held = seen.share_held
     checks = [
         Check(
@@ -265,18 +268,12 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
             "no ledger" if seen.sent is None or seen.integrity is None else "; ".join(seen.integrity[:3]) or "complete",
             "complete",
         ),
-        _at_most("lost", "Lost requests", seen.lost, budget.lost, note=seen.lost_bound),
-        _at_most("unreached", "Requests that could not even be sent", seen.unreached, budget.lost),
+        _counted("lost", "Lost requests", seen, budget.lost, note=seen.lost_bound),
+        _counted("unreached", "Requests that could not even be sent", seen, budget.lost),
         _at_most("duplicated", "Requests executed more than once", seen.duplicated, budget.duplicated),
         _at_most("fence", "Answers by the old slot to requests sent after the switch", seen.fence_violations, 0),
-        _at_most("masked", "Requests another slot answered in the candidate's place", seen.masked, 0),
-        Check(
-            "errors",
-            "Error answers",
-            Standing.UNKNOWN if error_share is None or error_share < 0 else _passed_if(error_share <= budget.errors),
-            "not measured" if error_share is None else f"{seen.errors:,} ({error_share:.3%})",
-            f"<= {budget.errors:.3%}",
-        ),
+        _counted("masked", "Requests another slot answered in the candidate's place", seen, 0),
+        _errors_check(seen, budget, has_previous=has_previous),
         Check(
             "latency",
             "99th percentile of latency, from the planned instant",
@@ -296,6 +293,28 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
     if not has_previous:
         return [check for check in checks if check.name != "fence"]
     return [*checks, *_judgement_checks(seen, budget)]
+
+
+def _errors_check(seen: Measured, budget: Budget, *, has_previous: bool) -> Check:
+    """The larger of two shares decides: the version before answered for the first part of the whole run, and its good
+    answers would hide errors of a candidate that was watched for less long."""
+    errors, whole = _charged(seen, "errors"), (seen.sent or 0)
+    after, since = seen.errors_after_switch, seen.sent_after_switch
+    parts = [(errors, whole, "")]
+    # A first release has no traffic before its switch, and a load no switch at all.
+    if has_previous or since is not None:
+        parts.append((after, since or 0, " since the switch"))
+    shares = [None if count is None or count < 0 or total <= 0 else count / total for count, total, _ in parts]
+    known = [share for share in shares if share is not None]
+    standing = Standing.UNKNOWN
+    if len(known) == len(shares) or any(share > budget.errors for share in known):
+        standing = _passed_if(max(known) <= budget.errors)
+    told = [
+        f"not measured{where}" if share is None else f"{count:,} ({share:.3%}){where}"
+        for (count, _, where), share in zip(parts, shares, strict=True)
+    ]
+    value = ", ".join(told) + _aside(seen, "errors") if known else "not measured"
+    return Check("errors", "Error answers", standing, value, f"<= {budget.errors:.3%}")
 
 
 def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
@@ -344,6 +363,23 @@ def _at_least(name: str, title: str, seen: int, needed: int) -> Check:
 def _at_most(name: str, title: str, seen: int | None, allowed: int, *, note: str = "") -> Check:
     standing = Standing.UNKNOWN if seen is None or seen < 0 else _passed_if(seen <= allowed)
     return Check(name, title, standing, _count(seen), f"<= {allowed:,}" if allowed else "0", note)
+
+
+def _counted(name: str, title: str, seen: Measured, allowed: int, *, note: str = "") -> Check:
+    """As `_at_most`, of the requests that are not excused."""
+    check = _at_most(name, title, _charged(seen, name), allowed, note=note)
+    return replace(check, value=check.value + _aside(seen, name))
+
+
+def _charged(seen: Measured, name: str) -> int | None:
+    """What counts against the candidate of one of the counts that `excused` knows."""
+    total = getattr(seen, name)
+    return None if total is None else int(total) - seen.excused.get(name, 0)
+
+
+def _aside(seen: Measured, name: str) -> str:
+    excused = seen.excused.get(name, 0)
+    return f"; {excused:,} more before the switch are the version before's own" if excused else ""
 
 
 def _count(number: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
+from cakravia_verify.report.excuses import excuses
 from cakravia_verify.report.slices import (
     FOREVER,
     SECOND,
@@ -55,7 +56,8 @@ class Course:
     requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
     `expected` tells how many arrivals the plan has in its first seconds, where that is not seconds times rate.
     `judge_warm_up` is what the bake judgement leaves out at the beginning of each side, None where none is asked for.
-    `streams` names the requests that are held open on purpose: how long that was is no latency.
+    `streams` names the requests that are held open on purpose: how long that was is no latency. `version` is the one
+    that the first switch leads to, empty where there is none.
     """
 
     touched: int | None
@@ -67,6 +69,7 @@ class Course:
     expected: Callable[[float], float] | None = None
     streams: tuple[str, ...] = ()
     judge_warm_up: int | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,37 +84,47 @@ class Measurement:
     figures: dict[str, object] = field(default_factory=dict)
 
 
-def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measurement:
-    """What the ledger says of a release that took this course."""
+def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: Colour | None = None) -> Measurement:
+    """What the ledger says of a release that took this course. `unlogged` is the slot whose request log has no line of
+    this run, where that of the slot before has."""
     evidence = ledger.evidence
-    excused, notes = _excused(ledger, course)
     first = course.switches[0] if course.switches else None
+    excuse = excuses(
+        ledger,
+        touched=course.touched,
+        decided=first.decided if first else None,
+        old=str(first.old or "") if first else "",
+    )
     fence, straddling = _fence(ledger, course)
     latency = _latency(ledger, since=first.effective if first else None, streams=course.streams)
-    counts = _counts(ledger, excused_until=excused)
+    since = _since(ledger, first)
     measured = Measured(
         sent=evidence.total,
         answered=evidence.counts.answered,
-        lost=counts["lost"],
-        errors=counts["error"],
-        unreached=counts["unreached"],
+        lost=evidence.counts.lost,
+        errors=evidence.counts.error,
+        unreached=evidence.counts.unreached,
         duplicated=_duplicated(ledger, evidence, has_application),
-        masked=_masked(ledger, excused_until=excused),
+        masked=_number(ledger, "masked"),
         fence_violations=fence,
         candidate_answers=_candidate_answers(ledger, first),
         share_held=_share_held(ledger, course),
         p50=latency[0],
         p99=latency[1],
         longest_gap=longest_gap(ledger, course),
-        lost_bound=failures_in_words(counts["lost"], evidence.total),
+        lost_bound=failures_in_words(evidence.counts.lost, evidence.total),
         integrity=(
             *_integrity(evidence, is_flowing=course.until is not None),
             *_altered(evidence, course),
             *_answered_by_the_proxy(ledger),
+            *_answered_as_another_version(ledger, course),
+            *_unlogged(ledger, unlogged),
         ),
         idle_closes=evidence.idle_closes,
         **_judgement(ledger, course),
-        sent_after_switch=_number(ledger, "started > $at", at=first.effective) if first else None,
+        sent_after_switch=since[0],
+        errors_after_switch=since[1],
+        excused=excuse.excused,
     )
     figures: dict[str, object] = {
         "straddling": straddling,
@@ -127,7 +140,10 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool) -> Measure
     }
     return Measurement(
         measured=measured,
-        findings=(*notes, *(str(finding) for finding in evidence.findings if _counts_now(finding.kind, course))),
+        findings=(
+            *excuse.findings,
+            *(str(finding) for finding in evidence.findings if _counts_now(finding.kind, course)),
+        ),
         buckets=tuple(buckets(ledger, course)),
         windows=tuple(windows_of(ledger, course)),
         lost_rows=tuple(dict(row) for row in evidence.lost.first),
@@ -160,31 +176,41 @@ def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
     return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
 
 
-def _excused(ledger: Ledger, course: Course) -> tuple[int, list[str]]:
-    """Until when failures are the old version's own: it failed before the release touched anything.
-
-    A release that mends a broken site must be able to pass; what it touches from the switch on is judged in full.
-    """
-    if course.touched is None or not course.switches:
-        return 0, []
-    before = _number(ledger, "outcome <> 'answered' AND done < $at", at=course.touched)
-    if not before:
-        return 0, []
-    decided = course.switches[0].decided
-    failed = _number(ledger, "outcome <> 'answered' AND done < $at", at=decided)
-    return decided, [
-        f"the version before was failing already when the release began ({before:,} requests): "
-        f"{failed:,} failures before the switch are not counted against the candidate"
-    ]
+def _answered_as_another_version(ledger: Ledger, course: Course) -> tuple[str, ...]:
+    """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
+    not what they were given. An answer that names none says nothing."""
+    if not course.switches or not course.version:
+        return ()
+    first = course.switches[0]
+    number, named = ledger.query(
+        "SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND started > $at AND status IS NOT NULL "
+        "AND nullif(by_version, '') <> $version",
+        {"new": str(first.new), "at": first.effective, "version": course.version},
+    )[0]
+    if not number:
+        return ()
+    return (f"{number:,} answers by {first.new} after the switch named version {named} instead of {course.version}",)
 
 
-def _counts(ledger: Ledger, *, excused_until: int) -> dict[str, int]:
-    rows = ledger.query(
-        "SELECT outcome, count(*) FROM ledger WHERE NOT (coalesce(done, started) < $until AND outcome <> 'answered') "
-        "GROUP BY 1",
-        {"until": excused_until},
+def _unlogged(ledger: Ledger, slot: Colour | None) -> tuple[str, ...]:
+    """A slot that logs nothing while the one before it did: what it executed twice would never show."""
+    number = _number(ledger, "by_slot = $slot AND status IS NOT NULL", slot=str(slot)) if slot else 0
+    if not number:
+        return ()
+    return (
+        f"the request log of {slot} has no line of this run, while that of the slot before has: whether any of the "
+        f"{number:,} requests it answered was executed more than once cannot be told",
     )
-    return {"lost": 0, "error": 0, "unreached": 0} | {str(outcome): int(number) for outcome, number in rows}
+
+
+def _since(ledger: Ledger, switch: Switch | None) -> tuple[int | None, int | None]:
+    """Requests begun since users were sent to the new slot, and the error answers among them."""
+    if switch is None:
+        return None, None
+    row = ledger.query(
+        "SELECT count(*), count(*) FILTER (outcome = 'error') FROM ledger WHERE started > $at", {"at": switch.effective}
+    )[0]
+    return int(row[0]), int(row[1])
 
 
 def _duplicated(ledger: Ledger, evidence: Evidence, has_application: bool) -> int:
@@ -192,10 +218,6 @@ def _duplicated(ledger: Ledger, evidence: Evidence, has_application: bool) -> in
     if has_application and evidence.duplicated is not None:
         return evidence.duplicated.total
     return _number(ledger, "masked AND method IN ('POST', 'PUT', 'PATCH', 'DELETE')")
-
-
-def _masked(ledger: Ledger, *, excused_until: int) -> int:
-    return _number(ledger, "masked AND coalesce(done, started) >= $at", at=excused_until)
 
 
 def _fence(ledger: Ledger, course: Course) -> tuple[int | None, int]:

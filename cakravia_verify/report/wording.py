@@ -154,9 +154,20 @@ def _what_they_lost(seen: Measured | None) -> str:
         return "No request was sent, so nothing is proven."
     if seen.lost == 0 and seen.integrity:
         return f"Of {seen.sent:,} recorded requests none was lost, but not every request is accounted for."
-    if seen.lost == 0:
-        return f"None of {seen.sent:,} requests was lost."
-    return f"{seen.lost:,} of {seen.sent:,} requests {'was' if seen.lost == 1 else 'were'} lost."
+    lost = "None" if seen.lost == 0 else f"{seen.lost:,}"
+    told = [f"{lost} of {seen.sent:,} requests {'was' if seen.lost in (0, 1) else 'were'} lost"]
+    told += [f"{seen.unreached:,} could not even be sent"] if seen.unreached else []
+    told += [f"{seen.errors:,} got an error answer"] if seen.errors else []
+    return f"{', '.join(told)}.{_not_counted(seen)}"
+
+
+def _not_counted(seen: Measured) -> str:
+    """What happened to users and is not held against the release; empty where nothing is."""
+    names = {"lost": "lost", "unreached": "not sent", "errors": "with an error answer"}
+    told = [f"{seen.excused[name]:,} {words}" for name, words in names.items() if seen.excused.get(name)]
+    if not told:
+        return ""
+    return f" Not counted: {', '.join(told)} before the switch, as the version before failed so by itself."
 
 
 def what_to_do(document: ReleaseDocument) -> str:
@@ -184,12 +195,16 @@ def lost_in_words(seen: Measured | None) -> tuple[str, str]:
         return "not measured", ""
     value = f"{seen.lost:,} of {seen.sent:,}" if seen.sent is not None else f"{seen.lost:,}"
     bound = seen.lost_bound.removeprefix(value).lstrip(", ")
-    return value, bound
+    return value, "; ".join(filter(None, (bound, _excused(seen, "lost"))))
 
 
 def zero_in_words(count: int | None, total: int | None) -> str:
     """What none of so many proves, as in "< 0.010% at 95%"; empty where there were some, or nothing was counted."""
     return failures_in_words(0, total).rpartition(", ")[2] if count == 0 and total is not None and total > 0 else ""
+
+
+def _excused(seen: Measured, name: str) -> str:
+    return f"{seen.excused[name]:,} not counted" if seen.excused.get(name) else ""
 
 
 def silence_in_words(document: ReleaseDocument) -> tuple[str, str]:
@@ -212,6 +227,7 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
     twice = zero_in_words(seen.duplicated, seen.sent)
     late = zero_in_words(seen.fence_violations, seen.sent_after_switch)
     wrong = zero_in_words(seen.errors, seen.sent) or _share(seen.errors, seen.sent)
+    wrong = "; ".join(filter(None, (wrong, _excused(seen, "errors"))))
     figures = [
         Figure("Sent", count_in_words(seen.sent), held, standings.get("samples")),
         Figure("Lost", lost, bound, standings.get("lost")),

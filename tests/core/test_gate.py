@@ -29,6 +29,7 @@ GOOD_MEASURED = Measured(
     integrity=(),
     idle_closes=0,
     sent_after_switch=2_500,
+    errors_after_switch=0,
 )
 GOOD = Evidence(
     release="r1",
@@ -64,7 +65,11 @@ DECIDING_MEASURES = (
     "share_held",
     "p99",
     "integrity",
+    "sent_after_switch",
+    "errors_after_switch",
 )
+# A first release has no version before it, and so no traffic before its switch.
+NOT_OF_A_FIRST = ("fence_violations", "sent_after_switch", "errors_after_switch")
 DECIDING = (
     "candidate",
     "built_digest",
@@ -162,6 +167,9 @@ def test_a_required_check_speaks_for_promotion_only_where_it_passed(outcome: str
         ({"fence_violations": 1}, Decision.ROLL_BACK),
         ({"masked": 1}, Decision.ROLL_BACK),
         ({"errors": 1}, Decision.ROLL_BACK),
+        ({"errors_after_switch": 1}, Decision.ROLL_BACK),
+        ({"errors_after_switch": -1}, Decision.INCONCLUSIVE),
+        ({"sent_after_switch": 0}, Decision.INCONCLUSIVE),
         ({"p99": 2.51}, Decision.ROLL_BACK),
         ({"p99": float("nan")}, Decision.ROLL_BACK),
         ({"sent": 199}, Decision.INCONCLUSIVE),
@@ -186,7 +194,7 @@ def test_one_flap_in_the_bake_does_not_stop_a_good_release() -> None:
 
 def test_a_budget_allows_what_it_says_and_not_one_more() -> None:
     budget = Budget(lost=2, errors=0.001)
-    assert judge(measured(lost=2, errors=5), budget).is_promote
+    assert judge(measured(lost=2, errors=5, errors_after_switch=2), budget).is_promote
     assert judge(measured(lost=3), budget).decision is Decision.ROLL_BACK
     assert judge(measured(errors=6), budget).decision is Decision.ROLL_BACK
 
@@ -196,6 +204,31 @@ def test_a_budget_allows_what_it_says_and_not_one_more() -> None:
 )
 def test_a_budget_of_nonsense_never_promotes(budget: Budget) -> None:
     assert not judge(GOOD, budget).is_promote
+
+
+def test_errors_of_the_candidate_are_not_diluted_by_the_good_answers_of_the_version_before() -> None:
+    seen = measured(sent=1_539, errors=40, sent_after_switch=270, errors_after_switch=40)
+    verdict = judge(seen, Budget(errors=0.03))
+    assert verdict.decision is Decision.ROLL_BACK
+    (failed,) = (check for check in verdict.checks if check.standing is Standing.FAILED)
+    assert (failed.name, failed.value) == ("errors", "40 (2.599%), 40 (14.815%) since the switch")
+    assert judge(seen, Budget(errors=0.149)).is_promote
+
+
+def test_errors_before_the_switch_count_in_the_share_of_the_whole_run() -> None:
+    assert judge(measured(errors=6, errors_after_switch=0), Budget(errors=0.001)).decision is Decision.ROLL_BACK
+
+
+@pytest.mark.parametrize("name", ["lost", "errors", "unreached", "masked"])
+def test_what_is_excused_does_not_decide_and_is_told_beside_what_counts(name: str) -> None:
+    own: dict[str, Any] = {name: 61, "excused": {name: 61}}
+    verdict = judge(measured(**own), BUDGET)
+    assert verdict.is_promote
+    (check,) = (check for check in verdict.checks if check.name == name)
+    assert check.value.startswith("0")
+    assert check.value.endswith("; 61 more before the switch are the version before's own")
+    assert judge(measured(**own | {name: 62}), BUDGET).decision is Decision.ROLL_BACK
+    assert judge(measured(**own | {name: 60}), BUDGET).decision is Decision.INCONCLUSIVE
 
 
 def test_why_names_the_failed_check_its_value_and_its_threshold() -> None:
@@ -216,6 +249,8 @@ any_measured = st.builds(
     masked=numbers,
     fence_violations=numbers,
     candidate_answers=numbers,
+    sent_after_switch=numbers,
+    errors_after_switch=numbers,
     share_held=shares,
     p99=shares,
     integrity=st.one_of(st.none(), st.just(()), st.just(("torn",))),
@@ -263,7 +298,7 @@ def test_promote_implies_that_everything_was_shown_and_within_budget(evidence: E
     seen = evidence.measured
     assert seen is not None
     for name in DECIDING_MEASURES:
-        assert getattr(seen, name) is not None or (name == "fence_violations" and not evidence.has_previous)
+        assert getattr(seen, name) is not None or (name in NOT_OF_A_FIRST and not evidence.has_previous)
     assert not evidence.failure
     assert not evidence.interrupted
     assert not evidence.objections
@@ -287,6 +322,7 @@ def test_promote_implies_that_everything_was_shown_and_within_budget(evidence: E
 WORSE: dict[str, Callable[[Any], Any]] = {
     "lost": lambda value: value + 1,
     "errors": lambda value: value + 1,
+    "errors_after_switch": lambda value: value + 1,
     "unreached": lambda value: value + 1,
     "duplicated": lambda value: value + 1,
     "masked": lambda value: value + 1,
@@ -306,6 +342,8 @@ any_known_measured = st.builds(
     masked=known,
     fence_violations=known,
     candidate_answers=known,
+    sent_after_switch=known,
+    errors_after_switch=known,
     share_held=st.floats(0, 1),
     p99=st.floats(0, 5),
     integrity=st.sampled_from([(), ("torn",)]),

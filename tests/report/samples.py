@@ -42,6 +42,7 @@ def promoted() -> ReleaseDocument:
         integrity=(),
         idle_closes=3,
         sent_after_switch=24_490,
+        errors_after_switch=0,
     )
     evidence = _evidence(measured, required=dict.fromkeys(_SUITE, "passed"))
     return _document(
@@ -94,6 +95,7 @@ def rolled_back() -> ReleaseDocument:
         integrity=(),
         idle_closes=1,
         sent_after_switch=3_806,
+        errors_after_switch=205,
     )
     required = dict.fromkeys(_SUITE[:3], "passed") | {_SUITE[3]: "failed", _SUITE[4]: "deselected"}
     evidence = replace(

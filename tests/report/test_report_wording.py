@@ -151,8 +151,45 @@ def test_a_promotion_says_that_all_users_have_it_and_none_lost_anything() -> Non
 
 def test_a_rollback_says_where_users_are_and_what_they_lost() -> None:
     assert what_happened(samples.rolled_back()) == (
-        "Users are back on v1.1.0: v1.2.0 (green) had them for 3.79 s. 23 of 11,842 requests were lost."
+        "Users are back on v1.1.0: v1.2.0 (green) had them for 3.79 s. "
+        "23 of 11,842 requests were lost, 205 got an error answer."
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"lost": 1}, "1 of 549 requests was lost."),
+        ({"lost": 0, "unreached": 7}, "None of 549 requests was lost, 7 could not even be sent."),
+        (
+            {"lost": 61, "excused": {"lost": 61}},
+            "61 of 549 requests were lost. "
+            "Not counted: 61 lost before the switch, as the version before failed so by itself.",
+        ),
+        (
+            {"lost": 0, "errors": 9, "excused": {"errors": 4}},
+            "None of 549 requests was lost, 9 got an error answer. "
+            "Not counted: 4 with an error answer before the switch, as the version before failed so by itself.",
+        ),
+    ],
+)
+def test_what_users_suffered_is_told_whoever_is_to_blame(facts: dict[str, Any], words: str) -> None:
+    document = samples.promoted()
+    seen = replace(document.evidence, measured=Measured(sent=549, **facts))
+    assert what_happened(replace(document, evidence=seen)) == f"All users are on v1.2.0 (green). {words}"
+
+
+def test_what_is_not_counted_stands_beside_the_count() -> None:
+    document = samples.promoted()
+    seen = Measured(
+        sent=549, lost=61, errors=9, lost_bound="61 of 549, < 14% at 95%", excused={"lost": 61, "errors": 4}
+    )
+    figures = {
+        figure.label: (figure.value, figure.note)
+        for figure in key_figures(replace(document, evidence=replace(document.evidence, measured=seen)))
+    }
+    assert figures["Lost"] == ("61 of 549", "< 14% at 95%; 61 not counted")
+    assert figures["Errors"] == ("9", "1.639% of sent; 4 not counted")
 
 
 def test_a_release_refused_before_the_switch_says_that_users_never_moved() -> None:
@@ -244,7 +281,7 @@ def test_what_was_not_measured_is_not_shown_as_zero() -> None:
 
 def test_failed_checks_stand_with_value_and_threshold_on_the_terminal() -> None:
     lines = terminal_summary(samples.rolled_back(), width=120, colour=False)
-    assert "FAILED     Error answers: 205 (1.731%) (required: <= 0.000%)" in lines
+    assert "FAILED     Error answers: 205 (1.731%), 205 (5.386%) since the switch (required: <= 0.000%)" in lines
 
 
 def test_a_plain_terminal_gets_plain_lines() -> None:
