@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cakravia_verify.assurance import is_healthy
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, UsageError
 from cakravia_verify.history import STUCK, Intent
-from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.release import Moment
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
@@ -91,20 +92,26 @@ def _hold(request: Request, site: Site, waiting: Callable[[str], None]) -> Itera
 
 
 def _settle_the_past(request: Request, site: Site, audience: Callable[[Moment], None]) -> Iterator[str]:
-    for record in left_behind(site):
+    stuck: RollbackFailed | None = None
+    if doubt := doubt_about_history(site):
+        yield f"{doubt}; nothing is finished or undone by it"
+    for record in () if doubt else left_behind(site):
         release = record.intent.release
         try:
             yield f"recovered release {release}: {recover(site, record, STEPS, audience=audience)}"
         except RollbackFailed as error:
             # A person was told already. What gets a site out of this is a working version: let it come.
             if record.outcome != STUCK or request.kind != "deploy":
-                raise
+                stuck = error
+                break
             yield f"release {release} still cannot be undone: {error.message}"
     try:
         yield from serve_again(site)
     except CakraviaError as error:
         # What is broken here may be what the version to come mends.
         yield f"users are not served, and that could not be mended: {error.message}"
+    if stuck is not None:
+        raise stuck
 
 
 def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Artifact | None]:
@@ -130,6 +137,8 @@ def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Ar
         is_warm=bool(target and idle and (idle.version, idle.digest) == (target.version, target.digest)),
         proxy_was_running=state.proxy.is_running,
         reason=request.reason,
+        had_failover=state.proxy.has_failover,
+        was_ill=active is not None and state.served is active.colour and not is_healthy(site, active),
     )
     return intent, target
 

@@ -10,7 +10,7 @@ from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, Roll
 from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release import Moment, Release, Step
 from cakravia_verify.site import Site
-from cakravia_verify.slots import Slot
+from cakravia_verify.slots import Colour, Slot
 
 DIED = "the release died before its end"
 PROXY_SECONDS = 15.0
@@ -24,6 +24,11 @@ def left_behind(site: Site) -> Iterator[Record]:
     for record in unfinished(site.journal.entries()):
         if any(each.intent.release == record.intent.release for each in unfinished(site.journal.entries())):
             yield record
+
+
+def doubt_about_history(site: Site) -> str:
+    """Why nobody is moved on the strength of this history, '' where it can be relied on."""
+    return site.doubt_about_history(*(site.platform.observe(colour) for colour in Colour))
 
 
 def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:

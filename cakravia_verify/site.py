@@ -92,6 +92,10 @@ class Site:
         proxy = self.proxy.observe()
         blue, green = self.platform.observe(Colour.BLUE), self.platform.observe(Colour.GREEN)
         served = self.serving() if proxy.is_running else Served(None, None, "the proxy is not running")
+        if served.slot and {Colour.BLUE: blue, Colour.GREEN: green}[served.slot] is None:
+            served = Served(
+                None, None, f"something else answers at the address of {served.slot}, where nothing of ours runs"
+            )
         pair = SlotPair(_active_colour(proxy, served, blue, green), blue, green)
         return SiteState(
             slots=pair,
@@ -115,6 +119,19 @@ class Site:
         elif pair.blue or pair.green:
             yield "slots run, but the proxy does not: users reach nothing"
         yield from self._disagreement_with_history(proxy, pair)
+        if doubt := self.doubt_about_history(pair.blue, pair.green):
+            yield doubt
+
+    def doubt_about_history(self, *slots: Slot | None) -> str:
+        """Why nobody is moved on the strength of the history, '' where it can be relied on: it is damaged, or does not
+        know of a release whose version runs, as after an old copy of it was put back."""
+        if damage := self.journal.damage():
+            return f"the history is damaged: {damage[0]}"
+        known = {entry.release for entry in self.journal.entries() if entry.event == "release.started"}
+        for slot in slots:
+            if known and slot is not None and slot.release and slot.release not in known:
+                return f"the history does not know release {slot.release}, whose version runs in {slot}"
+        return ""
 
     def _disagreement_with_history(self, proxy: ProxyState, pair: SlotPair) -> Iterator[str]:
         entries = self.journal.entries()

@@ -149,7 +149,8 @@ def unswitch(release: Release) -> dict[str, Any]:
             site.proxy.point_at(intent.candidate.other, deadline=release.deadline("users leave", PROXY_SECONDS))
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
-    slot = standing_slot(release, intent.active, must_be_healthy=not has_users)
+    # What answered users before this release and was ill by its readings then is no worse now.
+    slot = standing_slot(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
     count = site.settings.release.confirmations
     if not (has_users and is_confirmed(site, slot, count=count)):
         # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
@@ -240,7 +241,7 @@ def restore_failover(release: Release) -> dict[str, Any]:
     """The idle slot may stand in for the active one again, where it runs and is healthy."""
     site, active = release.site, release.intent.active
     other = site.platform.observe(active.other) if active else None
-    allowed = other is not None and is_healthy(site, other)
+    allowed = release.intent.had_failover and other is not None and is_healthy(site, other)
     site.proxy.set_failover(allowed=allowed)
     return {"failover": allowed}
 

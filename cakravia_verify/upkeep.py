@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from cakravia_verify.assurance import is_healthy, kept_artifact, require_confirmed, require_healthy
+from collections.abc import Iterator, Sequence
+
+from cakravia_verify.assurance import (
+    complaints,
+    is_confirmed,
+    is_healthy,
+    kept_artifact,
+    require_confirmed,
+    require_healthy,
+)
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import NotConfirmed, NothingToDo, PlatformError, ProxyError, ReleaseError
-from cakravia_verify.history import Record, is_taken_down, last_holding
-from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.errors import (
+    DeadlineExceeded,
+    NotConfirmed,
+    NothingToDo,
+    PlatformError,
+    ProxyError,
+    ReleaseError,
+    RollbackFailed,
+    UsageError,
+)
+from cakravia_verify.history import Record, is_taken_down, last_holding, unfinished
+from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
 
 
-def bring_up(site: Site) -> list[str]:
-    """The version that was promoted last serves users, or else one that runs; a line for each thing done. Moves nobody
-    who is served already."""
-    repaired = [*reconnect(site), *finish_or_undo(site)]
+def bring_up(site: Site) -> Iterator[str]:
+    """The version that has the users by the history serves them, or else one that runs; a line for each thing done.
+    Moves nobody who is served already. Raises RollbackFailed where a release could not be undone, users served all the
+    same."""
+    yield from reconnect(site)
+    stuck: RollbackFailed | None = None
+    try:
+        yield from finish_or_undo(site)
+    except RollbackFailed as error:
+        stuck = error
     state = site.observe()
-    if state.proxy.is_running and state.served is not None:
-        return [*repaired, f"{state.active} serves users at {site.proxy.address.url}; nothing to start"]
-    return [*repaired, _start_serving(site, state), *_bring_to_promoted(site)]
-
-
-def _start_serving(site: Site, state: SiteState) -> str:
-    slot = state.active or _restart(site)
-    _await_healthy(site, slot)
-    site.proxy.set_failover(allowed=False)
-    site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
-    site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
-    return f"{slot} serves users at {site.proxy.address.url}"
+    if _is_served(state):
+        yield f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
+    else:
+        yield _serve(site, state)
+        if stuck is None:
+            yield from _bring_to_promoted(site)
+    if stuck is not None:
+        raise stuck
 
 
 def bring_down(site: Site) -> str:
@@ -66,40 +86,111 @@ def take_up_changes(site: Site) -> list[str]:
     return ["the proxy took up its changed configuration"]
 
 
-def finish_or_undo(site: Site) -> list[str]:
-    """Every release that died is finished or undone; one line for each."""
-    lines = []
+def finish_or_undo(site: Site) -> Iterator[str]:
+    """Every release that died is finished or undone; one line for each. Raises RollbackFailed."""
+    if doubt := doubt_about_history(site):
+        if any(unfinished(site.journal.entries())):
+            yield f"{doubt}; no release is finished or undone by it"
+        return
     for record in left_behind(site):
         outcome = recover(site, record, STEPS, audience=lambda _: None)
-        lines.append(f"release {record.intent.release} ({record.intent.version}): {outcome}")
-    return lines
+        yield f"release {record.intent.release} ({record.intent.version}): {outcome}"
 
 
-def repair(site: Site) -> list[str]:
-    """What was mended, and what could not be: dead releases, users without a healthy slot, and users elsewhere than on
-    the version that was promoted."""
-    return [*reconnect(site), *finish_or_undo(site), *serve_again(site), *_bring_to_promoted(site)]
+def repair(site: Site) -> Iterator[str]:
+    """What was mended, and what could not be, a line each: dead releases, users without a healthy slot, and users
+    elsewhere than on the version that the history says. Raises RollbackFailed where a release could not be undone,
+    users served all the same."""
+    yield from reconnect(site)
+    stuck: RollbackFailed | None = None
+    try:
+        yield from finish_or_undo(site)
+    except RollbackFailed as error:
+        stuck = error
+    yield from serve_again(site)
+    if stuck is not None:
+        raise stuck
+    yield from _bring_to_promoted(site)
 
 
 def serve_again(site: Site) -> list[str]:
     """Users who were without an answer have a healthy slot; one line for what was done. Whoever is served stays where
     he is, and a site that was taken down stays down."""
     state, entries = site.observe(), site.journal.entries()
-    if last_holding(entries) is None or (state.is_empty and is_taken_down(entries)):
+    runs_nothing = state.slots.blue is None and state.slots.green is None
+    if (runs_nothing and last_holding(entries) is None) or (state.is_empty and is_taken_down(entries)):
         return []
-    if state.proxy.is_running and state.served is not None:
-        return _rely_on_stand_in(site, state)
-    active, standby = state.active, state.slots.idle
-    if standby is None or (active is not None and (is_healthy(site, active) or not is_healthy(site, standby))):
-        return [_start_serving(site, state)]
-    _await_healthy(site, standby)
-    deadline = Deadline(f"users reach {standby}", PROXY_SECONDS, clock=site.clock)
+    return _rely_on_stand_in(site, state) if _is_served(state) else [_serve(site, state)]
+
+
+def _is_served(state: SiteState) -> bool:
+    return state.proxy.is_running and state.served is not None
+
+
+def _serve(site: Site, state: SiteState) -> str:
+    """Users have a slot that is healthy, and answers to them say so. Raises CakraviaError where there is none."""
+    slot = _healthy_slot(site, state)
+    if not state.proxy.is_running:
+        site.proxy.set_failover(allowed=False)
+        site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
+    elif not (state.proxy.chosen is slot.colour and is_confirmed(site, slot, count=1)):
+        _point_at(site, slot)
+    site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
     if state.proxy.is_running:
-        site.proxy.point_at(standby.colour, deadline=deadline)
-    else:
-        site.proxy.start(standby.colour, deadline=deadline)
-    site.journal.append("site.repaired", version=standby.version, slot=str(standby.colour))
-    return [f"users were without a slot; they are on {standby} now"]
+        return f"users were without a slot; they are on {slot} now"
+    return f"{slot} serves users at {site.proxy.address.url}"
+
+
+def _point_at(site: Site, slot: Slot) -> None:
+    """Users are on the slot; a proxy that still gives no answer then is started anew."""
+    site.proxy.set_failover(allowed=False)
+    count = site.settings.release.confirmations
+    try:
+        site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
+        require_confirmed(site, slot, count=count)
+    except (NotConfirmed, ProxyError):
+        site.proxy.stop(deadline=Deadline("the proxy stops", site.settings.app.grace, clock=site.clock))
+        site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
+        require_confirmed(site, slot, count=count)
+
+
+def _healthy_slot(site: Site, state: SiteState) -> Slot:
+    """A slot that can serve: one that runs and is healthy, or becomes so; else the version of the history, started
+    anew. What runs and stays ill is ended for that only in its own slot, and only where it can be had again."""
+    running = [slot for slot in (state.slots.at(state.proxy.chosen), state.slots.at(state.proxy.chosen.other)) if slot]
+    for slot in running:
+        if is_healthy(site, slot):
+            return slot
+    if not running:
+        slot = _restart(site)
+        _await_healthy(site, slot)
+        return slot
+    try:
+        return _first_healthy(site, running)
+    except DeadlineExceeded as error:
+        last = last_holding(site.journal.entries())
+        if last is None or kept_artifact(site, version=last.intent.version, digest=last.digest) is None:
+            raise
+        ill = site.platform.observe(last.intent.candidate)
+        if ill is not None:
+            deadline = Deadline(f"{ill} stops", site.settings.app.grace, clock=site.clock)
+            site.platform.stop(ill.colour, deadline=deadline)
+        slot = _restart(site)
+        try:
+            _await_healthy(site, slot)
+        except DeadlineExceeded:
+            raise error from None
+        return slot
+
+
+def _first_healthy(site: Site, slots: Sequence[Slot]) -> Slot:
+    health = site.settings.health
+    return poll(
+        lambda: next((slot for slot in slots if is_healthy(site, slot)), None),
+        deadline=Deadline(f"{' or '.join(map(str, slots))} is healthy", health.deadline, clock=site.clock),
+        every=health.interval,
+        seen=lambda: "; ".join(complaints(site.readings(slot)) for slot in slots),
+    )
 
 
 def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
@@ -124,11 +215,13 @@ def _bring_to_promoted(site: Site) -> list[str]:
     refuge = state.active
     if last is None or state.served is None or refuge is None or refuge.colour is last.intent.candidate:
         return []
+    if doubt := doubt_about_history(site):
+        return [f"{doubt}; users stay on {refuge}"]
     promoted = f"{last.intent.candidate} ({last.intent.version})"
     try:
         slot, again = _promoted_slot(site, last)
         _move_users(site, slot, refuge=refuge)
-    except (ReleaseError, PlatformError, ProxyError) as error:
+    except (ReleaseError, PlatformError, ProxyError, UsageError) as error:
         return [f"the history promoted {promoted}, which cannot serve: {error.message}; users stay on {refuge}"]
     # As after the promotion: what served before it may stand in, never a version that users were brought back from.
     was_before = (refuge.version, refuge.digest) == (last.intent.active_version, last.intent.active_digest)
@@ -194,10 +287,4 @@ def _kept(site: Site, digest: str, version: str) -> Artifact:
 
 
 def _await_healthy(site: Site, slot: Slot) -> None:
-    health = site.settings.health
-    poll(
-        lambda: is_healthy(site, slot),
-        deadline=Deadline(f"{slot} is healthy", health.deadline, clock=site.clock),
-        every=health.interval,
-        seen=lambda: "; ".join(str(r) for r in site.readings(slot) if not r.is_healthy),
-    )
+    _first_healthy(site, [slot])

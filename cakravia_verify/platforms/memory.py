@@ -43,7 +43,8 @@ class FakeClock:
 class MemorySite:
     """A whole site in memory: it is the platform, the proxy and the prober at once.
 
-    `sick` holds versions whose probes fail; `failing` maps an operation such as `start` or `point_at` to how many more
+    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, and `stranger` answers
+    in the place of a slot that is gone; `failing` maps an operation such as `start` or `point_at` to how many more
     times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its name.
     """
 
@@ -60,6 +61,8 @@ class MemorySite:
     open_connections: dict[Colour, int] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     stuck_on: Colour | None = None
+    mute: set[str] = field(default_factory=set)
+    stranger: Slot | None = None
     cut_off: list[str] = field(default_factory=list)
     name: str = "memory"
     _starts: int = 0
@@ -164,7 +167,7 @@ class MemorySite:
         self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         slot = self._answering(address)
-        if slot is None:
+        if slot is None or slot.identity in self.mute:
             return Answer(None, {}, b"", "connection refused", 0.001)
         named = {
             "X-Deployment-Slot": str(slot.colour),
@@ -178,7 +181,8 @@ class MemorySite:
             if not self.proxy_runs:
                 return None
             colour = self.stuck_on or self.chosen
-            return self.running.get(colour) or (self.running.get(colour.other) if self.failover else None)
+            stranger = self.stranger if self.stranger and self.stranger.colour is colour else None
+            return self.running.get(colour) or stranger or (self.running.get(colour.other) if self.failover else None)
         return next((slot for slot in self.running.values() if slot.address == address), None)
 
 

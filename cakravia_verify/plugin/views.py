@@ -95,6 +95,12 @@ class ReleaseView:
         return self._active
 
     @property
+    def served(self) -> SlotView | None:
+        """The slot that answered users when the release began; None where nobody got an answer."""
+        state = self._run.state
+        return self._active if state and state.active and state.served is state.active.colour else None
+
+    @property
     def is_first(self) -> bool:
         return self.intent.active is None
 

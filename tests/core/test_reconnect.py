@@ -18,23 +18,23 @@ def cut_off(tmp_path: Path) -> Stage:
 
 def test_what_was_cut_off_is_brought_back_and_told_by_recover(tmp_path: Path) -> None:
     stage = cut_off(tmp_path)
-    assert repair(stage.opened()) == ["blue was cut off, and is reached again"]
+    assert list(repair(stage.opened())) == ["blue was cut off, and is reached again"]
     assert stage.memory.chosen is Colour.BLUE
 
 
 def test_what_was_cut_off_is_brought_back_and_told_by_up(tmp_path: Path) -> None:
     stage = cut_off(tmp_path)
-    assert bring_up(stage.opened())[0] == "blue was cut off, and is reached again"
+    assert next(iter(bring_up(stage.opened()))) == "blue was cut off, and is reached again"
 
 
 def test_the_history_knows_what_was_cut_off(tmp_path: Path) -> None:
     stage = cut_off(tmp_path)
-    repair(stage.opened())
+    list(repair(stage.opened()))
     events = [entry for entry in stage.journal.entries() if entry.event == "site.reconnected"]
     assert [entry.facts["parts"] for entry in events] == [["blue was cut off, and is reached again"]]
 
 
 def test_the_proxy_learns_where_slots_are_now(tmp_path: Path) -> None:
     stage = cut_off(tmp_path)
-    repair(stage.opened())
+    list(repair(stage.opened()))
     assert stage.memory.acted[-1].startswith("refresh")

@@ -252,7 +252,7 @@ def test_a_machine_that_stops_at_any_point_of_a_deploy_comes_back_on_what_the_re
         decided = is_decided(stage)
         stage.memory.running.clear()
         stage.memory.proxy_runs = False
-        bring_up(stage.opened())
+        list(bring_up(stage.opened()))
         assert is_settled(stage), (point, stage.site.observe().drift)
         assert stage.serving is not None
         assert stage.serving.version == ("v2" if decided else "v1"), point

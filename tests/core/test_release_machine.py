@@ -103,7 +103,7 @@ class ReleaseMachine(RuleBasedStateMachine):
     def repair(self) -> None:
         may_fail = any(self.memory.failing.values())
         try:
-            told = repair(self.stage.site)
+            told = list(repair(self.stage.site))
         except CakraviaError:
             assert may_fail or self.stage.serving is None
             return

@@ -94,7 +94,7 @@ def _recover(site: Site) -> dict[str, Any]:
     site.journal.token = lease.token
     held_from = time.monotonic()
     try:
-        lines = repair(site)
+        lines = list(repair(site))
     except CakraviaError as error:
         return {"ended": "stuck", "why": error.message}
     finally:
