@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,8 @@ MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
 WARM_UP_REQUESTS = 20
 OLD_WORKERS_SECONDS = 1.0
+# What a bake may take longer than planned: a last bad round, and the reading of the records.
+OVERTIME_SECONDS = 5.0
 
 
 class Witness:
@@ -92,30 +95,49 @@ class Witness:
         return self.release.intent.kind == "rollback"
 
     def _require_budget(self, flow: Flow, switch: Flip) -> None:
-        decided, effective = switch.decided_at * MICROSECONDS, switch.effective_at * MICROSECONDS
-        if not self._goes_back:
-            suffered = self._suffered(flow, lambda row: (row.done or row.started) >= decided)
-        else:
-            # What began on the version left is its own; and users do not return to one that failed them as well.
-            suffered = self._suffered(flow, lambda row: row.started >= effective)
-            if suffered and self._suffered(flow, lambda row: (row.done or row.started) < decided):
+        decided, effective = round(switch.decided_at * MICROSECONDS), round(switch.effective_at * MICROSECONDS)
+
+        def sent_since(row: Row) -> bool:
+            return row.started >= effective
+
+        def ended_before(row: Row) -> bool:
+            return (row.done or row.started) < decided
+
+        # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
+        loses = sent_since if self._goes_back else lambda row: not ended_before(row)
+        to_come = most_requests(flow.plan, since=effective - flow.first_planned, until=self._bake_over_by(flow, switch))
+        if flow.plan.streams or flow.plan.locustfile:
+            # Nobody planned how often these come again; what they did until now, twice over, has to do.
+            to_come = max(to_come, 2 * flow.finished)
+        suffered = self._suffered(flow, loses, sent_since, requests=to_come)
+        if suffered and self._goes_back:
+            # Users do not return to a version that failed them as well.
+            before = most_requests(flow.plan, since=0, until=decided - flow.first_planned)
+            if self._suffered(flow, ended_before, ended_before, requests=before):
                 return
         if suffered:
             raise ReleaseError(suffered)
 
-    def _suffered(self, flow: Flow, counts: Callable[[Row], bool]) -> str:
-        """What users suffered beyond the budget, in words, in the requests that count; '' where they did not."""
-        settings, clock = self.release.site.settings, self.release.site.clock
-        budget = settings.budget
-        bad = [row for row in (*flow.lost, *flow.unreached) if counts(row)]
+    def _bake_over_by(self, flow: Flow, switch: Flip) -> int:
+        """When the bake is over at the latest, in microseconds since the first planned request."""
+        settings, began = self.release.site.settings.release, self.release.seen.bake_began
+        if began is None:
+            began = switch.effective_at + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
+        over = max(began + settings.bake, self.release.site.clock.monotonic()) + OVERTIME_SECONDS
+        return round(over * MICROSECONDS) - flow.first_planned
+
+    def _suffered(self, flow: Flow, loses: Callable[[Row], bool], errs: Callable[[Row], bool], *, requests: int) -> str:
+        """What users suffered beyond the budget, in words, in the rows that count; '' where they did not, or where so
+        many requests may still bring the share of errors back within it."""
+        budget = self.release.site.settings.budget
+        bad = [row for row in (*flow.lost, *flow.unreached) if loses(row)]
         if len(bad) > budget.lost:
             return (
                 f"users lost {len(bad)} requests since the switch (budget {budget.lost}): "
                 f"{bad[0].method} {bad[0].name}: {bad[0].detail or bad[0].status}"
             )
-        errors = [row for row in flow.errors if counts(row)]
-        flowing = clock.monotonic() - flow.first_planned / MICROSECONDS
-        if len(errors) > budget.errors * flow.plan.rate * (settings.release.bake + flowing):
+        errors = [row for row in flow.errors if errs(row)]
+        if len(errors) > budget.errors * requests:
             first = errors[0]
             return (
                 f"users got {len(errors)} error answers since the switch (budget {budget.errors:.3%}): "
@@ -166,15 +188,11 @@ class Witness:
             self.flow.copy_requests(requests)
         site.fetch_logs()
         access = self._cuts.copy(site.proxy.access_log, folder / "access.log")
-        logs = [
-            copied
+        written = {
+            colour: self._cuts.copy_written(site.platform.request_log(colour), folder / f"application-{colour}.log")
             for colour in Colour
-            if (
-                copied := self._cuts.copy_written(
-                    site.platform.request_log(colour), folder / f"application-{colour}.log"
-                )
-            )
-        ]
+        }
+        logs = [copied for copied in written.values() if copied]
         has_application = bool(logs) and len(logs) == len(self._slots_with_users())
         target = folder if until is None else folder / ".so-far"
         try:
@@ -187,7 +205,10 @@ class Witness:
                 traffic=folder / "traffic.json" if until is None else None,
                 run=self.release.id,
             ) as ledger:
-                return measure(ledger, self._course(until), has_application=has_application)
+                course = self._course(until)
+                return measure(
+                    ledger, course, has_application=has_application, unlogged=self._unlogged(written, course)
+                )
         finally:
             if until is not None:
                 requests.unlink(missing_ok=True)
@@ -197,6 +218,14 @@ class Witness:
         site = self.release.site
         logs = [site.proxy.access_log, *(site.platform.request_log(colour) for colour in Colour)]
         return [path for path in logs if path is not None]
+
+    def _unlogged(self, written: Mapping[Colour, Path | None], course: Course) -> Colour | None:
+        """The new slot, where the one before it logged requests of this run and it logged none."""
+        first = course.switches[0] if course.switches else None
+        if first is None or first.old is None or written[first.new] is not None:
+            return None
+        before = written[first.old]
+        return first.new if before is not None and _names(before, self.release.id) else None
 
     def _slots_with_users(self) -> set[Colour]:
         seen = self.release.seen
@@ -228,10 +257,23 @@ class Witness:
             reload=settings.proxy.switch == "reload",
             followed=self.flow.counts,
             streams=self.flow.plan.streams,
+            version=intent.version,
             judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
             if intent.kind == "deploy"
             else None,
         )
+
+
+def most_requests(plan: TrafficPlan, *, since: int, until: int) -> int:
+    """How many requests the plan can make between two instants at the most, in microseconds since its first one."""
+    arrivals = planned_within(plan, math.ceil(until / MICROSECONDS)) - planned_within(plan, since // MICROSECONDS)
+    return max(0, arrivals) * max(1 + len(entry.steps) for entry in plan.mix)
+
+
+def _names(log: Path, run: str) -> bool:
+    """Whether a line of the log names the run."""
+    with log.open("rb") as lines:
+        return any(run.encode() in line for line in lines)
 
 
 def said(error: BaseException) -> str:
