@@ -32,6 +32,27 @@ def process_named(identity: str) -> psutil.Process | None:
     """The process of that identity, None where it has ended."""
     with contextlib.suppress(psutil.Error, ValueError):
         process = psutil.Process(int(identity.partition("@")[0]))
-        if identity_of(process) == identity and process.status() != psutil.STATUS_ZOMBIE:
+        if identity_of(process) == identity and not has_ended(process):
             return process
     return None
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether nothing of it is left to act or to hold a file, whoever has yet to collect its status.
+
+    Linux shows a process as a zombie once its first thread has ended, while others may go on, and hold its port.
+    """
+    try:
+        if not process.is_running():
+            return True
+        return process.status() == psutil.STATUS_ZOMBIE and not _has_other_threads(process.pid)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+def _has_other_threads(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -18,23 +17,19 @@ import psutil
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.log_cuts import empty_long, keep_long_twice, set_long_aside
-from cakravia_verify.platforms.slot_process import (
-    find_by_environment,
-    group_of,
-    kill_group,
-    last_bytes,
-    open_connections,
-)
+from cakravia_verify.platforms.slot_process import group_of, kill_group, last_bytes, open_connections
+from cakravia_verify.platforms.slot_records import SlotRecords
 from cakravia_verify.platforms.store import VersionStore
 from cakravia_verify.ports import require_free_port
-from cakravia_verify.process_identity import identity_of, process_named
+from cakravia_verify.process_identity import has_ended, identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 
 # The processes that this one started, to be reaped when they end. They are meant to outlive it: no object owns them.
 _CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
+# What ended may hold its port a moment longer: one of its group that nobody waits for.
+PORT_SECONDS: Final = 2.0
 
 
 class ProcessPlatform:
@@ -49,6 +44,7 @@ class ProcessPlatform:
         self._environment = environment
         self._clock = clock
         self._store = VersionStore(settings.state / "versions")
+        self._records = SlotRecords(settings.state / "slots")
 
     def check(self) -> None:
         program = self._command("0")[0]
@@ -102,10 +98,12 @@ class ProcessPlatform:
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
-        self.stop(colour, deadline=deadline)
+        has_ended_something = self._end(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
-        require_free_port(address, what=f"[slots] {colour}")
-        place = self._folder(colour)
+        self._await_port(
+            colour, Deadline("it is free", PORT_SECONDS if has_ended_something else 0, clock=deadline.clock)
+        )
+        place = self._records.place(colour)
         template = self._store.command_of(artifact, default=self._settings.app.command)
         command = [self._filled(part, artifact.version) for part in template]
         limit = self._settings.slots.memory_bytes // 1024
@@ -142,16 +140,13 @@ class ProcessPlatform:
             identity=identity_of(psutil.Process(pid)),
             started_at=self._clock.wall(),
         )
-        self._record(slot)
+        self._records.put(slot)
         return slot
 
     def observe(self, colour: Colour) -> Slot | None:
         """Raises PlatformError where it cannot be seen: that is not the same as nobody being there."""
         try:
-            slot = self._recorded(colour)
-            if slot is not None and process_named(slot.identity) is not None:
-                return slot
-            return self._discovered(colour)
+            return self._records.running(colour)
         except OSError as error:
             raise PlatformError(
                 f"what runs in {colour} cannot be seen: {error.strerror}",
@@ -162,49 +157,66 @@ class ProcessPlatform:
         return open_connections(self._settings.slots.port(colour))
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
+        self._end(colour, deadline=deadline)
+
+    def _end(self, colour: Colour, *, deadline: Deadline) -> bool:
+        """Nothing runs in the slot, nor what it had started; True where something did."""
         slot = self.observe(colour)
         process = process_named(slot.identity) if slot else None
-        if process is None:
-            self._forget(colour)
-            return
+        if process is not None:
+            self._end_process(colour, process, deadline=deadline)
+        rest = Deadline(f"what {colour} had started ends after SIGKILL", 5.0, clock=deadline.clock)
+        did = self._records.end_the_rest(colour, deadline=rest)
+        self._records.forget(colour)
+        return did or process is not None
+
+    def _end_process(self, colour: Colour, process: psutil.Process, *, deadline: Deadline) -> None:
         group = group_of(process)
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
         grace = Deadline(f"{colour} ends", min(self._settings.app.grace, deadline.remaining), clock=deadline.clock)
-        while not grace.is_over and self._is_alive(process):
+        while not grace.is_over and not _is_gone(process):
             grace.clock.sleep(0.02)
         kill_group(process, group=group)
         poll(
-            lambda: not self._is_alive(process),
+            lambda: _is_gone(process),
             deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
             every=0.01,
             seen=lambda: f"process {process.pid} is still there",
         )
-        self._forget(colour)
+
+    def _await_port(self, colour: Colour, deadline: Deadline) -> None:
+        """The slot's address can be listened on. Raises UsageError, naming who has it, where it cannot in time."""
+        while True:
+            try:
+                require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
+            except UsageError:
+                if deadline.is_over:
+                    raise
+                deadline.clock.sleep(0.01)
+            else:
+                return
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = {slot.digest for slot in map(self.observe, Colour) if slot}
         return self._store.prune(keep={*keep, *running}, retain=retain, promoted=promoted)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
-        content = last_bytes(self._folder(colour) / "app.log", limit=1_000_000)
+        content = last_bytes(self._records.place(colour) / "app.log", limit=1_000_000)
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
     def request_log(self, colour: Colour) -> Path | None:
-        return self._folder(colour) / "requests.log"
+        return self._records.request_log(colour)
 
     def fetch_logs(self) -> None:
         """Nothing: applications write on this machine."""
 
     def bound_logs(self) -> None:
         for colour in Colour:
-            empty_long(self._folder(colour) / "requests.log")
-            keep_long_twice(self._folder(colour) / "app.log")
+            empty_long(self._records.request_log(colour))
+            keep_long_twice(self._records.place(colour) / "app.log")
 
     # The rest is how.
-
-    def _folder(self, colour: Colour) -> Path:
-        return self._settings.state / "slots" / str(colour)
 
     def _filled(self, text: str, version: str) -> str:
         return text.replace("{version}", version).replace("{python}", sys.executable)
@@ -239,63 +251,7 @@ class ProcessPlatform:
             }
         )
 
-    def _record(self, slot: Slot) -> None:
-        row = {
-            "version": slot.version,
-            "digest": slot.digest,
-            "release": slot.release,
-            "identity": slot.identity,
-            "host": slot.address.host,
-            "port": slot.address.port,
-            "started_at": slot.started_at,
-        }
-        write_atomically(self._folder(slot.colour) / "slot.json", json.dumps(row).encode())
 
-    def _recorded(self, colour: Colour) -> Slot | None:
-        try:
-            row = json.loads((self._folder(colour) / "slot.json").read_text(encoding="utf-8"))
-            return Slot(
-                colour=colour,
-                version=row["version"],
-                digest=row["digest"],
-                release=row["release"],
-                address=Address(str(row["host"]), int(row["port"])),
-                identity=str(row["identity"]),
-                started_at=row["started_at"],
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _discovered(self, colour: Colour) -> Slot | None:
-        """A slot whose record was lost, or never written, read back from the environment of its process."""
-        found = find_by_environment({"DEPLOYMENT_SLOT": str(colour), "REQUEST_LOG": str(self.request_log(colour))})
-        if found is None:
-            return None
-        process, told = found
-        try:
-            slot = Slot(
-                colour=colour,
-                version=told["APP_VERSION"],
-                digest=told["CAKRAVIA_DIGEST"],
-                release=told["DEPLOYMENT_RELEASE"],
-                address=Address(told["HOST"], int(told["PORT"])),
-                identity=identity_of(process),
-                started_at=process.create_time(),
-            )
-        except (psutil.Error, KeyError, ValueError):
-            return None
-        with contextlib.suppress(OSError):
-            self._record(slot)
-        return slot
-
-    def _forget(self, colour: Colour) -> None:
-        (self._folder(colour) / "slot.json").unlink(missing_ok=True)
-
-    def _is_alive(self, process: psutil.Process) -> bool:
-        child = _CHILDREN.get(process.pid)
-        if child is not None:
-            return child.poll() is None
-        try:
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+def _is_gone(process: psutil.Process) -> bool:
+    child = _CHILDREN.get(process.pid)
+    return child.poll() is not None if child is not None else has_ended(process)

@@ -5,32 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
+
+from cakravia_verify.process_identity import has_ended
 
 TCP_ESTABLISHED = "01"
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
-def find_by_environment(wanted: Mapping[str, str]) -> tuple[psutil.Process, dict[str, str]] | None:
-    """The oldest process of this user that was started with all of `wanted` in its environment, and that environment.
-
-    The oldest is the one that was started, not one that it started itself.
-    """
+def told_processes(wanted: Mapping[str, str]) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """The processes of this user that were started with all of `wanted` in their environment, oldest first, and that
+    environment."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             told = process.environ()
-            if all(told.get(name) == value for name, value in wanted.items()) and (
-                process.status() != psutil.STATUS_ZOMBIE
-            ):
+            if all(told.get(name) == value for name, value in wanted.items()) and not has_ended(process):
                 found.append((process.create_time(), process.pid, process, told))
-    if not found:
-        return None
-    _, _, process, told = min(found, key=lambda row: row[:2])
-    return process, told
+    for _, _, process, told in sorted(found, key=lambda row: row[:2]):
+        yield process, told
 
 
 def kill_group(process: psutil.Process, *, group: int) -> None:

@@ -19,7 +19,7 @@ from cakravia_verify.settings import AppSettings, Settings, SlotSettings
 from cakravia_verify.slots import Artifact, Colour, Slot
 
 APPLICATION = """
-import json, os, signal, subprocess, sys, time
+import ctypes, json, os, platform, signal, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEPT = []
@@ -36,8 +36,8 @@ class Handler(BaseHTTPRequestHandler):
             except MemoryError:
                 said = "refused"
             KEPT.clear()
-        elif self.path == "/child":
-            child = subprocess.Popen(["sleep", "60"])
+        elif self.path in ("/child", "/daemon"):
+            child = subprocess.Popen(["sleep", "60"], start_new_session=self.path == "/daemon")
             said = str(child.pid)
         else:
             said = json.dumps({"pid": os.getpid(), "cwd": os.getcwd(), "argv": sys.argv, **os.environ})
@@ -56,6 +56,9 @@ time.sleep(float(os.environ.get("STARTS_AFTER", "0")))
 ThreadingHTTPServer.allow_reuse_address = True
 server = ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler)
 print("listening as", os.environ["APP_VERSION"], flush=True)
+if os.environ.get("FIRST_THREAD_ENDS"):
+    threading.Thread(target=server.serve_forever).start()
+    ctypes.CDLL(None).syscall(93 if platform.machine() == "aarch64" else 60, 0)  # exit of this thread alone
 server.serve_forever()
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,10 +18,10 @@ import pytest
 from cakravia_verify.deadline import poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.process_identity import identity_of, process_named
+from cakravia_verify.process_identity import has_ended, identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
-from tests.platforms.conftest import deadline
+from tests.platforms.conftest import deadline, free_ports
 
 Ask = Callable[[Slot, str], str]
 
@@ -131,6 +132,76 @@ def test_what_the_application_started_ends_with_it(started: Slot, platform: Proc
     poll(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, deadline=deadline(), every=0.01)
 
 
+@pytest.mark.parametrize(("path", "is_recorded"), [("/child", True), ("/child", False), ("/daemon", True)])
+def test_what_outlives_the_slot_that_started_it_is_not_the_slot_and_ends_before_the_next_start(
+    started: Slot,
+    platform: ProcessPlatform,
+    artifact: Artifact,
+    ask: Ask,
+    settings: Settings,
+    path: str,
+    is_recorded: bool,
+) -> None:
+    left = psutil.Process(int(ask(started, path)))
+    if not is_recorded:
+        (settings.state / "slots" / "blue" / "slot.json").unlink()
+    os.kill(pid_of(started), signal.SIGKILL)
+    poll(lambda: platform.observe(Colour.BLUE) is None, deadline=deadline(), every=0.01)
+    assert not has_ended(left)
+    again = platform.start(Colour.BLUE, artifact, release="r2", deadline=deadline())
+    assert has_ended(left)
+    assert platform.observe(Colour.BLUE) == again
+
+
+def test_stopping_a_slot_ends_what_it_put_into_a_session_of_its_own(
+    started: Slot, platform: ProcessPlatform, ask: Ask
+) -> None:
+    left = psutil.Process(int(ask(started, "/daemon")))
+    platform.stop(Colour.BLUE, deadline=deadline())
+    assert has_ended(left)
+
+
+def test_a_slot_whose_first_thread_ended_still_runs_until_it_is_stopped(
+    settings: Settings, platform: ProcessPlatform, ask: Ask
+) -> None:
+    odd = ProcessPlatform(with_app(settings, environment={"FIRST_THREAD_ENDS": "1"}, grace=0.2))
+    slot = odd.start(Colour.BLUE, odd.build("v1", deadline=deadline()), release="r1", deadline=deadline())
+    ask(slot, "/")
+    poll(lambda: psutil.Process(pid_of(slot)).status() == psutil.STATUS_ZOMBIE, deadline=deadline(), every=0.01)
+    assert odd.observe(Colour.BLUE) == slot
+    ask(slot, "/")
+    odd.stop(Colour.BLUE, deadline=deadline())
+    assert odd.observe(Colour.BLUE) is None
+    odd.check()
+
+
+def copied(settings: Settings) -> Settings:
+    """The whole site in another folder, on ports of its own, as `cp -a` and an editor make it."""
+    root = settings.root.with_name(f"{settings.root.name}-copy")
+    shutil.copytree(settings.root, root, symlinks=True)
+    blue, green = free_ports(2)
+    return settings.model_copy(
+        update={"root": root, "slots": settings.slots.model_copy(update={"blue": blue, "green": green})}
+    )
+
+
+def test_a_copy_of_a_site_has_nothing_to_do_with_the_slots_of_the_original(
+    started: Slot, platform: ProcessPlatform, settings: Settings, ask: Ask
+) -> None:
+    other = ProcessPlatform(copied(settings))
+    assert other.observe(Colour.BLUE) is None
+    other.stop(Colour.BLUE, deadline=deadline())
+    (artifact,) = other.retained()
+    own = other.start(Colour.BLUE, artifact, release="r2", deadline=deadline())
+    try:
+        assert json.loads(ask(own, "/"))["DEPLOYMENT_RELEASE"] == "r2"
+        assert platform.observe(Colour.BLUE) == started
+        assert json.loads(ask(started, "/"))["DEPLOYMENT_RELEASE"] == "r1"
+    finally:
+        other.stop(Colour.BLUE, deadline=deadline())
+    assert platform.observe(Colour.BLUE) == started
+
+
 def test_a_slot_whose_record_was_lost_is_found_by_what_it_was_told(started: Slot, settings: Settings) -> None:
     (settings.state / "slots" / "blue" / "slot.json").unlink()
     found = ProcessPlatform(settings).observe(Colour.BLUE)
@@ -172,6 +243,7 @@ def test_a_record_whose_process_id_went_to_somebody_else_names_nobody(
     record.write_text(
         json.dumps({
             "version": "v1", "digest": "d", "release": "r1", "host": "127.0.0.1", "port": 1, "started_at": 0.0,
+            "folder": str(record.parent),
             "identity": started.identity.replace(str(pid_of(started)), str(stranger.pid), 1),
         })
     )  # fmt: skip
