@@ -36,12 +36,14 @@ class _Failing:
     is_answer: bool = False
 
 
+# Under way at the switch and failed after it: the release's, but an error answer of the old slot is its own even then.
+_ENDED: Final = "coalesce(done, started) < $decided"
 _CLASSES: Final = (
-    _Failing("lost", "lost requests", "outcome = 'lost'"),
-    _Failing("unreached", "requests that could not even be sent", "outcome = 'unreached'"),
+    _Failing("lost", "lost requests", f"outcome = 'lost' AND {_ENDED}"),
+    _Failing("unreached", "requests that could not even be sent", f"outcome = 'unreached' AND {_ENDED}"),
     _Failing("errors", "error answers of the version before", f"outcome = 'error' AND {_OWN}", is_answer=True),
-    _Failing("errors", "error answers that no slot gave", f"outcome = 'error' AND NOT ({_OWN})"),
-    _Failing("masked", "requests another slot answered in its place", "masked"),
+    _Failing("errors", "error answers that no slot gave", f"outcome = 'error' AND NOT ({_OWN}) AND {_ENDED}"),
+    _Failing("masked", "requests another slot answered in its place", f"masked AND {_ENDED}"),
 )
 
 
@@ -64,7 +66,7 @@ def excuses(ledger: Ledger, *, touched: int | None, decided: int | None, old: st
         bool(is_early): (int(total), [int(number) for number in numbers])
         for is_early, total, *numbers in ledger.query(
             f"SELECT coalesce(done, started) < $touched, count(*), {sums} FROM ledger "  # noqa: S608 - constants
-            "WHERE coalesce(done, started) < $decided GROUP BY 1",
+            "WHERE started < $decided GROUP BY 1",
             {"touched": touched, "decided": decided, "old": old},
         )
     }

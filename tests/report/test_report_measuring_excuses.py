@@ -138,6 +138,20 @@ def test_a_release_that_did_not_come_so_far_excuses_nothing(tmp_path: Path, cour
     assert released(tmp_path, {"error": (1, 4), "lost": (1, 1)}, course=course).measured.excused == {}
 
 
+@pytest.mark.parametrize(("kind", "own"), [("error", 1), ("lost", 0)])
+def test_an_error_answer_begun_before_the_switch_is_the_old_slots_own_also_after_it(
+    tmp_path: Path, kind: str, own: int
+) -> None:
+    last = EARLY + LATE - 1
+    rows = [
+        request(number, planned=number * EVERY, started=number * EVERY, done=number * EVERY + 2_000)
+        for number in range(last)
+    ]
+    rows.append(request(last, started=last * EVERY, **FAILURES[kind] | {"done": DECIDED + 500_000}))
+    with Run(tmp_path, rows).build() as ledger:
+        assert sum(measure(ledger, COURSE, has_application=False).measured.excused.values()) == own
+
+
 def test_errors_since_the_switch_are_counted_apart(tmp_path: Path) -> None:
     seen = released(tmp_path, {"error": (1, 4)}, after=ERROR).measured
     assert (seen.errors, seen.sent_after_switch, seen.errors_after_switch) == (5 + AFTER, AFTER, AFTER)
