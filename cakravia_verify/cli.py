@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ class _Told(click.Group):
     """Errors of ours end as a sentence and an exit status, never as a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # What people and applications wrote may be no text in this terminal's encoding; a history is to be read anyway.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except CakraviaError as error:
@@ -88,7 +93,7 @@ def status(opened: Callable[[], Site], as_json: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs: one object a release.")
-@click.option("--last", default=20, show_default=True, help="How many releases.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many releases.")
 @click.pass_obj
 def history(opened: Callable[[], Site], as_json: bool, last: int) -> None:
     """Every release: who, why, what became of it."""
@@ -138,9 +143,10 @@ def recover(opened: Callable[[], Site]) -> None:
     from cakravia_verify.upkeep import repair, take_up_changes
 
     with _locked(opened(), "recover") as site:
-        done = repair(site)
-        for line in done:
+        done = False
+        for line in repair(site):
             click.echo(line)
+            done = True
         # After the repair: a certificate that cannot be read must not keep users waiting for it.
         for line in (changes := take_up_changes(site)):
             click.echo(line)
@@ -153,7 +159,7 @@ def recover(opened: Callable[[], Site]) -> None:
 
 @main.command()
 @click.argument("slot", type=click.Choice(["blue", "green", "proxy"]))
-@click.option("--lines", default=50, show_default=True)
+@click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines.")
 @click.pass_obj
 def logs(opened: Callable[[], Site], slot: str, lines: int) -> None:
     """The last lines that a slot's application, or the proxy, wrote."""
@@ -165,19 +171,30 @@ def logs(opened: Callable[[], Site], slot: str, lines: int) -> None:
 
 
 @main.command()
-@click.argument("verdict", type=click.Path(exists=True, path_type=Path))
+@click.argument("verdict", type=click.Path(path_type=Path))
 @click.option("--version", "version", required=True, help="The version that must have been promoted.")
-@click.option("--digest", default="", help="The artifact digest that must have been promoted.")
-def gate(verdict: Path, version: str, digest: str) -> None:
-    """Whether a verdict.json says PROMOTE for exactly this version: the artefact decides, not an exit status."""
-    from cakravia_verify.report.verdict import read_verdict, still_holds
+@click.option("--digest", default="", help="The artifact digest that must have been promoted: sha256:...; required.")
+@click.option("--release", "release", default="", metavar="ID", help="The release that must have promoted it.")
+def gate(verdict: Path, version: str, digest: str, release: str) -> None:
+    """Whether a verdict.json says PROMOTE for exactly this version: the artefact decides, not an exit status.
 
-    problems = still_holds(read_verdict(verdict), version=version, digest=digest)
+    Its evidence is weighed again, and every file beside it must be as the release left it.
+    """
+    from cakravia_verify.report.verdict import altered_files, read_verdict, still_holds
+
+    if not digest:
+        raise UsageError(
+            "--digest is missing: a version can be built twice, and a verdict is on one artifact",
+            remedy="name the digest of what you built: on Docker the id that `docker image inspect` tells, anywhere "
+            "the one that `cakravia history --json --last 1` tells on the machine that released",
+        )
+    read = read_verdict(verdict)
+    problems = still_holds(read, version=version, digest=digest, release=release) + altered_files(read)
     for problem in problems:
         click.echo(f"cakravia: {problem}", err=True)
     if problems:
         sys.exit(Exit.INCONCLUSIVE)
-    click.echo(f"{version}: promoted, and the evidence belongs to it")
+    click.echo(f"{version}: promoted by {read.release}, and the evidence is what it left")
 
 
 main.add_command(rollback)

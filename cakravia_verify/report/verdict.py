@@ -17,6 +17,7 @@ from cakravia_verify.journal import write_atomically
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import fingerprint
 from cakravia_verify.report.schema import problems, verdict_schema
+from cakravia_verify.report.weighing import contradictions
 from cakravia_verify.report.wording import returned_at, switch_seconds, switched_at, what_happened, what_to_do
 
 SCHEMA: Final = "cakravia-verdict/1"
@@ -188,11 +189,11 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def still_holds(read: ReadVerdict, *, version: str, digest: str) -> list[str]:
+def still_holds(read: ReadVerdict, *, version: str, digest: str, release: str = "") -> list[str]:
     """Every reason why this verdict does not allow `version` with `digest` to go on; empty where it does.
 
-    Whoever gates on it names what they are about to promote: a verdict on something else, or one whose parts
-    contradict each other, allows nothing.
+    Whoever gates on it names what they are about to promote, and may name the `release` that must have done so. A
+    verdict on something else allows nothing, nor does one that does not follow from its own evidence.
     """
     reasons = []
     if read.decision is not Decision.PROMOTE:
@@ -205,6 +206,8 @@ def still_holds(read: ReadVerdict, *, version: str, digest: str) -> list[str]:
         reasons.append(f"the verdict is on version {read.version!r}, not {version!r}")
     if not digest or read.digest != digest:
         reasons.append(f"the verdict is on the artifact {read.digest!r}, not {digest!r}")
+    if release and read.release != release:
+        reasons.append(f"the verdict is on the release {read.release!r}, not {release!r}")
     if not read.checks:
         reasons.append("nothing was checked")
     reasons += [
@@ -214,6 +217,8 @@ def still_holds(read: ReadVerdict, *, version: str, digest: str) -> list[str]:
     ]
     if not read.sent:
         reasons.append("no request was measured")
+    if read.decision is Decision.PROMOTE:
+        reasons += [f"it contradicts itself: {each}" for each in contradictions(read.raw, read.checks)]
     return reasons
 
 
