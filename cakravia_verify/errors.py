@@ -12,6 +12,7 @@
     │   └── DeadlineExceeded    a wait ran out of time
     ├── RollbackFailed      an undo failed; a person is needed
     ├── JournalError        the history cannot be read or written
+    │   └── SiteLost            a later holder of the site has written; this process acts no more
     ├── PlatformError       a slot could not be started, stopped or seen
     ├── ProxyError          nginx refused, or could not be reached
     └── TrafficError        the load could not be sent, or its records not read
@@ -76,6 +77,10 @@ class RollbackFailed(CakraviaError):  # noqa: N818
 
 class JournalError(CakraviaError):
     """The history cannot be read or written."""
+
+
+class SiteLost(JournalError):  # noqa: N818
+    """Somebody else has held the site since, so this process neither writes nor acts any more."""
 
 
 class PlatformError(CakraviaError):

@@ -6,55 +6,17 @@ import contextlib
 import errno
 import fcntl
 import getpass
-import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
-from cakravia_verify.errors import JournalError
+from cakravia_verify.entries import FIELDS, Entries, Entry, Lines, Odd
+from cakravia_verify.errors import JournalError, SiteLost
 
-FIELDS: Final = ("seq", "at", "event", "release", "step", "who", "token")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the history. `event` is what happened; `facts` holds everything particular to it."""
-
-    seq: int
-    at: str
-    event: str
-    release: str
-    step: str
-    who: str
-    token: int
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_line(self) -> bytes:
-        row = {name: getattr(self, name) for name in FIELDS} | dict(self.facts)
-        line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
-        try:
-            return line.encode()
-        except UnicodeEncodeError:  # bytes of a command line or a log that are no text; escaped, they survive
-            return (json.dumps(row, separators=(",", ":"), default=str) + "\n").encode()
-
-
-def entry_of(row: Mapping[str, Any]) -> Entry:
-    """The entry a decoded line stands for; KeyError, TypeError, ValueError or OverflowError where it is none."""
-    return Entry(
-        seq=int(row["seq"]),
-        at=str(row["at"]),
-        event=str(row["event"]),
-        release=str(row.get("release", "")),
-        step=str(row.get("step", "")),
-        who=str(row.get("who", "")),
-        token=int(row.get("token", 0)),
-        facts={key: value for key, value in row.items() if key not in FIELDS},
-    )
+__all__ = ["FIELDS", "Entry", "Journal", "make_folder", "sync_folder", "who_acts", "write_atomically"]
 
 
 def who_acts() -> str:
@@ -69,28 +31,35 @@ def who_acts() -> str:
 class Journal:
     """Append-only history in one file.
 
-    Appending is durable when it returns. A torn last line, which a crash can leave, is closed by the next append and
-    skipped by readers; every other unreadable line is reported by `damage`, never dropped silently.
+    Appending is durable when it returns. What a crash can leave of an entry is closed by the next append and skipped by
+    readers: a torn last line, and NUL bytes in its place (`scars`). Every other unreadable line is reported by
+    `damage`, never dropped silently. `token` is that of the lease under which this process writes, 0 without one.
     """
 
     def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.path = path
         self.token = 0
         self._clock = clock
+        self._lines = Lines(path)
         self._next_seq = 0
-        self._size_then = -1
+        self._file_then = (-1, -1)
+        self._inspected: tuple[Entries, _Inspection] | None = None
 
     def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> Entry:
-        """The entry, durable on disk. Raises JournalError when the disk refuses it."""
+        """The entry, durable on disk. Raises JournalError when the disk refuses it, and SiteLost when a later holder of
+        the site has written: whoever lost it without noticing writes nothing more."""
         if taken := sorted(set(facts) & set(FIELDS)):
             raise ValueError(f"a fact cannot be called {taken[0]!r}: every entry has a field of that name")
         try:
             handle = self._open()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                size = os.fstat(handle).st_size
-                if size != self._size_then:  # somebody else has written since
-                    self._next_seq = max((entry.seq for entry in self.entries()), default=0) + 1
+                file = os.fstat(handle)
+                if (file.st_ino, file.st_size) != self._file_then:  # somebody else has written since
+                    entries = self._lines.read()
+                    self._require_latest(entries)
+                    newest = next(reversed(entries), None)
+                    self._next_seq = newest.seq + 1 if newest else 1
                 entry = Entry(
                     seq=self._next_seq,
                     at=datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
@@ -101,8 +70,8 @@ class Journal:
                     token=self.token,
                     facts=facts,
                 )
-                self._size_then = -1
-                self._size_then = _append(handle, entry.as_line(), size=size)
+                self._file_then = (-1, -1)
+                self._file_then = (file.st_ino, _append(handle, entry.as_line(), size=file.st_size))
             finally:
                 os.close(handle)
         except OSError as error:
@@ -112,6 +81,23 @@ class Journal:
             ) from error
         self._next_seq += 1
         return entry
+
+    def _require_latest(self, entries: Entries) -> None:
+        if not 0 < self.token < self._lines.highest_token:
+            return
+        rival = next((entry for entry in reversed(entries) if entry.token > self.token), None)
+        if rival is not None:
+            raise SiteLost(
+                f"this process no longer holds the site: {rival.who} has held it since (entry {rival.seq} of "
+                f"{self.path} was written under lease {rival.token}, this process has lease {self.token})",
+                remedy="nothing more is done here; cakravia status shows who serves, cakravia recover mends what is "
+                "half done. Never remove a lock file: it frees itself when the process that holds it ends",
+            )
+
+    def highest_token(self) -> int:
+        """No lease under which somebody wrote here has a higher one. Raises JournalError."""
+        self.entries()
+        return self._lines.highest_token
 
     def _open(self) -> int:
         if self.path.exists():
@@ -125,41 +111,67 @@ class Journal:
             raise
         return handle
 
-    def entries(self) -> list[Entry]:
-        """All readable entries, oldest first."""
-        return [entry for entry, _ in self._read() if entry is not None]
-
-    def damage(self) -> list[str]:
-        """What cannot be read or is missing, one description a line; a line that a crash cut off is not damage."""
-        problems = []
-        expected = 1
-        for entry, problem in self._read():
-            if entry is None:
-                problems += [problem] if problem else []
-                continue
-            if entry.seq != expected:
-                problems.append(f"{self.path}: entry {expected} should follow, but entry {entry.seq} does")
-            expected = entry.seq + 1
-        return problems
-
-    def _read(self) -> Iterator[tuple[Entry | None, str]]:
+    def entries(self) -> Entries:
+        """All readable entries, oldest first. Only what was added since the last time is read. Raises JournalError."""
         try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return
+            return self._lines.read()
         except OSError as error:
             raise JournalError(
                 f"the history {self.path} cannot be read: {error.strerror}", remedy="mend its permissions"
             ) from error
-        lines = content.split(b"\n")
-        for number, raw in enumerate(lines, start=1):
-            if not raw.strip():
+
+    def damage(self) -> list[str]:
+        """What cannot be read or is missing, one description a line; what a crash cut off is not damage."""
+        entries = self.entries()
+        known, inspection = self._inspected or (entries, _Inspection(self.path))
+        if not entries.continues(known):
+            inspection = _Inspection(self.path)
+        self._inspected = None  # whoever is interrupted in the middle of a line begins anew
+        inspection.go_on(entries)
+        self._inspected = (entries, inspection)
+        return list(inspection.problems)
+
+    def scars(self) -> list[str]:
+        """Where a power cut left NUL bytes in place of an entry that was never finished, one description each. Nothing
+        that was ever durable is missing there: `damage` would say so."""
+        entries = self.entries()
+        places = [(f"line {number}", line) for number, line in entries.lines()]
+        return [
+            f"{self.path}, {place}: {line.empty} empty bytes, as a power cut leaves them"
+            for place, line in [*places, ("at its end", entries.last_line())]
+            if isinstance(line, Odd) and line.empty
+        ]
+
+
+class _Inspection:
+    """What is wrong with the lines of a history, as far as they were looked at: each is looked at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._looked_at = 0
+        self._expected = 1
+        self._doubts: list[str] = []
+        self.problems: list[str] = []
+
+    def go_on(self, entries: Entries) -> None:
+        for number, line in entries.lines(since=self._looked_at):
+            self._looked_at = number
+            if isinstance(line, Entry):
+                self._follow(line)
                 continue
-            try:
-                yield entry_of(json.loads(raw)), ""
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-                torn = number == len(lines) or _is_cut_off(raw)
-                yield None, "" if torn else f"{self.path}, line {number}: not an entry: {raw[:60]!r}"
+            if line.rest:
+                # The end of an entry whose beginning a power cut took: nothing is missing where the numbers go on.
+                place = self._doubts if line.empty else self.problems
+                place.append(f"{self._path}, line {number}: not an entry: {line.rest[:60]!r}")
+            for entry in line.entries:
+                self._follow(entry)
+
+    def _follow(self, entry: Entry) -> None:
+        if entry.seq != self._expected:
+            missing = f"{self._path}: entry {self._expected} should follow, but entry {entry.seq} does"
+            self.problems += [*self._doubts, missing]
+        self._expected = entry.seq + 1
+        self._doubts.clear()
 
 
 def _append(handle: int, line: bytes, *, size: int) -> int:
@@ -177,22 +189,6 @@ def _append(handle: int, line: bytes, *, size: int) -> int:
             os.ftruncate(handle, size)
         raise
     return size + written
-
-
-def _is_cut_off(raw: bytes) -> bool:
-    """Whether a line is the beginning of an entry: it starts as one, and ends inside a text or an open brace."""
-    start = b'{"seq":'
-    if not raw.startswith(start[: len(raw)]):
-        return False
-    depth, is_text, is_escaped = 0, False, False
-    for byte in raw:
-        if is_text:
-            is_text, is_escaped = is_escaped or byte != 0x22, not is_escaped and byte == 0x5C
-        elif byte == 0x22:
-            is_text = True
-        else:
-            depth += (byte in b"{[") - (byte in b"}]")
-    return is_text or depth > 0
 
 
 def make_folder(folder: Path) -> None:

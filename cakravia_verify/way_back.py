@@ -59,7 +59,7 @@ class WayBack:
 def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
     """The exact artifact to go back to: that of `version`, or of the one before the active one. Raises NothingToDo."""
     retained = site.platform.retained()
-    entries: list[Entry] = site.journal.entries()
+    entries = site.journal.entries()
     if version:
         wanted = checked_version(version)
         found = [artifact for artifact in retained if artifact.version == wanted]

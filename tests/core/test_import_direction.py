@@ -26,6 +26,7 @@ LEVELS = (
     ("health",),
     ("history", "settings", "ports"),
     ("journal", "lock", "slots"),
+    ("entries",),
     ("deadline", "errors", "process_identity", "surroundings"),
 )
 ALLOWED = {

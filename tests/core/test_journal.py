@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cakravia_verify.errors import JournalError
+from cakravia_verify.entries import Entries, Entry, Odd
+from cakravia_verify.errors import JournalError, SiteLost
 from cakravia_verify.journal import FIELDS, Journal, write_atomically
 from cakravia_verify.platforms.memory import FakeClock
 
@@ -180,6 +181,151 @@ def test_a_full_disk_refuses_the_entry_and_leaves_no_half_of_it(journal: Journal
     assert numbers(journal) == [1, 2]
 
 
+EMPTY = b"\0" * 512
+
+
+def test_nul_bytes_at_the_end_are_no_damage_before_and_after_the_next_append(journal: Journal) -> None:
+    journal.append("a")
+    with journal.path.open("ab") as file:
+        file.write(EMPTY)
+    reader = Journal(journal.path)
+    assert (reader.damage(), numbers(reader)) == ([], [1])
+    assert ["512 empty bytes" in scar for scar in reader.scars()] == [True]
+    reader.append("b")
+    reader.append("c")
+    again = Journal(journal.path)
+    assert (again.damage(), numbers(again)) == ([], [1, 2, 3])
+    assert ["line 2: 512 empty bytes" in scar for scar in again.scars()] == [True]
+
+
+@pytest.mark.parametrize("before", [b"", b'{"seq":2,"at":"2026', b'xt":"the end of an entry"}'])
+@pytest.mark.parametrize("after", [b"", b"\n", b'xt":"the end of an entry"}\n'])
+def test_nul_bytes_in_the_middle_with_what_a_power_cut_leaves_around_them_are_a_scar(
+    journal: Journal, before: bytes, after: bytes
+) -> None:
+    journal.append("a")
+    with journal.path.open("ab") as file:
+        file.write(before + EMPTY + after)
+    for event in ("b", "c"):
+        Journal(journal.path).append(event)
+    assert journal.damage() == []
+    assert [entry.event for entry in journal.entries()] == ["a", "b", "c"]
+    assert len(journal.scars()) == 1
+
+
+def test_an_entry_right_behind_nul_bytes_is_read(journal: Journal) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    first, *others = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(first + EMPTY + b"".join(others))
+    assert (numbers(journal), journal.damage()) == ([1, 2, 3], [])
+
+
+def test_an_entry_that_nul_bytes_took_the_place_of_is_missed(journal: Journal) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    lines = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(lines[0] + EMPTY + b'xt":1}\n' + lines[2])
+    assert numbers(journal) == [1, 3]
+    assert ["line 2: not an entry" in journal.damage()[0], "entry 2 should follow" in journal.damage()[1]] == [True] * 2
+
+
+def test_a_reader_that_stays_open_sees_what_others_append(journal: Journal) -> None:
+    reader = Journal(journal.path)
+    for count in range(1, 4):
+        journal.append("a")
+        assert numbers(reader) == list(range(1, count + 1))
+        assert reader.damage() == []
+
+
+def test_what_was_read_does_not_change_by_what_is_appended_later(journal: Journal) -> None:
+    journal.append("a")
+    then = journal.entries()
+    journal.append("b")
+    assert [entry.event for entry in then] == ["a"]
+    assert [entry.event for entry in journal.entries()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("how", ["edited in place", "replaced", "cut", "edited and longer"])
+def test_a_history_that_was_changed_by_hand_is_read_anew(journal: Journal, how: str) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    assert len(journal.entries()) == 3
+    content = journal.path.read_bytes()
+    if how == "edited in place":
+        journal.path.write_bytes(content.replace(b'"b"', b'"B"'))
+        os.utime(journal.path, ns=(1, 1))
+    elif how == "replaced":
+        draft = journal.path.with_name("draft")
+        draft.write_bytes(content.replace(b'"b"', b'"B"'))
+        draft.replace(journal.path)
+    elif how == "cut":
+        journal.path.write_bytes(b"".join(content.splitlines(keepends=True)[:1]))
+    else:
+        journal.path.write_bytes(content.replace(b'"b"', b'"BBBB"') + content.splitlines(keepends=True)[2])
+    assert journal.entries() == Journal(journal.path).entries()
+    assert journal.damage() == Journal(journal.path).damage()
+    journal.append("d")
+    assert journal.entries() == Journal(journal.path).entries()
+
+
+def test_a_history_that_was_removed_is_empty_and_begun_anew(journal: Journal) -> None:
+    journal.append("a")
+    assert len(journal.entries()) == 1
+    journal.path.unlink()
+    assert journal.entries() == []
+    journal.append("b")
+    assert [(entry.seq, entry.event) for entry in journal.entries()] == [(1, "b")]
+
+
+def test_looking_from_the_end_decodes_only_what_is_looked_at(journal: Journal) -> None:
+    for event in ("a", "b", "c"):
+        journal.append(event)
+    lines: list[bytes | Entry | Odd] = [*journal.path.read_bytes().splitlines()]
+    entries = Entries(lines, count=3, tail=b"")
+    assert next(reversed(entries)).event == "c"
+    assert [isinstance(line, bytes) for line in lines] == [True, True, False]
+
+
+def holding(path: Path, token: int) -> Journal:
+    journal = Journal(path)
+    journal.token = token
+    return journal
+
+
+def test_a_holder_who_lost_the_site_writes_nothing_more(journal: Journal) -> None:
+    first, second = holding(journal.path, 3), holding(journal.path, 4)
+    first.append("step.intent", release="r1", step="bake")
+    second.append("recovery.started", release="r1")
+    before = journal.path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(SiteLost, match=r"entry 2 of .* under lease 4, this process has lease 3") as caught:
+            first.append("release.finished", release="r1")
+    assert "lock file" in caught.value.remedy
+    assert journal.path.read_bytes() == before
+    second.append("release.finished", release="r1")
+
+
+def test_a_holder_who_finds_a_later_one_in_the_history_writes_nothing_at_all(journal: Journal) -> None:
+    holding(journal.path, 50).append("a")
+    with pytest.raises(SiteLost):
+        holding(journal.path, 1).append("b")
+    assert journal.highest_token() == 50
+
+
+def test_a_token_inside_a_fact_takes_the_site_from_nobody(journal: Journal) -> None:
+    holding(journal.path, 2).append("a", lease={"token": 99}, text='"token":99')
+    holding(journal.path, 2).append("b")
+    holding(journal.path, 3).append("c")
+    assert numbers(journal) == [1, 2, 3]
+
+
+def test_later_holders_and_those_without_a_lease_write_as_ever(journal: Journal) -> None:
+    for token in (1, 2, 2, 0, 5, 0):
+        holding(journal.path, token).append("a")
+    assert [entry.token for entry in journal.entries()] == [1, 2, 2, 0, 5, 0]
+
+
 def write_many(path: Path, count: int) -> None:
     journal = Journal(path)
     for number in range(count):
@@ -237,6 +383,64 @@ def test_any_text_comes_back_as_it_was_written(
     appended = journal.append(event, release=release, step=step, **facts)
     assert journal.entries()[-1] == appended
     assert journal.damage() == []
+
+
+pieces = st.lists(
+    st.one_of(
+        st.just("entry"),
+        st.binary(max_size=30),
+        st.binary(min_size=1, max_size=20).map(lambda noise: b'{"seq":' + noise),
+        st.integers(1, 600).map(lambda count: b"\0" * count),
+        st.just(b"\n"),
+    ),
+    max_size=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(pieces)
+def test_whatever_was_added_one_that_read_all_along_sees_what_a_new_reader_sees(
+    journal: Journal, added: list[str | bytes]
+) -> None:
+    journal.path.unlink(missing_ok=True)
+    journal.append("first")
+    for piece in added:
+        if isinstance(piece, str):
+            journal.append("entry", text=piece)
+        else:
+            with journal.path.open("ab") as file:
+                file.write(piece)
+        fresh = Journal(journal.path)
+        assert journal.entries() == fresh.entries()
+        assert list(reversed(journal.entries())) == list(fresh.entries())[::-1]
+        assert (journal.damage(), journal.scars()) == (fresh.damage(), fresh.scars())
+    appended = journal.append("last")
+    assert journal.entries()[-1] == appended
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.integers(1, 5), st.data())
+def test_a_crash_in_any_byte_of_an_entry_loses_no_other_and_is_no_damage(
+    journal: Journal, entries: int, data: st.DataObject
+) -> None:
+    """What a power cut leaves of the entry that was being written: a part of it, NUL bytes in place of the others."""
+    journal.path.unlink(missing_ok=True)
+    for _ in range(entries):
+        journal.append("whole", text="x" * 50)
+    whole = journal.path.read_bytes()
+    journal.append("torn", text='a "quoted" \\ brace }', inner={"deep": [1, {}]})
+    torn = journal.path.read_bytes()[len(whole) :]
+    kept = data.draw(st.integers(0, len(torn) - 2), label="kept of the beginning")
+    lost = data.draw(st.integers(1, len(torn) - kept), label="lost behind it")
+    has_end = data.draw(st.booleans(), label="the end was written")
+    left = torn[:kept] + b"\0" * lost + (torn[kept + lost :] if has_end else b"")
+    journal.path.write_bytes(whole + left)
+    for event in ("after", "that"):
+        Journal(journal.path).append(event)
+    reader = Journal(journal.path)
+    assert [entry.event for entry in reader.entries()] == ["whole"] * entries + ["after", "that"]
+    assert reader.damage() == []
+    assert len(reader.scars()) == 1
 
 
 def test_every_line_is_one_json_object(journal: Journal) -> None:
