@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.sessions.shop import SUITES, Ended, Shop
 
 COPIES = ("--junitxml", "copies/out.xml", "--html", "copies/out.html")
 STARTED_FROM: dict[str, Path] = {}
+GATED: dict[str, Ended] = {}
 
 
 def in_odd_surroundings(shop: Shop, version: str) -> Ended:
@@ -26,7 +28,11 @@ def in_odd_surroundings(shop: Shop, version: str) -> Ended:
         "PYTHONIOENCODING": "utf-8",
     }
     reason = b"caf\xe9".decode("utf-8", "surrogateescape")
-    return shop.deploy(version, "-p", "leaky", "--reason", reason, *COPIES, environment=environment)
+    ended = shop.deploy(version, "-p", "leaky", "--reason", reason, *COPIES, environment=environment)
+    promoted = json.loads(shop.cakravia("history", "--json", "--last", "1").output)
+    named = ("--version", version, "--digest", promoted["digest"], "--release", promoted["release"])
+    GATED[version] = shop.cakravia("gate", str(shop.reports / "latest"), *named)
+    return ended
 
 
 def under_nohup(shop: Shop, version: str) -> Ended:
@@ -51,6 +57,11 @@ def test_good_release_is_promoted_all_the_same(seen: Seen) -> None:
     assert seen.verdict["decision"] == "PROMOTE"
     assert (seen.before[0], seen.after[0]) == (HOME, seen.version)
     assert not seen.ended.has_traceback, seen.told
+
+
+@pytest.mark.parametrize("scenario", each(ODD))
+def test_gate_lets_it_pass_by_what_the_history_says_was_built(seen: Seen) -> None:
+    assert GATED[seen.version].status == 0, GATED[seen.version].output
 
 
 @pytest.mark.parametrize("scenario", each(ODD))
