@@ -16,13 +16,14 @@ from cakravia_verify.slots import Colour
 def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
     """The site on the platform its settings name. Opening it changes nothing."""
     platform, proxy = _parts(settings, clock)
+    journal = Journal(settings.history, clock=clock)
     return Site(
         settings=settings,
         platform=platform,
         proxy=proxy,
         prober=HttpProber(settings.contract, timeout=settings.health.timeout),
-        journal=Journal(settings.history, clock=clock),
-        lock=Lock(settings.state / "lock"),
+        journal=journal,
+        lock=Lock(settings.state / "lock", above=journal.highest_token),
         clock=clock,
     )
 

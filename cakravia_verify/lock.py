@@ -11,7 +11,8 @@ import fcntl
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,10 +43,15 @@ class Lease:
 
 
 class Lock:
-    """The lock of one site; a context in which this process alone changes it."""
+    """The lock of one site; a context in which this process alone changes it.
 
-    def __init__(self, path: Path) -> None:
+    A lock file can be removed by hand, and the next holder then finds no earlier one. Every token is therefore above
+    what `above` tells as well: the highest under which anybody wrote into the history.
+    """
+
+    def __init__(self, path: Path, *, above: Callable[[], int] = lambda: 0) -> None:
         self.path = path
+        self._above = above
         self.lease: Lease | None = None
         self.taken_over: Lease | None = None
         self._handle: int | None = None
@@ -53,12 +59,18 @@ class Lock:
     def acquire(self, purpose: str, *, wait: Deadline | None = None, clock: Clock | None = None) -> Lease:
         """The lease, held until `release` or the end of this process.
 
-        Raises LockHeld, naming the holder, when another living process holds it (after `wait`, where given).
+        Raises LockHeld, naming the holder, when another living process holds it (after `wait`, where given), and
+        JournalError where `above` cannot be told.
         `taken_over` is the lease of a holder that died without releasing it, else None.
         """
         handle = self._locked(wait)
-        previous = self._read(handle)
         self._handle = handle
+        previous = self._read(handle)
+        try:
+            highest = max(previous.token if previous else 0, self._above())
+        except BaseException:
+            self._let_go()
+            raise
         self.taken_over = previous if previous and not previous.released else None
         now = clock.wall() if clock else None
         self.lease = Lease(
@@ -68,7 +80,7 @@ class Lock:
             process=identity_of(psutil.Process()),
             since=(datetime.fromtimestamp(now, UTC) if now else datetime.now(UTC)).isoformat(timespec="seconds"),
             purpose=purpose,
-            token=(previous.token if previous else 0) + 1,
+            token=highest + 1,
         )
         try:
             self._write(self.lease)
@@ -147,8 +159,9 @@ class Lock:
         try:
             # Bytes after the object are the rest of a longer, earlier lease that a crash kept from being cut off.
             row, _ = json.JSONDecoder().raw_decode(os.pread(handle, 65536, 0).decode(errors="replace"))
-            return Lease(**row)
-        except (ValueError, TypeError):
+            lease = Lease(**row)
+            return replace(lease, token=int(lease.token))
+        except (ValueError, TypeError, OverflowError):
             return None
 
     def _write(self, lease: Lease) -> None:

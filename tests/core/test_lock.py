@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from cakravia_verify.assembly import open_site
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import LockHeld, UsageError
+from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock
+from cakravia_verify.settings import Settings
 
 HOLDER = """
 import sys
@@ -103,6 +105,52 @@ def test_tokens_grow_with_every_lease(path: Path) -> None:
         tokens.append(lock.acquire("deploy").token)
         lock.release()
     assert tokens == [1, 2, 3]
+
+
+def test_a_token_is_above_what_anybody_wrote_under_where_the_lock_file_was_removed(path: Path) -> None:
+    lock = Lock(path, above=lambda: 7)
+    assert lock.acquire("deploy").token == 8
+    path.unlink()
+    assert Lock(path, above=lambda: 8).acquire("recover").token == 9
+    lock.release()
+
+
+def test_a_history_that_cannot_be_read_leaves_the_lock_free(path: Path) -> None:
+    def unreadable() -> int:
+        raise JournalError("the history cannot be read")
+
+    with pytest.raises(JournalError):
+        Lock(path, above=unreadable).acquire("deploy")
+    lock = Lock(path)
+    assert lock.acquire("deploy").token == 1
+    lock.release()
+
+
+@pytest.mark.parametrize("token", ['"many"', "null", "1e999"])
+def test_a_token_that_is_no_number_is_no_obstacle(path: Path, token: str) -> None:
+    lock = Lock(path)
+    lock.acquire("deploy")
+    lock.release()
+    path.write_text(path.read_text().replace('"token": 1', f'"token": {token}'))
+    assert lock.acquire("deploy").token == 1
+    lock.release()
+
+
+def test_the_second_holder_of_a_site_whose_lock_file_was_removed_takes_the_history_from_the_first(
+    quick_folder: Path,
+) -> None:
+    settings = Settings(root=quick_folder)
+    first, second = open_site(settings), open_site(settings)
+    first.journal.token = first.lock.acquire("deploy v2").token
+    first.journal.append("release.started", release="r2")
+    first.lock.path.unlink()
+    second.journal.token = second.lock.acquire("recover").token
+    assert second.journal.token == 2
+    second.journal.append("recovery.started", release="r2")
+    with pytest.raises(SiteLost):
+        first.journal.append("release.finished", release="r2")
+    for site in (first, second):
+        site.lock.release()
 
 
 def test_a_lease_with_the_rest_of_an_older_one_behind_it_still_counts(path: Path) -> None:
