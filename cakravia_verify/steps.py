@@ -18,6 +18,7 @@ from cakravia_verify.assurance import (
     wait_until_drained,
 )
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
+from cakravia_verify.history import records
 from cakravia_verify.release import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 
@@ -230,8 +231,9 @@ def cleanup(release: Release) -> dict[str, Any]:
     """Only versions that a slot or a rollback may need are kept."""
     site = release.site
     needed = {release.intent.active_digest} - {""}
+    promoted = {record.digest for record in records(site.journal.entries()) if record.holds_users} - {""}
     try:
-        removed = site.platform.prune(keep=needed, retain=site.settings.release.retain)
+        removed = site.platform.prune(keep=needed, retain=site.settings.release.retain, promoted=promoted)
     except (CakraviaError, OSError) as error:  # old files in the way are no reason to take users back
         return {"note": f"old versions could not be removed: {error}"}
     return {"removed": [artifact.version for artifact in removed], "note": f"{len(removed)} old versions removed"}

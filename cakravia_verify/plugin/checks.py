@@ -150,7 +150,10 @@ class Checks:
         goes_on = session.config.getoption("continue_on_collection_errors")
         for report in self._uncollected:
             if report.skipped or goes_on:  # else pytest itself ends the session for it
-                raise pytest.UsageError(
+                self._names[report.nodeid] = report.nodeid
+                self._gates.add(report.nodeid)
+                self._outcomes[report.nodeid] = "error" if report.failed else "skipped"
+                pytest.exit(
                     f"{report.nodeid} was not collected ({report.outcome}: {_reason_of(report)}), "
                     "and nobody would miss its checks: install what it needs, mend it, or take it out of the suite"
                 )

@@ -109,6 +109,9 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
     objecting = [check for check in told_checks(document) if check.standing is not Standing.PASSED]
     if objecting:
         lines.append("")
+    elif not document.verdict.is_promote and document.verdict.why:
+        # What decided is no check, or looked otherwise when it did than at the very end.
+        lines += ["", *_wrapped(document.verdict.why, room, label="Why:    ")]
     for check in objecting[:12]:
         text = f"{check.title}: {check.seen} (required: {check.threshold})"
         body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")

@@ -27,7 +27,7 @@ SLOW_NAMES = """
     killed-build-begins killed-stage-begins killed-stage-done killed-prove-begins killed-switch-begins
     killed-drain-begins killed-bake-begins killed-in-prove killed-promote-done killed-cleanup-begins
     quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit losses-within-budget
-    ignores-sigterm double-orders-nobody-repeats round-trip reference-mix
+    ignores-sigterm double-orders-nobody-repeats reference-mix
     crash-at-smoke slow-at-smoke lying-health-at-smoke too-late-ready crash-after leak
     one-check-only deselected-by-m deselected-by-name all-deselected-by-name one-node-only file-ignored setup-only
     setup-plan check-xfailed check-skips-itself own-check-fails options-from-environment no-html plugin-not-loaded
@@ -38,7 +38,8 @@ SLOW_NAMES = """
     candidate-replaced budget-all-lost budget-all-errors budget-endless budget-no-rate budget-negative exit-at-first
     fixtures-listed markers-listed report-in-the-way history-in-the-way-at-the-end failures-swallowed
     back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut back-to-errors
-    back-own-gate-objects
+    back-own-gate-objects own-gate-fails summary-exits pytests-own-version
+    errors-after-a-long-wait mends-one-that-errs page-not-modified page-blank
 """
 SLOW = frozenset(SLOW_NAMES.split())
 LANES = (os.cpu_count() or 1) + 1

@@ -5,7 +5,28 @@ from __future__ import annotations
 import pytest
 
 from tests.sessions.lanes import Lanes, Scenario, each
+from tests.sessions.test_session_sabotage import bent
 
+OBSERVER_FAILS = """
+def pytest_cakravia_moment(moment):
+    if moment.step in ("switch", "promote"):
+        pytest.fail("an observer of somebody's")
+def pytest_cakravia_outcome():
+    raise SystemExit(3)
+"""
+REVERSED = """
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.reverse()
+"""
+DOCTEST = '''
+def twice(number):
+    """
+    >>> twice(2)
+    4
+    """
+    return 2 * number
+'''
 GOOD = (
     Scenario("plain"),
     Scenario("late-ready", misbehave="late-ready:1.5"),
@@ -32,6 +53,9 @@ GOOD = (
     Scenario("verbose-and-strict", ("-vv", "-W", "error", "--strict-markers")),
     Scenario("fail-fast", ("-x",)),
     Scenario("uncaptured", ("-s",)),
+    Scenario("observer-fails", session=bent(conftest=OBSERVER_FAILS)),
+    Scenario("checks-in-another-order", session=bent(conftest=REVERSED)),
+    Scenario("doctest-beside", session=bent(test=DOCTEST, more=("--doctest-modules",))),
 )
 
 

@@ -108,6 +108,28 @@ def pytest_cakravia_gate():
 def pytest_cakravia_moment():
     raise RuntimeError("a broken observer")
 """
+GATE_EXITS = """
+import sys
+def pytest_cakravia_gate():
+    sys.exit(0)
+"""
+GATE_HANGS = """
+import os, signal, threading, time
+def pytest_cakravia_gate():
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    time.sleep(60)
+"""
+OBSERVER_EXITS = """
+import sys
+def pytest_cakravia_moment(moment):
+    if moment.kind == "undone":
+        sys.exit(0)
+"""
+SUMMARY_EXITS = """
+import sys
+def pytest_terminal_summary():
+    sys.exit(0)
+"""
 EXIT_ZERO = """
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
@@ -244,6 +266,17 @@ SWALLOWED = (
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10)),
     Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES)),
     Scenario("own-gate-objects", session=bent(conftest="def pytest_cakravia_gate():\n    return 'not on a Friday'\n")),
+    Scenario("own-gate-exits", session=bent(conftest=GATE_EXITS)),
+    Scenario("own-gate-fails", session=bent(conftest="def pytest_cakravia_gate():\n    pytest.fail('no')\n")),
+    Scenario("own-gate-hangs", session=bent(conftest=GATE_HANGS), statuses=(2,)),
+    Scenario("observer-exits", session=bent(conftest=OBSERVER_EXITS, test=FAILING)),
+    Scenario("summary-exits", session=bent(conftest=SUMMARY_EXITS, test=FAILING)),
+    Scenario(
+        "module-not-collected",
+        session=bent(test=f"pytest.importorskip('no_such_library')\n{FAILING}"),
+        statuses=(10,),
+    ),
+    Scenario("pytests-own-version", session=over(str(DEPLOY), "-V", "{version}"), statuses=(4,)),
     Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING)),
     Scenario("pytest-exit-zero", session=with_test('pytest.exit("done", returncode=0)')),
     Scenario("sys-exit-zero", session=with_test("raise SystemExit(0)")),
