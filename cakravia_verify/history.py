@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from cakravia_verify.errors import JournalError
-from cakravia_verify.journal import Entry
+import psutil
+
+from cakravia_verify.errors import JournalError, LockHeld
+from cakravia_verify.journal import Entry, Journal
+from cakravia_verify.process_identity import identity_of, process_named
 from cakravia_verify.slots import Colour
 
 # What the gate decides, and what becomes of a release.
@@ -64,7 +68,7 @@ def intent_of(entry: Entry) -> Intent:
     except (KeyError, ValueError) as error:
         raise JournalError(
             f"entry {entry.seq} of the history does not say what release {entry.release} is: {error!r}",
-            remedy="mend that line or take it out of deployment-history.log; keep a copy",
+            remedy="mend that line, keeping a copy; a line that is taken out leaves the history damaged",
         ) from error
 
 
@@ -91,7 +95,8 @@ class Record:
     """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
 
     `begun`, `undoing` and `undone` name steps in the order of the journal; `decision` is the last one on record, and
-    `stands` says that users were to stay on the version whatever it is; `digest` is the artifact's.
+    `stands` says that users were to stay on the version whatever it is; `digest` is the artifact's. `process` and
+    `host` say which process ran it, '' where an earlier history does not.
     """
 
     intent: Intent
@@ -107,6 +112,8 @@ class Record:
     digest: str = ""
     seconds: float = 0.0
     step_seconds: tuple[tuple[str, float], ...] = ()
+    process: str = ""
+    host: str = ""
 
     @property
     def is_finished(self) -> bool:
@@ -118,42 +125,109 @@ class Record:
         return self.outcome in HOLDING
 
 
+@dataclass(frozen=True)
+class Build:
+    """One exact build of a version; `digest` is empty where the history does not tell it."""
+
+    version: str
+    digest: str
+
+    def is_of(self, version: str, digest: str) -> bool:
+        """Whether it may be this one: two versions may be built from the same files, and a version twice."""
+        return self.version == version and digest in ("", self.digest or digest)
+
+
+def this_process() -> dict[str, str]:
+    """Who runs a release that starts now, for its first entry."""
+    return {"process": identity_of(psutil.Process()), "host": socket.gethostname()}
+
+
+def runs_still(record: Record) -> bool:
+    """Whether another process of this machine still runs a release that has no end on record."""
+    if record.is_finished or record.host != socket.gethostname():
+        return False
+    return record.process != identity_of(psutil.Process()) and process_named(record.process) is not None
+
+
+def require_ended(record: Record) -> None:
+    """Raises LockHeld, naming the process, where the release still runs: its lock file was removed under it, or the
+    site would be held."""
+    if runs_still(record):
+        pid = record.process.partition("@")[0]
+        raise LockHeld(
+            f"release {record.intent.release} ({record.intent.kind} {record.intent.version}) still runs: {record.who}, "
+            f"process {pid} on {record.host}, since {record.at}; its lock file was removed or replaced",
+            remedy=f"wait for it to end, or stop process {pid}: the next command then finishes or undoes its release",
+        )
+
+
 def records(entries: Iterable[Entry]) -> tuple[Record, ...]:
     """Every release in the journal, oldest first."""
-    found: dict[str, Record] = {}
+    found: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.event == "release.started":
-            found[entry.release] = Record(intent=intent_of(entry), who=entry.who, at=entry.at)
+            found[entry.release] = [entry]
         elif entry.release in found:
-            found[entry.release] = _after(found[entry.release], entry)
-    return tuple(found.values())
+            found[entry.release].append(entry)
+    return tuple(_record_of(rows) for rows in found.values())
 
 
-def _after(record: Record, entry: Entry) -> Record:
-    facts = entry.facts
-    match entry.event:
-        case "step.intent":
-            return replace(record, begun=(*record.begun, entry.step))
-        case "step.done":
-            timed = (*record.step_seconds, (entry.step, _number(facts, "seconds")))
-            return replace(record, step_seconds=timed, digest=str(facts.get("digest") or record.digest))
-        case "undo.intent":
-            return replace(record, undoing=(*record.undoing, entry.step))
-        case "undo.done":
-            return replace(record, undone=(*record.undone, entry.step))
-        case "release.verdict":
-            decision, stands = str(facts.get("decision", "")), facts.get("stands") is True
-            return replace(
-                record, decision=decision, stands=stands or decision == PROMOTE, why=str(facts.get("why", ""))
-            )
-        case "release.finished":
-            return replace(
-                record,
-                outcome=str(facts.get("outcome", "")),
-                why=str(facts.get("why") or record.why),
-                seconds=_number(facts, "seconds"),
-            )
-    return record
+def _newest_first(entries: Reversible[Entry]) -> Iterator[Record]:
+    """Every release in the journal, newest first; of a long history only what is looked at is read."""
+    later: dict[str, list[Entry]] = {}
+    told: set[str] = set()
+    for entry in reversed(entries):
+        if not entry.release or entry.release in told:
+            continue
+        later.setdefault(entry.release, []).append(entry)
+        if entry.event == "release.started":
+            told.add(entry.release)
+            yield _record_of(later.pop(entry.release)[::-1])
+
+
+def _record_of(rows: Sequence[Entry]) -> Record:
+    """The release whose entries these are, in their order and beginning with `release.started`."""
+    started, *later = rows
+    begun: list[str] = []
+    undoing: list[str] = []
+    undone: list[str] = []
+    timed: list[tuple[str, float]] = []
+    outcome, decision, why, digest, stands, seconds = "", "", "", "", False, 0.0
+    for entry in later:
+        facts = entry.facts
+        match entry.event:
+            case "step.intent":
+                begun.append(entry.step)
+            case "step.done":
+                timed.append((entry.step, _number(facts, "seconds")))
+                digest = str(facts.get("digest") or digest)
+            case "undo.intent":
+                undoing.append(entry.step)
+            case "undo.done":
+                undone.append(entry.step)
+            case "release.verdict":
+                decision, why = str(facts.get("decision", "")), str(facts.get("why", ""))
+                stands = facts.get("stands") is True or decision == PROMOTE
+            case "release.finished":
+                outcome, why = str(facts.get("outcome", "")), str(facts.get("why") or why)
+                seconds = _number(facts, "seconds")
+    return Record(
+        intent=intent_of(started),
+        who=started.who,
+        at=started.at,
+        begun=tuple(begun),
+        undoing=tuple(undoing),
+        undone=tuple(undone),
+        outcome=outcome,
+        decision=decision,
+        stands=stands,
+        why=why,
+        digest=digest,
+        seconds=seconds,
+        step_seconds=tuple(timed),
+        process=str(started.facts.get("process") or ""),
+        host=str(started.facts.get("host") or ""),
+    )
 
 
 def _number(facts: Mapping[str, Any], key: str) -> float:
@@ -163,13 +237,13 @@ def _number(facts: Mapping[str, Any], key: str) -> float:
         return 0.0
 
 
-def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
+def unfinished(entries: Reversible[Entry]) -> tuple[Record, ...]:
     """Releases that came to no end, newest first: the order in which they are to be undone.
 
     What lies before one that holds users is history: undoing it now would take them away from where they are since.
     """
     found = []
-    for record in reversed(records(entries)):
+    for record in _newest_first(entries):
         if record.holds_users:
             break
         if not record.is_finished or record.outcome == STUCK:
@@ -177,7 +251,32 @@ def unfinished(entries: Iterable[Entry]) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def is_taken_down(entries: Sequence[Entry]) -> bool:
+def knows(entries: Iterable[Entry], release: str) -> bool:
+    """Whether this history tells of a release: one that a running slot names and it does not know came after it, or
+    before it was lost."""
+    return any(entry.release == release and entry.event == "release.started" for entry in entries)
+
+
+def is_whole(journal: Journal) -> bool:
+    """Whether users may be moved on the strength of this history."""
+    return not flaw_of(journal)
+
+
+def flaw_of(journal: Journal) -> str:
+    """Why the history cannot be relied on, '' where it is whole: it or a line cannot be read, a line is missing,
+    or one does not say what it should."""
+    try:
+        if damage := journal.damage():
+            return damage[0]
+        for entry in journal.entries():
+            if entry.event == "release.started":
+                intent_of(entry)
+    except JournalError as error:
+        return error.message
+    return ""
+
+
+def is_taken_down(entries: Reversible[Entry]) -> bool:
     """Whether somebody took the site down and nothing has had users since: then it stays down until it is asked for."""
     for entry in reversed(entries):
         if entry.event == "site.down":
@@ -187,35 +286,27 @@ def is_taken_down(entries: Sequence[Entry]) -> bool:
     return False
 
 
-def last_holding(entries: Iterable[Entry]) -> Record | None:
+def last_holding(entries: Reversible[Entry]) -> Record | None:
     """The release that made the present version active, as far as the journal knows."""
-    holding = [record for record in records(entries) if record.holds_users]
-    return holding[-1] if holding else None
+    return next((record for record in _newest_first(entries) if record.holds_users), None)
 
 
-def previous_of(entries: Sequence[Entry], *, version: str, digest: str = "") -> Record | None:
-    """The release whose version was active before the active one came.
+def previous_of(entries: Iterable[Entry], *, version: str, digest: str = "") -> Build | None:
+    """The build that was active before the active one came.
 
     A rollback takes back what came after its target: rolling back twice goes two versions back, and never forward to
-    the version that was rolled back from.
+    the version that was rolled back from. Of what was before the history began, its first release tells the last.
     """
-    line: list[Record] = []
-    for record in records(entries):
-        if record.holds_users:
-            line = [*_before_version(line, record), record]
-    active = [at for at, record in enumerate(line) if _is_of(record, version, digest)]
-    earlier = [record for record in line[: active[-1] if active else None] if not _is_of(record, version, digest)]
+    line: list[Build] = []
+    holding = [record for record in records(entries) if record.holds_users]
+    if holding and holding[0].intent.kind != "rollback" and holding[0].intent.active_version:
+        line.append(Build(holding[0].intent.active_version, holding[0].intent.active_digest))
+    for record in holding:
+        build = Build(record.intent.version, record.digest)
+        if record.intent.kind == "rollback":
+            same = [at for at, other in enumerate(line) if other.is_of(build.version, build.digest)]
+            line = line[: same[-1]] if same else line
+        line.append(build)
+    active = [at for at, build in enumerate(line) if build.is_of(version, digest)]
+    earlier = [build for build in line[: active[-1] if active else None] if not build.is_of(version, digest)]
     return earlier[-1] if earlier else None
-
-
-def _before_version(line: list[Record], record: Record) -> list[Record]:
-    """The part of `line` that a release of `record` leaves standing below itself."""
-    if record.intent.kind != "rollback":
-        return line
-    same = [at for at, other in enumerate(line) if _is_of(other, record.intent.version, record.digest)]
-    return line[: same[-1]] if same else line
-
-
-def _is_of(record: Record, version: str, digest: str) -> bool:
-    """Whether a release is of exactly this version: two versions may be built from the same files."""
-    return record.intent.version == version and digest in ("", record.digest or digest)

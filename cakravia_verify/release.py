@@ -10,7 +10,7 @@ from typing import Any, Final
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed
 from cakravia_verify.health.models import Reading
-from cakravia_verify.history import PROMOTE, Intent
+from cakravia_verify.history import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
@@ -108,7 +108,7 @@ class Release:
 
     def start(self) -> None:
         """The history knows of this release; nothing has been touched yet."""
-        self.site.journal.append("release.started", release=self.id, **self.intent.as_facts())
+        self.site.journal.append("release.started", release=self.id, **self.intent.as_facts(), **this_process())
 
     def advance(self, to: str) -> None:
         """Every step up to and including `to` is done. Does nothing for steps already done; a failed release does not

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, NothingToDo
-from cakravia_verify.history import ROLLED_BACK, STUCK, Record, last_holding, previous_of, records, unfinished
+from cakravia_verify.history import ROLLED_BACK, STUCK, Build, Record, last_holding, previous_of, records, unfinished
 from cakravia_verify.journal import Entry
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.site import Site, SiteState
@@ -66,17 +66,18 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
     else:
         if state.active is None:
             raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy one first")
-        record = _stood_in(entries, state.active) or previous_of(
+        before = _stood_in(entries, state.active) or previous_of(
             entries, version=state.active.version, digest=state.active.digest
         )
-        if record is None:
+        if before is None:
             raise NothingToDo(
                 f"there is no version before {state.active.version} in the history",
                 remedy="name one with --version, or deploy the version you want",
             )
-        wanted = record.intent.version
-        found = [artifact for artifact in retained if artifact.version == wanted]
-        found.sort(key=lambda artifact: artifact.digest != record.digest)
+        wanted = before.version
+        found = [artifact for artifact in retained if before.is_of(artifact.version, artifact.digest)]
+        if not found:
+            _refuse_another_build(before, retained)
     if not found:
         names = ", ".join(dict.fromkeys(artifact.version for artifact in retained)) or "none"
         raise NothingToDo(
@@ -86,21 +87,33 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
     return found[0]
 
 
+def _refuse_another_build(before: Build, retained: Sequence[Artifact]) -> None:
+    """A version can be built twice: users had one of these, and another under the same name is not what they go back to
+    unless somebody asks for it by name."""
+    others = [artifact.digest[:19] for artifact in retained if artifact.version == before.version]
+    if others:
+        raise NothingToDo(
+            f"the build of {before.version} that users were on, {before.digest[:19]}, is not retained here; retained "
+            f"under that name: {', '.join(others)}",
+            remedy=f"--version {before.version} goes to the newest build of that name, another --version elsewhere; "
+            "or deploy the version you want",
+        )
+
+
 def is_promoted(entries: Sequence[Entry], slot: Slot) -> bool:
     """Whether the history promoted this slot's version last, so that users are on it by a verdict."""
     last = last_holding(entries)
     return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
 
 
-def _stood_in(entries: Sequence[Entry], active: Slot) -> Record | None:
-    """The release of the version before the promoted one, where users are on that version already because the promoted
-    one died or gave no answer: going back makes it theirs by a verdict, and goes no further back."""
+def _stood_in(entries: Sequence[Entry], active: Slot) -> Build | None:
+    """The version before the promoted one, where users are on that version already because the promoted one died or
+    gave no answer: going back makes it theirs by a verdict, and goes no further back."""
     last = last_holding(entries)
     if last is None or is_promoted(entries, active):
         return None
     before = previous_of(entries, version=last.intent.version, digest=last.digest)
-    is_here = before and before.intent.version == active.version and before.digest in ("", active.digest)
-    return before if is_here else None
+    return before if before and before.is_of(active.version, active.digest) else None
 
 
 def look_back(site: Site, *, version: str = "") -> WayBack:
