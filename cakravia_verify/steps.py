@@ -232,6 +232,7 @@ def cleanup(release: Release) -> dict[str, Any]:
     site = release.site
     needed = {release.intent.active_digest} - {""}
     promoted = {record.digest for record in records(site.journal.entries()) if record.holds_users} - {""}
+    promoted |= {release.seen.artifact.digest} if release.seen.artifact else set()
     try:
         removed = site.platform.prune(keep=needed, retain=site.settings.release.retain, promoted=promoted)
     except (CakraviaError, OSError) as error:  # old files in the way are no reason to take users back

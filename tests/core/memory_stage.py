@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cakravia_verify.assurance import is_healthy
 from cakravia_verify.errors import JournalError
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent, previous_of
 from cakravia_verify.journal import Entry, Journal
@@ -97,6 +98,8 @@ class Stage:
             is_warm=bool(target and idle and idle.digest == target.digest),
             proxy_was_running=state.proxy.is_running,
             reason="",
+            had_failover=state.proxy.has_failover,
+            was_ill=active is not None and state.served is active.colour and not is_healthy(self.site, active),
         )
         return Release(self.site, intent, STEPS, target=target)
 

@@ -11,6 +11,7 @@ import pytest
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ProxyError, ReleaseError
 from cakravia_verify.health.models import Reading
+from cakravia_verify.history import ROLLED_BACK
 from cakravia_verify.platforms.memory import MemorySite
 from cakravia_verify.release import Release
 from cakravia_verify.settings import ContractSettings, SmokeRequest
@@ -384,3 +385,36 @@ def test_failover_is_off_while_a_release_is_judged(site_with_v1: Stage) -> None:
     assert not site_with_v1.memory.failover
     release.advance("bake")
     assert not site_with_v1.memory.failover
+
+
+def test_failed_versions_do_not_push_out_what_a_rollback_may_need(site_with_v1: Stage) -> None:
+    site_with_v1.deploy("v2")
+    for version in ("bad1", "bad2"):
+        site_with_v1.memory.sick.add(version)
+        assert site_with_v1.deploy(version) == ROLLED_BACK
+    site_with_v1.deploy("v3")
+    assert {artifact.version for artifact in site_with_v1.memory.retained()} == {"v2", "v3"}
+
+
+def test_a_version_that_users_were_brought_back_from_does_not_stand_in_after_a_later_failure(
+    site_with_v1: Stage,
+) -> None:
+    site_with_v1.deploy("v2")
+    site_with_v1.roll_back_to_previous()
+    assert site_with_v1.memory.failover is False
+    site_with_v1.memory.failing["build"] = 1
+    assert site_with_v1.deploy("v3") == ROLLED_BACK
+    assert site_with_v1.memory.failover is False
+
+
+def test_users_go_back_to_what_answered_them_although_it_looks_ill_since_the_contract_changed(
+    site_with_v1: Stage,
+) -> None:
+    memory = site_with_v1.memory
+    memory.sick.add("v1")
+    site_with_v1.clock.on_sleep = lambda: memory.sick.add("v2") if memory.chosen is Colour.GREEN else None
+    release = site_with_v1.release("v2")
+    assert release.intent.was_ill
+    assert site_with_v1.finished(release) == ROLLED_BACK
+    assert "undo.done" in {entry.event for entry in site_with_v1.site.journal.entries() if entry.step == "switch"}
+    assert memory.chosen is Colour.BLUE
