@@ -10,7 +10,7 @@ from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, Roll
 from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release import Moment, Release, Step
 from cakravia_verify.site import Site
-from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.slots import Slot
 
 DIED = "the release died before its end"
 PROXY_SECONDS = 15.0
@@ -28,7 +28,7 @@ def left_behind(site: Site) -> Iterator[Record]:
 
 def doubt_about_history(site: Site) -> str:
     """Why nobody is moved on the strength of this history, '' where it can be relied on."""
-    return site.doubt_about_history(*(site.platform.observe(colour) for colour in Colour))
+    return site.doubt_about_history(site.observe().active)
 
 
 def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:

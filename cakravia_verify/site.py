@@ -119,18 +119,17 @@ class Site:
         elif pair.blue or pair.green:
             yield "slots run, but the proxy does not: users reach nothing"
         yield from self._disagreement_with_history(proxy, pair)
-        if doubt := self.doubt_about_history(pair.blue, pair.green):
+        if doubt := self.doubt_about_history(pair.active):
             yield doubt
 
-    def doubt_about_history(self, *slots: Slot | None) -> str:
+    def doubt_about_history(self, active: Slot | None) -> str:
         """Why nobody is moved on the strength of the history, '' where it can be relied on: it is damaged, or does not
-        know of a release whose version runs, as after an old copy of it was put back."""
+        know of the release whose version users are on, as after an old copy of it was put back."""
         if damage := self.journal.damage():
             return f"the history is damaged: {damage[0]}"
         known = {entry.release for entry in self.journal.entries() if entry.event == "release.started"}
-        for slot in slots:
-            if known and slot is not None and slot.release and slot.release not in known:
-                return f"the history does not know release {slot.release}, whose version runs in {slot}"
+        if known and active is not None and active.release and active.release not in known:
+            return f"the history does not know release {active.release}, whose version runs in {active}"
         return ""
 
     def _disagreement_with_history(self, proxy: ProxyState, pair: SlotPair) -> Iterator[str]:
