@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.probe import HttpProber
+from cakravia_verify.history import highest_token
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
@@ -23,7 +24,7 @@ def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
         proxy=proxy,
         prober=HttpProber(settings.contract, timeout=settings.health.timeout),
         journal=journal,
-        lock=Lock(settings.state / "lock", above=journal.highest_token),
+        lock=Lock(settings.state / "lock", above=lambda: highest_token(journal)),
         clock=clock,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
 from dataclasses import dataclass
@@ -150,15 +151,23 @@ def runs_still(record: Record) -> bool:
 
 
 def require_ended(record: Record) -> None:
-    """Raises LockHeld, naming the process, where the release still runs: its lock file was removed under it, or the
-    site would be held."""
+    """Raises LockHeld, naming the process, where the release still runs."""
     if runs_still(record):
         pid = record.process.partition("@")[0]
         raise LockHeld(
             f"release {record.intent.release} ({record.intent.kind} {record.intent.version}) still runs: {record.who}, "
-            f"process {pid} on {record.host}, since {record.at}; its lock file was removed or replaced",
+            f"process {pid} on {record.host}, since {record.at}; its lock does not show it: was that file removed?",
             remedy=f"wait for it to end, or stop process {pid}: the next command then finishes or undoes its release",
         )
+
+
+def highest_token(journal: Journal) -> int:
+    """The highest token under which anybody wrote. Raises LockHeld where the release of another process still runs,
+    though its lock file was removed under it; JournalError where the history cannot be read."""
+    with contextlib.suppress(JournalError):  # an intent that cannot be read names nobody
+        for record in unfinished(journal.entries()):
+            require_ended(record)
+    return journal.highest_token()
 
 
 def records(entries: Iterable[Entry]) -> tuple[Record, ...]:

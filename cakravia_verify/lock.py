@@ -46,7 +46,8 @@ class Lock:
     """The lock of one site; a context in which this process alone changes it.
 
     A lock file can be removed by hand, and the next holder then finds no earlier one. Every token is therefore above
-    what `above` tells as well: the highest under which anybody wrote into the history.
+    what `above` tells as well, the highest under which anybody wrote into the history; and it raises LockHeld where the
+    history tells of a holder who lives.
     """
 
     def __init__(self, path: Path, *, above: Callable[[], int] = lambda: 0) -> None:
@@ -63,14 +64,7 @@ class Lock:
         JournalError where `above` cannot be told.
         `taken_over` is the lease of a holder that died without releasing it, else None.
         """
-        handle = self._locked(wait)
-        self._handle = handle
-        previous = self._read(handle)
-        try:
-            highest = max(previous.token if previous else 0, self._above())
-        except BaseException:
-            self._let_go()
-            raise
+        previous, highest = self._locked_and_told(wait)
         self.taken_over = previous if previous and not previous.released else None
         now = clock.wall() if clock else None
         self.lease = Lease(
@@ -90,6 +84,22 @@ class Lock:
                 f"the lock {self.path} cannot be written: {error.strerror}", remedy="free space on that disk"
             ) from error
         return self.lease
+
+    def _locked_and_told(self, wait: Deadline | None) -> tuple[Lease | None, int]:
+        """The lease before, and the highest token that is known, once nobody else holds the site."""
+        while True:
+            self._handle = self._locked(wait)
+            previous = self._read(self._handle)
+            try:
+                return previous, max(previous.token if previous else 0, self._above())
+            except LockHeld:
+                self._let_go()
+                if wait is None or wait.is_over:
+                    raise
+                wait.clock.sleep(0.1)
+            except BaseException:
+                self._let_go()
+                raise
 
     def release(self) -> None:
         """The site is free; doing it twice is harmless."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cakravia_verify.deadline import Deadline
-from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed
+from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.switching import Flip
@@ -149,7 +148,8 @@ class Release:
         everything else as it is: what serves users is never stopped on the strength of a failed undo.
 
         A history that takes no more entries does not keep users on a bad version: the intent of each step is in it
-        already, and without the end of this release the next command undoes it once more.
+        already, and without the end of this release the next command undoes it once more. One in which a later holder
+        of the site has written does: raises SiteLost, nothing touched since.
         """
         for step in reversed(self.steps):
             if step.undo is None or step.name not in self.begun or step.name in self.undone:
@@ -211,9 +211,14 @@ class Release:
         self.watch()
 
     def _note(self, event: str, step: str, **facts: Any) -> None:
-        """The history has the entry, where it can still be written."""
-        with contextlib.suppress(JournalError):
+        """The history has the entry, where it can still be written. Raises SiteLost: what another one holds is left to
+        him, also where users would be brought back."""
+        try:
             self.site.journal.append(event, release=self.id, step=step, **facts)
+        except SiteLost:
+            raise
+        except JournalError:
+            return
 
     def _tell(self, moment: Moment) -> None:
         self.moments.append(moment)

@@ -19,6 +19,7 @@ from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock
 from cakravia_verify.settings import Settings
+from tests.core.memory_stage import Stage
 
 HOLDER = """
 import sys
@@ -151,6 +152,96 @@ def test_the_second_holder_of_a_site_whose_lock_file_was_removed_takes_the_histo
         first.journal.append("release.finished", release="r2")
     for site in (first, second):
         site.lock.release()
+
+
+LIVING = """
+import sys
+from pathlib import Path
+from cakravia_verify.assembly import open_site
+from cakravia_verify.history import this_process
+from cakravia_verify.settings import Settings
+from tests.core.memory_stage import Stage
+site = open_site(Settings(root=Path(sys.argv[1])))
+site.journal.token = site.lock.acquire("deploy v2").token
+facts = {"kind": "deploy", "version": "v2", "slot": "green", **this_process()}
+site.journal.append("release.started", release="r2", **facts)
+site.lock.path.unlink()
+print("runs", flush=True)
+sys.stdin.readline()
+site.journal.append("release.finished", release="r2", outcome="promoted")
+print("ended", flush=True)
+"""
+
+
+@pytest.fixture
+def living(quick_folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of a release whose lock file was removed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LIVING, str(quick_folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_site_whose_lock_file_was_removed_is_held_while_the_release_lives(
+    living: subprocess.Popen[str], quick_folder: Path
+) -> None:
+    site = open_site(Settings(root=quick_folder))
+    for _ in range(2):
+        with pytest.raises(
+            LockHeld, match=rf"release r2 \(deploy v2\) still runs: .*process {living.pid} on"
+        ) as caught:
+            site.lock.acquire("recover")
+    assert f"stop process {living.pid}" in caught.value.remedy
+    assert living.stdin is not None
+    assert living.stdout is not None
+    living.stdin.write("\n")
+    living.stdin.flush()
+    assert living.stdout.readline() == "ended\n"
+    assert site.lock.acquire("recover").token == 2
+    site.lock.release()
+
+
+def test_a_release_that_died_holds_nothing(living: subprocess.Popen[str], quick_folder: Path) -> None:
+    living.kill()
+    living.wait()
+    site = open_site(Settings(root=quick_folder))
+    assert site.lock.acquire("recover").token == 2
+    site.lock.release()
+
+
+def test_waiting_also_waits_for_a_release_that_the_lock_does_not_show(path: Path) -> None:
+    clock, asked = FakeClock(), []
+
+    def above() -> int:
+        asked.append(clock.now)
+        if len(asked) < 4:
+            raise LockHeld("a release still runs")
+        return 6
+
+    lock = Lock(path, above=above)
+    assert lock.acquire("deploy", wait=Deadline("the lock is free", 60, clock=clock)).token == 7
+    lock.release()
+
+
+def test_a_release_that_lost_the_site_moves_and_stops_nothing_more(site_with_v1: Stage) -> None:
+    site = site_with_v1.site
+    site.journal.token = 3
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("switch")
+    later = site_with_v1.opened().journal
+    later.token = 4
+    later.append("recovery.started", release=release.id)
+    acted = len(site_with_v1.memory.acted)
+    with pytest.raises(SiteLost):
+        release.advance("bake")
+    with pytest.raises(SiteLost):
+        release.roll_back("it lost the site")
+    assert site_with_v1.memory.acted[acted:] == []
 
 
 def test_a_lease_with_the_rest_of_an_older_one_behind_it_still_counts(path: Path) -> None:
