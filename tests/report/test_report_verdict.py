@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.gate import Budget, Check, Evidence, Measured, Standing
+from cakravia_verify.gate import Budget, Check, Evidence, Measured, Standing, judge
 from cakravia_verify.report.document import Event, ReleaseDocument, Window
 from cakravia_verify.report.latest import seal
 from cakravia_verify.report.schema import problems, verdict_schema
@@ -26,6 +26,11 @@ ALL = (samples.promoted, samples.rolled_back, samples.inconclusive, samples.need
 
 def holds(path: Path, *, version: str = "v1.2.0", digest: str = samples.NEW_DIGEST) -> list[str]:
     return still_holds(read_verdict(path), version=version, digest=digest)
+
+
+def read(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(path.read_text())
+    return told
 
 
 def edited(path: Path, **changes: Any) -> Path:
@@ -55,6 +60,19 @@ def test_a_written_verdict_reads_back_as_it_was(sample: Any, tmp_path: Path) -> 
         document.verdict.checks,
     )
     assert read.raw == json.loads(json.dumps(as_json(document)))
+
+
+def test_a_promotion_that_excuses_failures_of_the_version_before_holds_when_it_is_read(tmp_path: Path) -> None:
+    document = samples.promoted()
+    assert document.evidence.measured is not None
+    seen = replace(document.evidence.measured, lost=3, errors=5, excused={"lost": 3, "errors": 5})
+    evidence = replace(document.evidence, measured=seen)
+    path = write_verdict(replace(document, evidence=evidence, verdict=judge(evidence, document.budget)), tmp_path)
+    assert holds(path) == []
+    assert [error.message for error in jsonschema.Draft202012Validator(verdict_schema()).iter_errors(read(path))] == []
+    told = read(path)
+    told["evidence"]["measured"]["excused"] = {}
+    assert holds(edited(path, **told)) != []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tests.sessions.test_session_bad_input import MISTAKES
 from tests.sessions.test_session_bad_releases import HARMFUL, HARMLESS
 from tests.sessions.test_session_good_runs import GOOD
 from tests.sessions.test_session_killed import EXITED
+from tests.sessions.test_session_measured import TRIED as MEASURED
 from tests.sessions.test_session_sabotage import ALL
 from tests.sessions.test_session_signals import AGAIN, INTERRUPTED
 
@@ -20,7 +21,7 @@ LISTED = {
     if line.startswith("| ")
     for name in re.findall("`([^`]+)`", line.split("|")[2])
 }
-TRIED = {scenario.name for scenario in (*HARMLESS, *HARMFUL, *ALL, *INTERRUPTED, AGAIN, EXITED)}
+TRIED = {scenario.name for scenario in (*HARMLESS, *HARMFUL, *MEASURED, *ALL, *INTERRUPTED, AGAIN, EXITED)}
 
 
 def test_everything_tried_against_the_gate_is_listed() -> None:
