@@ -302,6 +302,8 @@ def _history_table(found: Sequence[Record]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from cakravia_verify.report.wording import one_line
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("when (UTC)", "what", "version", "slot", "outcome", "took", "who", "why"):
         table.add_column(name, no_wrap=name not in ("who", "why"), overflow="fold")
@@ -310,13 +312,13 @@ def _history_table(found: Sequence[Record]) -> Table:
         outcome = record.outcome or "unfinished"
         table.add_row(
             record.at[:19].replace("T", " "),
-            record.intent.kind,
-            Text(record.intent.version),
+            one_line(record.intent.kind),
+            Text(one_line(record.intent.version)),
             str(record.intent.candidate),
-            Text(outcome, style=styles.get(outcome, "red")),
+            Text(one_line(outcome), style=styles.get(outcome, "red")),
             f"{record.seconds:.1f} s" if record.seconds else "",
-            Text(record.who),
-            Text(record.intent.reason or ("" if record.outcome == "promoted" else record.why)),
+            Text(one_line(record.who)),
+            Text(one_line(record.intent.reason or ("" if record.outcome == "promoted" else record.why))),
         )
     return table
 

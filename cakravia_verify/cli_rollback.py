@@ -115,13 +115,17 @@ def _told_time(estimate: Estimate | None) -> str:
 
 
 def _told(record: Record) -> str:
+    from cakravia_verify.report.wording import one_line
+
     intent = record.intent
     asked = intent.kind == "rollback"
     what = f"{intent.active_version or 'nothing'} -> {intent.version}" if asked else f"{intent.version} was undone"
     why = intent.reason or record.why
     outcome = record.outcome or "unfinished"
     took = f", {record.seconds:.1f} s" if record.seconds else ""
-    return f"{record.at[:19].replace('T', ' ')}  {what}  ({outcome}{took})  {record.who}{f'  {why}' if why else ''}"
+    # What people and applications wrote is read here, and acts on nobody's terminal.
+    parts = (record.at[:19].replace("T", " "), what, f"({outcome}{took})", record.who, why)
+    return "  ".join(one_line(part) for part in parts if part)
 
 
 def _as_json(way: WayBack) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def site(tmp_path: Path) -> Path:
         kind="rollback",
         version="v1.2.0",
         slot="green",
-        reason="caf\udce9 \N{BALLOON}",
+        reason="caf\udce9 \x1b[2Jcleared",
     )
     return tmp_path
 
@@ -43,6 +43,13 @@ def test_history_of_what_is_no_text_here_is_told(command: tuple[str, ...], encod
     assert done.returncode == 0, done.stderr
     assert b"caf" in done.stdout
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("command", [("history",), ("rollback", "history")], ids=" ".join)
+def test_what_was_written_acts_on_nobodys_terminal(command: tuple[str, ...], site: Path) -> None:
+    done = cakravia(site, *command)
+    assert b"[2Jcleared" in done.stdout
+    assert b"\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize(
