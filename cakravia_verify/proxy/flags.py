@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.journal import sync_folder
+from cakravia_verify.journal import make_folder, sync_folder
 from cakravia_verify.slots import Colour
 
 GREEN_ACTIVE = "green.active"
@@ -49,9 +49,11 @@ class FlagFolder:
 
     def move(self, name: str, *, wanted: bool, clock: Clock = SYSTEM_CLOCK) -> tuple[float, float]:
         """The instants (clock.monotonic()) right before and right after the one system call that makes the change; what
-        prepares it comes before, what makes it durable after. Raises ProxyError where the disk refuses it."""
+        prepares it comes before, what makes it durable after. A folder that was taken away is made anew. Raises
+        ProxyError where the disk refuses it."""
         spare, flag = self.folder / f".{name}.spare", self.folder / name
         with self._translated(name):
+            make_folder(self.folder)
             if flag.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if wanted and not spare.is_file():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-from collections.abc import Sequence
+import socket
 from pathlib import Path
+from typing import Final
 
+import httpx
 import psutil
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -17,11 +19,22 @@ from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx_configuration import NginxConfiguration
-from cakravia_verify.proxy.nginx_processes import NginxFamily, is_alive, takes_requests, workers_of
+from cakravia_verify.proxy.nginx_processes import (
+    NginxFamily,
+    end_hung,
+    has_all_ended,
+    is_child,
+    send,
+    takes_requests,
+    workers_of,
+)
 from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
+
+# A worker that takes requests hears a signal at once; one that has not after this long hears none.
+HUNG_SECONDS: Final = 5.0
 
 
 class LocalNginx:
@@ -72,13 +85,24 @@ class LocalNginx:
         self._refuse_odd_folder()
         _ = self.version
         read_certificate(self._settings)
-        if not self.observe().is_running:
-            self._require_free_ports()
+        self._refuse_taken_ports()
 
-    def _require_free_ports(self) -> None:
-        require_free_port(self.address, what="[proxy] listen")
-        if self._settings.tls_address is not None:
-            require_free_port(self._settings.tls_address, what="[proxy] tls_listen")
+    def _refuse_taken_ports(self) -> None:
+        """Where nginx is to listen and does not yet, it can. Raises UsageError, naming the address and who has it."""
+        held = self._family.listens()
+        tls = self._settings.tls_address
+        for key, wanted in {"listen": self.address, **({"tls_listen": tls} if tls else {})}.items():
+            if held is None or held & _meant(wanted):
+                continue
+            try:
+                require_free_port(wanted, what=f"[proxy] {key}")
+            except UsageError as error:
+                if wanted.port not in {address.port for address in held}:
+                    raise
+                raise UsageError(
+                    f"[proxy] {key}: nginx cannot go over to {wanted} on a port that it listens on",
+                    remedy="put the address back, or run cakravia down, then cakravia up; users are unharmed",
+                ) from error
 
     def _refuse_odd_folder(self) -> None:
         if re.search(r"""["'$;{}\s\\]""", str(self._folder)):
@@ -93,7 +117,7 @@ class LocalNginx:
         return ProxyState(
             is_running=master is not None or bool(workers),
             chosen=self._configuration.chosen(),
-            has_failover=self._configuration.flags.has(flag_files.FAILOVER),
+            has_failover=self._configuration.has_failover,
             generation=",".join(str(pid) for pid in workers),
         )
 
@@ -102,31 +126,37 @@ class LocalNginx:
             self.refresh(deadline=deadline)
             return self.point_at(colour, deadline=deadline)
         self._refuse_odd_folder()
+        self._refuse_taken_ports()
         self._configuration.make_folders()
         decided = self._clock.monotonic()
         self._configuration.write_choice(colour)
         self._configuration.write(self._configuration.rendered())
         self._retire_orphans(deadline)
-        self._require_free_ports()
+        self._refuse_taken_ports()
         started = self._program.run()
         if started.returncode != 0:
             raise ProxyError(
                 f"nginx does not start: {last_lines(started.stderr)}", remedy=f"see {self._program.error_log}"
             )
         poll(self._is_ready, deadline=deadline, every=0.01, seen=lambda: "no worker process yet")
-        self._configuration.note_loaded()
+        self._taken_up()
         return Flip(colour, decided, self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
-        if self._family.master() is None:
+        is_changed = self._configuration.loaded != self._configuration.wanted()
+        master = self._family.master()
+        if master is None:
             if not self._family.orphans():
                 raise ProxyError("nginx is not running", remedy="cakravia up starts it")
             self.start(self._configuration.chosen(), deadline=deadline)
-            return True
-        if self._configuration.loaded == self._configuration.wanted():
+            return is_changed
+        if not is_changed and self._configuration.is_whole:
             return False
-        with self._configuration.replaced():
+        self._refuse_taken_ports()
+        chosen = self._serving() if self._configuration.is_choice_lost else None
+        with self._configuration.replaced(chosen=chosen or self._configuration.chosen()):
             self._reload(deadline)
+        self._family.write_pid_file(master)
         return True
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
@@ -137,6 +167,8 @@ class LocalNginx:
         decided = self._clock.monotonic()
         if self._family.master() is None:
             return self.start(colour, deadline=deadline)
+        if not self._configuration.is_whole:
+            self.refresh(deadline=deadline)
         before = self._configuration.chosen()
         if not self._configuration.loaded or before is not colour:
             self._configuration.write_upstream(colour)
@@ -148,24 +180,43 @@ class LocalNginx:
         return Flip(colour, decided, self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
-        if self._settings.switch == "flag":
-            flag_files.set_failover(self._configuration.flags, allowed=allowed and self._settings.failover)
+        # The classic switch knows no failover; a flag left then would come into force with the next change of the way.
+        is_possible = self._settings.switch == "flag" and self._settings.failover
+        flag_files.set_failover(self._configuration.flags, allowed=allowed and is_possible)
 
     def stop(self, *, deadline: Deadline) -> None:
-        """No master and no worker is left. Requests in flight are finished first, up to the deadline."""
-        family = self._family.orphans()
-        if (master := self._family.master()) is not None:
-            family += [master, *master.children()]
-        for process in [each for each in family if each == master or master is None]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGQUIT)
-        if not _ended(family, deadline):
+        """No master and no worker is left. Requests in flight are finished first, up to the deadline; then whoever is
+        left is killed, hung or not. Raises ProxyError where even that does not end one."""
+        family, master = self._family.everyone(), self._family.master()
+        for process in family:
+            if process == master or not is_child(process, master):
+                send(process, signal.SIGQUIT)
+        if has_all_ended(family, deadline) and not (family := self._family.everyone()):
+            return
+        patience = Deadline("nginx ends after SIGKILL", 2.0, clock=deadline.clock)
+        while family:
             for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            _ended(family, Deadline("nginx ends after SIGKILL", 2.0, clock=deadline.clock))
+                send(process, signal.SIGKILL)
+            if not has_all_ended(family, patience):
+                raise ProxyError(
+                    f"nginx's process {family[0].pid} does not end, not even by SIGKILL",
+                    remedy=f"see what it waits for: ps -o stat,wchan:30 -p {family[0].pid}",
+                )
+            family = self._family.everyone()
 
     # The rest is how.
+
+    def _taken_up(self) -> None:
+        self._configuration.note_loaded()
+        if not self._configuration.runs_by_flag:
+            flag_files.set_failover(self._configuration.flags, allowed=False)
+
+    def _serving(self) -> Colour | None:
+        """The slot that users get, as an answer to one tells; None where none does."""
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            answer = httpx.get(self.address.url, timeout=2.0, trust_env=False)
+            return Colour(answer.headers.get("X-Served-Slot", ""))
+        return None
 
     def _reload(self, deadline: Deadline) -> None:
         configuration = self._program.configuration
@@ -174,39 +225,56 @@ class LocalNginx:
         if master is None:
             raise ProxyError("nginx is not running", remedy="cakravia up starts it")
         before = set(workers_of(master))
+        said = self._program.error_log.stat().st_size if self._program.error_log.exists() else 0
         # From here until the new workers are seen, a crash leaves it open which configuration runs.
         self._configuration.forget_loaded()
         master.send_signal(signal.SIGHUP)
 
-        def renewed() -> bool:
-            new = set(workers_of(master)) - before
-            return len(new) >= self._settings.workers and not any(takes_requests(pid) for pid in before)
+        patience = Deadline("they take no more", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
 
-        poll(renewed, deadline=deadline, every=0.005, seen=lambda: "no new worker generation after the reload")
-        self._configuration.note_loaded()
+        def has_new_generation() -> bool:
+            return len(set(workers_of(master)) - before) >= self._settings.workers
+
+        def renewed() -> bool:
+            taking = [pid for pid in before if takes_requests(pid)]
+            if taking and patience.is_over and has_new_generation():
+                end_hung(taking, clock=deadline.clock)
+                return True
+            return has_new_generation() and not taking
+
+        poll(renewed, deadline=deadline, every=0.005, seen=lambda: self._unwilling(master, since=said))
+        self._taken_up()
+
+    def _unwilling(self, master: psutil.Process, *, since: int) -> str:
+        with contextlib.suppress(psutil.Error, OSError):
+            if master.status() == psutil.STATUS_STOPPED:
+                return f"its master process {master.pid} is stopped and takes no signal: cakravia down ends it"
+            told = self._program.error_log.read_bytes()[since:].decode(errors="replace")
+            return f"no new worker generation after the reload: {last_lines(told) or 'nginx says nothing'}"
+        return "no new worker generation after the reload"
 
     def _retire_orphans(self, deadline: Deadline) -> None:
-        """Workers without a master have let go of the port; the requests they hold are finished."""
+        """Workers without a master have let go of the port; the requests they hold are finished. One that does not hear
+        is killed: it answers nobody."""
         orphans = self._family.orphans()
         for orphan in orphans:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                orphan.send_signal(signal.SIGQUIT)
-        poll(
-            lambda: not any(takes_requests(orphan.pid) for orphan in orphans),
-            deadline=deadline,
-            every=0.002,
-            seen=lambda: "workers of an nginx whose master was killed still hold the port",
-        )
+            send(orphan, signal.SIGQUIT)
+        patience = Deadline("they let go", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
+        while taking := [orphan.pid for orphan in orphans if takes_requests(orphan.pid)]:
+            if patience.is_over:
+                end_hung(taking, clock=deadline.clock)
+                return
+            patience.clock.sleep(0.002)
 
     def _is_ready(self) -> bool:
         master = self._family.master()
         return master is not None and len(workers_of(master)) >= self._settings.workers
 
 
-def _ended(processes: Sequence[psutil.Process], deadline: Deadline) -> bool:
-    """Whether all of them ended in time. A zombie has ended, even where nobody collects it."""
-    while any(is_alive(process) for process in processes):
-        if deadline.is_over:
-            return False
-        deadline.clock.sleep(0.01)
-    return True
+def _meant(address: Address) -> set[Address]:
+    """The addresses that a name stands for."""
+    try:
+        told = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return {address}
+    return {Address(str(each[4][0]), address.port) for each in told}

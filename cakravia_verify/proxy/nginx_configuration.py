@@ -80,9 +80,11 @@ class NginxConfiguration:
         draft.replace(self.program.configuration)
 
     @contextlib.contextmanager
-    def replaced(self) -> Iterator[None]:
-        """The present configuration is in place; the one before is put back where what happens inside fails."""
-        place, chosen = self.program.configuration, self.chosen()
+    def replaced(self, *, chosen: Colour) -> Iterator[None]:
+        """The present configuration is in place, with users on `chosen`; the one before is put back where what happens
+        inside fails."""
+        self.make_folders()
+        place = self.program.configuration
         before = place.read_text(encoding="utf-8") if place.exists() else ""
         # A configuration that switches another way than the running one finds the same choice made.
         self.write_choice(chosen)
@@ -120,8 +122,25 @@ class NginxConfiguration:
             text += self._upstream.read_text(encoding="utf-8")
         write_atomically(self._loaded_note, text.encode(), mode=0o644)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file and folder is there that the running nginx needs, or goes on writing to."""
+        needed = [self.program.configuration, self.flags.folder, self.folder / "temp" / "body", self.access_log]
+        if not self.runs_by_flag:
+            needed.append(self._upstream)
+        return all(path.exists() for path in needed)
+
+    @property
+    def is_choice_lost(self) -> bool:
+        """Whether nothing here tells any more where a running nginx sends users: only answers to them do."""
+        return not self.runs_by_flag and not self.loaded and not self._upstream.exists()
+
     def forget_loaded(self) -> None:
         self._loaded_note.unlink(missing_ok=True)
+
+    @property
+    def has_failover(self) -> bool:
+        return self.runs_by_flag and self.flags.has(flag_files.FAILOVER)
 
     @property
     def runs_by_flag(self) -> bool:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from cakravia_verify.deadline import Clock, Deadline
+from cakravia_verify.errors import ProxyError
+from cakravia_verify.journal import write_atomically
+from cakravia_verify.process_identity import has_ended
+from cakravia_verify.slots import Address
 
 MASTER, WORKER = "nginx: master", "nginx: worker"
 SHUTTING_DOWN = "is shutting down"
@@ -28,15 +35,44 @@ class NginxFamily:
         # The pid file may be lost; the master carries the folder in its title.
         return next((process for process in _nginxes() if self._is_ours(process)), None)
 
+    def write_pid_file(self, master: psutil.Process) -> None:
+        """It names the master. nginx itself writes it only when it starts; log rotation reads it."""
+        content = f"{master.pid}\n".encode()
+        with contextlib.suppress(OSError):  # the master is found without it
+            if not self.pid_file.exists() or self.pid_file.read_bytes() != content:
+                write_atomically(self.pid_file, content, mode=0o644)
+
     def orphans(self) -> list[psutil.Process]:
         """Workers that go on answering users after their master was killed, until they are told to quit."""
+        return [worker for worker in self._masterless() if SHUTTING_DOWN not in _title(worker)]
+
+    def everyone(self) -> list[psutil.Process]:
+        """The master first, its workers, and workers without a master, those that only finish requests included."""
+        master, family = self.master(), self._masterless()
+        if master is not None:
+            with contextlib.suppress(psutil.Error):
+                family = [*(child for child in master.children() if is_alive(child)), *family]
+            family.insert(0, master)
+        return family
+
+    def listens(self) -> set[Address] | None:
+        """Where they listen, None where that cannot be seen."""
+        found = set()
+        for process in self.everyone():
+            try:
+                opened = process.net_connections(kind="tcp")
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.Error:
+                return None
+            found |= {Address(*each.laddr) for each in opened if each.status == psutil.CONN_LISTEN}
+        return found
+
+    def _masterless(self) -> list[psutil.Process]:
         return [
             process
             for process in _nginxes()
-            if _title(process).startswith(WORKER)
-            and SHUTTING_DOWN not in _title(process)
-            and not _has_master(process)
-            and self._has_files_here(process)
+            if _title(process).startswith(WORKER) and not _has_master(process) and self._has_files_here(process)
         ]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -44,8 +80,12 @@ class NginxFamily:
         return title.startswith(MASTER) and f" -p {self.folder}/ " in f"{title} " and is_alive(process)
 
     def _has_files_here(self, process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error, OSError):
-            return any(Path(file.path).parent == self.folder for file in process.open_files())
+        """A log that was removed, with the whole folder perhaps, is still open."""
+        with contextlib.suppress(OSError):
+            for opened in Path(f"/proc/{process.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if Path(str(opened.readlink()).removesuffix(" (deleted)")).parent == self.folder:
+                        return True
         return False
 
 
@@ -66,9 +106,41 @@ def takes_requests(pid: int) -> bool:
 
 
 def is_alive(process: psutil.Process) -> bool:
+    return not has_ended(process)
+
+
+def is_child(process: psutil.Process, master: psutil.Process | None) -> bool:
     with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return master is not None and process.ppid() == master.pid
     return False
+
+
+def send(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def end_hung(workers: Sequence[int], *, clock: Clock) -> None:
+    """Workers that no signal but SIGKILL reaches are gone. Raises ProxyError."""
+    doomed = []
+    for pid in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            doomed.append(psutil.Process(pid))
+    for process in doomed:
+        send(process, signal.SIGKILL)
+    if not has_all_ended(doomed, Deadline("hung workers end", 2.0, clock=clock)):
+        raise ProxyError(
+            f"nginx's workers {list(workers)} do not end", remedy="see what they wait for: ps -o stat,wchan"
+        )
+
+
+def has_all_ended(processes: Sequence[psutil.Process], deadline: Deadline) -> bool:
+    """Whether all of them ended in time. A zombie has ended, even where nobody collects it."""
+    while any(is_alive(process) for process in processes):
+        if deadline.is_over:
+            return False
+        deadline.clock.sleep(0.01)
+    return True
 
 
 def _nginxes() -> Iterator[psutil.Process]:

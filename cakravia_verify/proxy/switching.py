@@ -65,7 +65,8 @@ class Proxy(Protocol):
         ...
 
     def refresh(self, *, deadline: Deadline) -> bool:
-        """The running configuration is the rendered one. True where that took a reload."""
+        """The running configuration is the rendered one, whole, under a master. True where it is another one than
+        before, or had lost files."""
         ...
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:

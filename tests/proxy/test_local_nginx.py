@@ -6,15 +6,18 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cakravia_verify.deadline import poll
-from cakravia_verify.errors import CakraviaError, MissingTool, ProxyError, UsageError
+from cakravia_verify.errors import CakraviaError, DeadlineExceeded, MissingTool, ProxyError, UsageError
+from cakravia_verify.process_identity import has_ended
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.slots import Address, Colour
 from tests.proxy.conftest import Front, ask_over, deadline, free_port
@@ -208,6 +211,34 @@ def test_a_port_that_somebody_else_has_is_named(front: Front) -> None:
             front.nginx().start(Colour.BLUE, deadline=deadline())
 
 
+def test_a_changed_port_that_somebody_else_has_is_named_before_anything_is_loaded(
+    front: Front, running: LocalNginx
+) -> None:
+    (configuration, generation) = ((front.folder / "nginx.conf").read_text(), running.observe().generation)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        moved = front.nginx(listen=f"127.0.0.1:{port}")
+        for ask in (moved.check, lambda: moved.refresh(deadline=deadline())):
+            with pytest.raises(UsageError, match=rf"listen: 127.0.0.1:{port} is in use by process {os.getpid()}"):
+                ask()
+    assert front.ask().slot == "blue"
+    assert ((front.folder / "nginx.conf").read_text(), running.observe().generation) == (configuration, generation)
+    assert moved.refresh(deadline=deadline())
+    front.port = port
+    assert front.ask().slot == "blue"
+
+
+def test_an_address_that_overlaps_with_the_running_one_is_refused_with_the_way_there(
+    front: Front, running: LocalNginx
+) -> None:
+    wider = front.nginx(listen=f"0.0.0.0:{front.port}")
+    with pytest.raises(UsageError, match="cannot go over to") as caught:
+        wider.refresh(deadline=deadline())
+    assert "cakravia down" in caught.value.remedy
+    assert front.ask().slot == "blue"
+    front.nginx(listen=f"localhost:{front.port}").check()
+
+
 def test_an_nginx_that_is_none_is_named(front: Front) -> None:
     front.binary = "/no/such/nginx"
     with pytest.raises(MissingTool, match="is not a program here"):
@@ -273,10 +304,17 @@ def test_a_killed_master_is_replaced_by_the_next_refresh_with_users_where_they_w
 ) -> None:
     running.point_at(Colour.GREEN, deadline=deadline())
     killed_master(front, running)
-    assert running.refresh(deadline=deadline())
+    # The configuration is the one before: there is nothing to tell of it.
+    assert not running.refresh(deadline=deadline())
     assert running._family.master() is not None
     assert front.ask().slot == "green"
-    assert not running.refresh(deadline=deadline())
+    assert front.nginx(max_body="1k").refresh(deadline=deadline())
+
+
+def test_a_new_master_brings_a_changed_configuration_and_says_so(front: Front, running: LocalNginx) -> None:
+    killed_master(front, running)
+    assert front.nginx(max_body="1k").refresh(deadline=deadline())
+    assert front.ask("/", method="POST", body=b"x" * 2000).status == 413
 
 
 def test_a_request_held_by_an_orphaned_worker_is_finished(front: Front, running: LocalNginx) -> None:
@@ -312,6 +350,139 @@ def test_a_pid_file_that_names_somebody_else_is_not_believed(front: Front, runni
     (front.folder / "nginx.pid").write_text(f"{os.getpid()}\n")
     assert not running.observe().is_running
     running.stop(deadline=deadline())
+
+
+def hung(running: LocalNginx) -> list[psutil.Process]:
+    """All workers, none of which hears anything any more."""
+    workers = [psutil.Process(int(pid)) for pid in running.observe().generation.split(",")]
+    for worker in workers:
+        worker.suspend()
+    return workers
+
+
+@pytest.mark.parametrize("has_master", [True, False])
+def test_stopping_ends_hung_workers_and_the_next_start_serves(
+    front: Front, running: LocalNginx, has_master: bool
+) -> None:
+    workers = hung(running)
+    if not has_master:
+        killed_master(front, running)
+    running.stop(deadline=deadline(0.3))
+    assert all(has_ended(worker) for worker in workers)
+    assert not running.observe().is_running
+    running.start(Colour.GREEN, deadline=deadline())
+    assert front.ask().slot == "green"
+
+
+def test_stopping_ends_a_worker_without_master_that_still_finishes_a_request(front: Front, running: LocalNginx) -> None:
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            front.ask("/slow")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert front.blue.entered.wait(10)
+    workers = [psutil.Process(int(pid)) for pid in running.observe().generation.split(",")]
+    killed_master(front, running)
+    running.start(Colour.BLUE, deadline=deadline())
+    assert not all(has_ended(worker) for worker in workers)
+    running.stop(deadline=deadline(0.2))
+    assert all(has_ended(worker) for worker in workers)
+    front.blue.may_go_on.set()
+    asking.join(10)
+
+
+def test_hung_workers_without_a_master_are_replaced(front: Front, running: LocalNginx) -> None:
+    workers = hung(running)
+    killed_master(front, running)
+    running.start(Colour.GREEN, deadline=deadline(3.0))
+    assert all(has_ended(worker) for worker in workers)
+    assert front.ask().slot == "green"
+
+
+def test_a_hung_worker_does_not_stop_a_changed_configuration(front: Front, running: LocalNginx) -> None:
+    workers = hung(running)
+    assert front.nginx(max_body="1k").refresh(deadline=deadline(3.0))
+    assert all(has_ended(worker) for worker in workers)
+    assert front.ask("/", method="POST", body=b"x" * 2000).status == 413
+
+
+def test_a_master_that_hears_nothing_is_named_and_can_be_stopped(front: Front, running: LocalNginx) -> None:
+    psutil.Process(front.master).suspend()
+    with pytest.raises(DeadlineExceeded, match=f"process {front.master} is stopped"):
+        front.nginx(max_body="1k").refresh(deadline=deadline(0.5))
+    running.stop(deadline=deadline(0.2))
+    assert not running.observe().is_running
+
+
+def test_a_copy_of_the_folder_has_nothing_to_do_with_the_nginx_of_the_original(
+    front: Front, running: LocalNginx
+) -> None:
+    copy = LocalNginx(
+        running._settings.model_copy(update={"listen": f"127.0.0.1:{free_port()}"}),
+        folder=Path(shutil.copytree(front.folder, front.folder.with_name("copy"))),
+        upstreams={Colour.BLUE: front.blue.address, Colour.GREEN: front.green.address},
+    )
+    try:
+        assert not copy.observe().is_running
+        copy.stop(deadline=deadline())
+        copy.start(Colour.GREEN, deadline=deadline())
+        assert front.ask().slot == "blue"
+    finally:
+        copy.stop(deadline=deadline())
+    assert running.observe().is_running
+    assert front.ask().slot == "blue"
+
+
+def test_a_folder_that_was_removed_under_a_running_nginx_is_made_whole(front: Front, running: LocalNginx) -> None:
+    running.point_at(Colour.GREEN, deadline=deadline())
+    master = front.master
+    shutil.rmtree(front.folder)
+    assert (running.observe().chosen, front.ask().slot) == (Colour.BLUE, "blue")
+    running.set_failover(allowed=True)
+    running.point_at(Colour.GREEN, deadline=deadline())
+    assert front.ask().slot == "green"
+    assert running.refresh(deadline=deadline())
+    assert not running.refresh(deadline=deadline())
+    assert (front.master, front.ask("/", headers={"X-Request-ID": "run-1"}).slot) == (master, "green")
+    poll(lambda: '"run-1"' in running.access_log.read_text(), deadline=deadline(), every=0.01)
+    assert front.ask("/", method="POST", body=b"x" * 1_000_000).status == 200
+
+
+@pytest.mark.parametrize("name", ["nginx.conf", "flags", "temp", "access.log"])
+def test_whatever_of_nginx_s_files_is_missing_is_there_after_a_refresh(
+    front: Front, running: LocalNginx, name: str
+) -> None:
+    gone = front.folder / name
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert running.refresh(deadline=deadline())
+    assert gone.exists()
+    assert not running.refresh(deadline=deadline())
+
+
+@pytest.mark.parametrize("colour", list(Colour))
+def test_the_classic_switch_without_its_files_still_moves_users(front: Front, colour: Colour) -> None:
+    proxy = front.nginx(switch="reload")
+    proxy.start(Colour.GREEN, deadline=deadline())
+    shutil.rmtree(front.folder)
+    proxy.point_at(colour, deadline=deadline())
+    assert (front.ask().slot, proxy.observe().chosen) == (colour, colour)
+
+
+def test_the_classic_switch_made_whole_leaves_users_where_they_are(front: Front) -> None:
+    proxy = front.nginx(switch="reload")
+    proxy.start(Colour.GREEN, deadline=deadline())
+    shutil.rmtree(front.folder)
+    assert proxy.refresh(deadline=deadline())
+    assert (front.ask().slot, proxy.observe().chosen) == ("green", Colour.GREEN)
+
+
+def test_workers_without_a_master_and_without_files_are_found_and_replaced(front: Front, running: LocalNginx) -> None:
+    killed_master(front, running)
+    shutil.rmtree(front.folder)
+    assert running.observe().is_running
+    running.start(Colour.GREEN, deadline=deadline())
+    assert front.ask().slot == "green"
 
 
 def test_a_killed_worker_is_replaced_by_its_master(front: Front, running: LocalNginx) -> None:
@@ -391,6 +562,23 @@ def test_changing_the_way_of_switching_leaves_users_where_they_are(front: Front,
     assert (second.observe().chosen, front.ask().slot) == (Colour.GREEN, "green")
     second.point_at(Colour.BLUE, deadline=deadline())
     assert front.ask().slot == "blue"
+
+
+def test_failover_does_not_come_back_with_the_way_of_switching_that_has_it(front: Front, running: LocalNginx) -> None:
+    running.set_failover(allowed=True)
+    classic = front.nginx(switch="reload")
+    classic.refresh(deadline=deadline())
+    assert not classic.observe().has_failover
+    running.refresh(deadline=deadline())
+    assert not running.observe().has_failover
+
+
+def test_failover_is_taken_away_whatever_the_settings_say_of_the_switch(front: Front, running: LocalNginx) -> None:
+    running.set_failover(allowed=True)
+    front.nginx(switch="reload").set_failover(allowed=False)
+    assert not running.observe().has_failover
+    front.blue.end()
+    assert front.ask().status == 502
 
 
 def test_an_upstream_address_that_is_nowhere_is_a_502_with_no_slots_name(front: Front) -> None:
