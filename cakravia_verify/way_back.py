@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, NothingToDo
-from cakravia_verify.history import ROLLED_BACK, STUCK, Build, Record, last_holding, previous_of, records, unfinished
+from cakravia_verify.assurance import is_healthy, kept_artifact
+from cakravia_verify.errors import JournalError, NothingToDo
+from cakravia_verify.history import (
+    ROLLED_BACK,
+    STUCK,
+    Build,
+    Record,
+    is_taken_down,
+    last_holding,
+    previous_of,
+    records,
+)
 from cakravia_verify.journal import Entry
-from cakravia_verify.report.latest import require_writable
+from cakravia_verify.needs import Finding, needs_of_site, needs_of_target
 from cakravia_verify.site import Site, SiteState
-from cakravia_verify.slots import Artifact, Slot, checked_version
+from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_version
 
 # What has to happen before users are back, and what follows while they are.
 UNTIL_USERS_ARE_BACK = ("build", "prepare", "stage", "prove", "smoke", "switch")
 OF_A_COLD_START = ("stage", "prove")
 RECENT = 10
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing a rollback needs: what was seen, and what to do where it is not so."""
-
-    name: str
-    is_ok: bool
-    seen: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,18 +119,48 @@ def look_back(site: Site, *, version: str = "") -> WayBack:
     """Whether a rollback would succeed now; nothing is changed. Raises UsageError for a name that cannot be one."""
     if version:
         checked_version(version)
-    state = site.observe()
-    findings = [_lock(site), _history(site), *_tools(site), _proxy(state)]
+    now = site.observe()
+    state = _once_mended(site, now)
+    findings = [*needs_of_site(site, now, mended=state)]
     try:
         target = target_of(site, state, version=version)
-    except NothingToDo as error:
+    except (NothingToDo, JournalError) as error:
         findings.append(Finding("target", is_ok=False, seen=error.message, remedy=error.remedy))
         return WayBack(state.active, None, is_warm=False, findings=tuple(findings), estimate=None)
     idle = state.slots.idle
     is_warm = idle is not None and (idle.version, idle.digest) == (target.version, target.digest)
-    findings += [_target(state, target), _retained(site, target), _slot(site, state, target, is_warm=is_warm)]
+    findings += [_target(site, state, target), *needs_of_target(site, state, target, is_warm=is_warm)]
     estimate = estimate_of(site, is_warm=is_warm)
     return WayBack(state.active, target, is_warm=is_warm, findings=tuple(findings), estimate=estimate)
+
+
+def _once_mended(site: Site, state: SiteState) -> SiteState:
+    """The site as a rollback finds it once users who get no answer have a healthy slot, which comes first of all; as it
+    is where nothing is mended, or where it cannot be told what will be."""
+    try:
+        entries = site.journal.entries()
+        last = last_holding(entries)
+    except JournalError:
+        return state
+    if (state.proxy.is_running and state.served is not None) or (state.is_empty and is_taken_down(entries)):
+        return state
+    slots, first = state.slots, state.proxy.chosen
+    running = [slot for slot in (slots.at(first), slots.at(first.other)) if slot is not None]
+    if (
+        not running
+        and last is not None
+        and (kept := kept_artifact(site, version=last.intent.version, digest=last.digest))
+    ):
+        again = _started(last.intent.candidate, kept)
+        pair = replace(slots, active_colour=again.colour, **{str(again.colour): again})
+        return replace(state, slots=pair)
+    healthy = next((slot for slot in running if is_healthy(site, slot)), None)
+    return replace(state, slots=replace(slots, active_colour=healthy.colour)) if healthy else state
+
+
+def _started(colour: Colour, artifact: Artifact) -> Slot:
+    """A slot as it will be once that artifact runs in it."""
+    return Slot(colour, artifact.version, artifact.digest, "", Address("", 0), identity="", started_at=0.0)
 
 
 def ways_back(entries: Sequence[Entry]) -> tuple[Record, ...]:
@@ -177,85 +206,12 @@ def _users_back(alike: Sequence[Record], steps: Sequence[str]) -> float:
     return statistics.median(sum(seconds for step, seconds in record.step_seconds if step in steps) for record in alike)
 
 
-# What a rollback needs, one thing at a time.
-
-
-def _lock(site: Site) -> Finding:
-    name = "the site is free"
-    holder = site.lock.holder()
-    if holder is not None:
-        error = LockHeld(str(holder), remedy="wait for it to end, or give the rollback --wait 60")
-        return Finding(name, is_ok=False, seen=f"held by {error.message}", remedy=error.remedy)
-    return Finding(name, is_ok=True, seen="nobody holds the lock")
-
-
-def _history(site: Site) -> Finding:
-    name = "the history is whole"
-    try:
-        damage, left = site.journal.damage(), unfinished(site.journal.entries())
-    except JournalError as error:
-        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
-    if damage:
-        return Finding(name, is_ok=False, seen=damage[0], remedy="mend that line; keep a copy of the file")
-    if site.journal.path.exists() and not os.access(site.journal.path, os.W_OK):
-        return Finding(name, is_ok=False, seen="it cannot be written", remedy=f"mend {site.journal.path}")
-    if left and site.lock.holder() is None:
-        what = "cannot be undone" if left[0].outcome == STUCK else "died and is neither finished nor undone"
-        return Finding(name, is_ok=False, seen=f"release {left[0].intent.release} {what}", remedy="cakravia recover")
-    return Finding(name, is_ok=True, seen="it can be read and written, and no release is left half done")
-
-
-def _tools(site: Site) -> Iterator[Finding]:
-    for name, ask in (
-        ("slots can run", site.platform.check),
-        ("the proxy can run", site.proxy.check),
-        ("a report can be written", lambda: require_writable(site.settings.reports)),
-    ):
-        yield _found(name, ask, seen="as it should be")
-
-
-def _proxy(state: SiteState) -> Finding:
-    name = "users are served"
-    if not state.proxy.is_running:
-        return Finding(name, is_ok=False, seen="the proxy is not running", remedy="cakravia up")
-    if state.drift:
-        return Finding(name, is_ok=False, seen="; ".join(state.drift), remedy="cakravia recover")
-    return Finding(name, is_ok=True, seen=f"{state.active} serves them, and proxy, slots and history agree")
-
-
-def _target(state: SiteState, target: Artifact) -> Finding:
+def _target(site: Site, state: SiteState, target: Artifact) -> Finding:
     active = state.active
-    if active is not None and (active.version, active.digest) == (target.version, target.digest):
+    is_active = active is not None and (active.version, active.digest) == (target.version, target.digest)
+    # Users may be on the target only because the promoted version died: then a rollback makes it the promoted one.
+    if active is not None and is_active and is_promoted(site.journal.entries(), active):
         return Finding(
             "target", is_ok=False, seen=f"{target.version} is active already", remedy="name another one with --version"
         )
     return Finding("target", is_ok=True, seen=target.version)
-
-
-def _retained(site: Site, target: Artifact) -> Finding:
-    return _found(
-        "its artifact is intact",
-        lambda: site.platform.verify(target),
-        seen=f"{target.digest[:19]}, as when it was made",
-    )
-
-
-def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Finding:
-    colour, idle = state.slots.idle_colour, state.slots.idle
-    name = f"{colour} is ready for it"
-    if not is_warm or idle is None:
-        there = f"{idle} makes room" if idle else "it is empty"
-        return Finding(name, is_ok=True, seen=f"cold: {there}, {target.version} is started")
-    ill = [reading for reading in site.readings(idle) if not reading.is_healthy]
-    if ill:
-        remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
-        return Finding(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
-    return Finding(name, is_ok=True, seen=f"warm: {idle} is healthy")
-
-
-def _found(name: str, ask: Callable[[], object], *, seen: str) -> Finding:
-    try:
-        ask()
-    except CakraviaError as error:
-        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
-    return Finding(name, is_ok=True, seen=seen)

@@ -216,7 +216,7 @@ def test_a_history_is_whole_until_a_line_is_missing_or_does_not_say_what_it_shou
     journal = site_with_v1.site.journal
     content = journal.path.read_bytes()
     assert is_whole(journal)
-    journal.path.write_bytes(content.replace(b'"slot":"blue"', b'"slot":"bleu"', 1))
+    journal.path.write_bytes(content.replace(b'"slot":"blue"', b'"slot":"purple"', 1))
     assert "does not say what release" in flaw_of(journal)
     journal.path.write_bytes(b"".join(content.splitlines(keepends=True)[1:]))
     assert "entry 1 should follow" in flaw_of(journal)

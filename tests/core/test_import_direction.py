@@ -15,7 +15,7 @@ LEVELS = (
     ("plugin", "cli", "cli_rollback"),
     ("run", "load_run"),
     ("opening", "assembly"),
-    ("upkeep", "way_back"),
+    ("upkeep", "way_back", "needs"),
     ("chronicle", "witness", "baseline"),
     ("report", "monitor", "load_gate"),
     ("steps", "gate", "recovery"),

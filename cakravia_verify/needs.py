@@ -1,0 +1,182 @@
+"""What a rollback needs, looked at one thing at a time; nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, MissingTool, PlatformError
+from cakravia_verify.history import STUCK, flaw_of, highest_token, runs_still, unfinished
+from cakravia_verify.platforms.store import VersionStore
+from cakravia_verify.report.latest import require_writable
+from cakravia_verify.settings import SmokeRequest
+from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
+from cakravia_verify.slots import Artifact, Slot
+from cakravia_verify.traffic.flow import plan_of
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a rollback needs: what was seen, and what to do where it is not so."""
+
+    name: str
+    is_ok: bool
+    seen: str
+    remedy: str = ""
+
+
+def needs_of_site(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[Finding]:
+    """What any rollback needs. `mended` is the site as the rollback will find it."""
+    yield _lock(site)
+    yield _history(site)
+    yield from _tools(site)
+    yield _users(now, mended)
+
+
+def needs_of_target(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[Finding]:
+    """What the way to this artifact needs."""
+    intact = f"{target.digest[:19]}, as when it was made"
+    yield _found("its artifact is intact", lambda: site.platform.verify(target), seen=intact)
+    yield _slot(site, state, target, is_warm=is_warm)
+
+
+def _lock(site: Site) -> Finding:
+    name = "the site is free"
+    holder = site.lock.holder()
+    if holder is not None:
+        remedy = "wait for it to end, or give the rollback --wait 60"
+        return Finding(name, is_ok=False, seen=f"held by {holder}", remedy=remedy)
+    try:
+        highest_token(site.journal)
+    except LockHeld as error:
+        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
+    except JournalError:
+        pass  # told of the history
+    return Finding(name, is_ok=True, seen="nobody holds the lock")
+
+
+def _history(site: Site) -> Finding:
+    name = "the history is whole"
+    if flaw := flaw_of(site.journal):
+        remedy = "mend that line or the file's permissions; keep a copy of the file"
+        return Finding(name, is_ok=False, seen=flaw, remedy=remedy)
+    if site.journal.path.exists() and not os.access(site.journal.path, os.W_OK):
+        return Finding(name, is_ok=False, seen="it cannot be written", remedy=f"mend {site.journal.path}")
+    left = unfinished(site.journal.entries())
+    if left and not runs_still(left[0]) and site.lock.holder() is None:
+        what = "cannot be undone" if left[0].outcome == STUCK else "died and is neither finished nor undone"
+        return Finding(name, is_ok=False, seen=f"release {left[0].intent.release} {what}", remedy="cakravia recover")
+    seen = "; ".join(["it can be read and written, and no release is left half done", *site.journal.scars()])
+    return Finding(name, is_ok=True, seen=seen)
+
+
+def _tools(site: Site) -> Iterator[Finding]:
+    for name, ask in (
+        ("slots can run", site.platform.check),
+        ("the proxy can run", site.proxy.check),
+        ("traffic can be planned", lambda: _plan_traffic(site)),
+        ("a report can be written", lambda: require_writable(site.settings.reports)),
+    ):
+        yield _found(name, ask, seen="as it should be")
+
+
+def _plan_traffic(site: Site) -> None:
+    settings = site.settings
+    contract = settings.contract
+    headers = {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}
+    plan_of(
+        settings.traffic,
+        address=site.proxy.address,
+        folder=settings.reports,
+        run="unnamed",
+        headers=headers,
+        root=settings.root,
+    )
+
+
+def _users(now: SiteState, mended: SiteState) -> Finding:
+    name = "users are served"
+    drift = "; ".join(now.drift)
+    if mended is not now:
+        return Finding(name, is_ok=True, seen=f"will be mended first, with users on {mended.active}: {drift}")
+    if now.proxy.is_running and now.served is None and not now.is_empty:
+        # Whoever is ill may recover while the rollback waits for it; what is to come does not depend on it.
+        return Finding(name, is_ok=True, seen=f"tried to be mended first: {drift}")
+    if now.proxy.is_running and now.served is not now.proxy.chosen:
+        return Finding(name, is_ok=True, seen=f"will be mended first, with users on {now.active}: {drift}")
+    if not now.proxy.is_running:
+        return Finding(name, is_ok=False, seen="the proxy is not running", remedy="cakravia up")
+    if now.drift:
+        return Finding(name, is_ok=False, seen=drift, remedy="cakravia recover")
+    return Finding(name, is_ok=True, seen=f"{now.active} serves them, and proxy, slots and history agree")
+
+
+def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Finding:
+    colour, idle = state.slots.idle_colour, state.slots.idle
+    name = f"{colour} is ready for it"
+    if not is_warm or idle is None:
+        there = f"{idle} makes room" if idle else "it is empty"
+        return _found(
+            name, lambda: _require_startable(site, target), seen=f"cold: {there}, {target.version} is started"
+        )
+    remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
+    if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
+        return Finding(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
+    if trouble := next(
+        filter(None, (_smoke_trouble(site, idle, request) for request in site.settings.release.smoke)), ""
+    ):
+        return Finding(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
+    return Finding(name, is_ok=True, seen=f"warm: {idle} is healthy")
+
+
+def _require_startable(site: Site, target: Artifact) -> None:
+    """What the target is started with is here. An image brings it along; a process runs by this machine's programs."""
+    if site.platform.name != "process":
+        return
+    app, store = site.settings.app, VersionStore(site.settings.state / "versions")
+    try:
+        folder = store.source_of(target) / app.directory
+    except OSError:
+        return  # told of the artifact
+    if not folder.is_dir():
+        raise PlatformError(
+            f"[app] directory: version {target.version} has no folder {app.directory!r}",
+            remedy="name the folder that this version has, go back, and name the other one again",
+        )
+    command = store.command_of(target, default=app.command)
+    program = command[0].replace("{python}", sys.executable).replace("{version}", target.version)
+    if not (shutil.which(program) or os.access(folder / program, os.X_OK)):
+        raise MissingTool(
+            f"version {target.version} is started by {program!r}, which is not a program here any more",
+            remedy="install it again, or go back to another version with --version",
+        )
+
+
+def _smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
+    """What is wrong with the slot's answer to a smoke request, '' where nothing is, or where asking could change
+    something."""
+    if request.method not in SAFE_METHODS:
+        return ""
+    answer = site.prober.request(
+        slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
+    )
+    what = f"smoke request {request.method} {request.path}"
+    if answer.status_code not in request.expect:
+        expected = " or ".join(str(code) for code in request.expect)
+        return f"{what}: {answer.problem or f'status {answer.status_code}'}, expected {expected}"
+    if request.contains and request.contains.encode() not in answer.body:
+        return f"{what}: the answer does not contain {request.contains!r}"
+    return ""
+
+
+def _found(name: str, ask: Callable[[], object], *, seen: str) -> Finding:
+    try:
+        ask()
+    except CakraviaError as error:
+        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
+    return Finding(name, is_ok=True, seen=seen)
