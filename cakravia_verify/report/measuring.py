@@ -9,6 +9,7 @@ from typing import Any
 from cakravia_verify.gate import Measured
 from cakravia_verify.report.document import Bucket, Window
 from cakravia_verify.report.excuses import excuses
+from cakravia_verify.report.integrity import disagreements, integrity
 from cakravia_verify.report.slices import (
     FOREVER,
     SECOND,
@@ -20,17 +21,11 @@ from cakravia_verify.report.slices import (
 )
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic import windows
-from cakravia_verify.traffic.evidence import Evidence, Kind
+from cakravia_verify.traffic.evidence import Evidence
 from cakravia_verify.traffic.judgement import GROSS, Ruling, Sample, judge, sample
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
-
-# While requests are still under way, proxy and application know ids that the client has not written down yet, and
-# traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
-EXCUSED_WHILE_FLOWING = frozenset(
-    {Kind.NO_SUMMARY, Kind.UNKNOWN_AT_PROXY, Kind.UNKNOWN_AT_APPLICATION, Kind.REPEATED_AT_PROXY}
-)
 
 
 @dataclass(frozen=True)
@@ -113,13 +108,7 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: 
         p99=latency[1],
         longest_gap=longest_gap(ledger, course),
         lost_bound=failures_in_words(evidence.counts.lost, evidence.total),
-        integrity=(
-            *_integrity(evidence, is_flowing=course.until is not None),
-            *_altered(evidence, course),
-            *_answered_by_the_proxy(ledger),
-            *_answered_as_another_version(ledger, course),
-            *_unlogged(ledger, unlogged),
-        ),
+        integrity=integrity(ledger, course, unlogged=unlogged),
         idle_closes=evidence.idle_closes,
         **_judgement(ledger, course),
         sent_after_switch=since[0],
@@ -140,66 +129,11 @@ def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: 
     }
     return Measurement(
         measured=measured,
-        findings=(
-            *excuse.findings,
-            *(str(finding) for finding in evidence.findings if _counts_now(finding.kind, course)),
-        ),
+        findings=(*excuse.findings, *disagreements(evidence, course)),
         buckets=tuple(buckets(ledger, course)),
         windows=tuple(windows_of(ledger, course)),
         lost_rows=tuple(dict(row) for row in evidence.lost.first),
         figures=figures,
-    )
-
-
-def _counts_now(kind: Kind, course: Course) -> bool:
-    return course.until is None or kind not in EXCUSED_WHILE_FLOWING
-
-
-def _integrity(evidence: Evidence, *, is_flowing: bool) -> tuple[str, ...]:
-    excused = EXCUSED_WHILE_FLOWING if is_flowing else frozenset()
-    return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
-
-
-def _altered(evidence: Evidence, course: Course) -> tuple[str, ...]:
-    """What the client's file said while it was written and says no more."""
-    now = {name: getattr(evidence.counts, name) for name in course.followed}
-    return tuple(
-        f"{number:,} requests were recorded as {name}, but the records hold only {now[name]:,} of them now"
-        for name, number in course.followed.items()
-        if now[name] < number
-    )
-
-
-def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
-    """Good answers that no slot gave: a cached page or another server says nothing about the candidate."""
-    number = _number(ledger, "outcome = 'answered' AND proxy_rows > 0 AND upstream IS NULL")
-    return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
-
-
-def _answered_as_another_version(ledger: Ledger, course: Course) -> tuple[str, ...]:
-    """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
-    not what they were given. An answer that names none says nothing."""
-    if not course.switches or not course.version:
-        return ()
-    first = course.switches[0]
-    number, named = ledger.query(
-        "SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND started > $at AND status IS NOT NULL "
-        "AND nullif(by_version, '') <> $version",
-        {"new": str(first.new), "at": first.effective, "version": course.version},
-    )[0]
-    if not number:
-        return ()
-    return (f"{number:,} answers by {first.new} after the switch named version {named} instead of {course.version}",)
-
-
-def _unlogged(ledger: Ledger, slot: Colour | None) -> tuple[str, ...]:
-    """A slot that logs nothing while the one before it did: what it executed twice would never show."""
-    number = _number(ledger, "by_slot = $slot AND status IS NOT NULL", slot=str(slot)) if slot else 0
-    if not number:
-        return ()
-    return (
-        f"the request log of {slot} has no line of this run, while that of the slot before has: whether any of the "
-        f"{number:,} requests it answered was executed more than once cannot be told",
     )
 
 

@@ -1,0 +1,83 @@
+"""What leaves the numbers of a run unproven: with any of it no verdict can be PROMOTE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cakravia_verify.traffic.evidence import Evidence, Kind
+
+if TYPE_CHECKING:
+    from cakravia_verify.report.measuring import Course
+    from cakravia_verify.slots import Colour
+    from cakravia_verify.traffic.ledger import Ledger
+
+# While requests are still under way, proxy and application know ids that the client has not written down yet, and
+# traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
+EXCUSED_WHILE_FLOWING = frozenset(
+    {Kind.NO_SUMMARY, Kind.UNKNOWN_AT_PROXY, Kind.UNKNOWN_AT_APPLICATION, Kind.REPEATED_AT_PROXY}
+)
+
+
+def integrity(ledger: Ledger, course: Course, *, unlogged: Colour | None) -> tuple[str, ...]:
+    """Everything that speaks against the numbers, in words; nothing where every request is accounted for."""
+    return (
+        *disagreements(ledger.evidence, course),
+        *_altered(ledger.evidence, course),
+        *_answered_by_the_proxy(ledger),
+        *_answered_as_another_version(ledger, course),
+        *_unlogged(ledger, unlogged),
+    )
+
+
+def disagreements(evidence: Evidence, course: Course) -> tuple[str, ...]:
+    """What the ledger found, but for what only seems so while requests are still under way."""
+    excused = EXCUSED_WHILE_FLOWING if course.until is not None else frozenset()
+    return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
+
+
+def _altered(evidence: Evidence, course: Course) -> tuple[str, ...]:
+    """What the client's file said while it was written and says no more."""
+    now = {name: getattr(evidence.counts, name) for name in course.followed}
+    return tuple(
+        f"{number:,} requests were recorded as {name}, but the records hold only {now[name]:,} of them now"
+        for name, number in course.followed.items()
+        if now[name] < number
+    )
+
+
+def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
+    """Good answers that no slot gave: a cached page or another server says nothing about the candidate."""
+    number = _number(ledger, "outcome = 'answered' AND proxy_rows > 0 AND upstream IS NULL")
+    return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
+
+
+def _answered_as_another_version(ledger: Ledger, course: Course) -> tuple[str, ...]:
+    """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
+    not what they were given. An answer that names none says nothing."""
+    if not course.switches or not course.version:
+        return ()
+    first = course.switches[0]
+    number, named = ledger.query(
+        "SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND started > $at AND status IS NOT NULL "
+        "AND nullif(by_version, '') <> $version",
+        {"new": str(first.new), "at": first.effective, "version": course.version},
+    )[0]
+    if not number:
+        return ()
+    return (f"{number:,} answers by {first.new} after the switch named version {named} instead of {course.version}",)
+
+
+def _unlogged(ledger: Ledger, slot: Colour | None) -> tuple[str, ...]:
+    """A slot that logs nothing while the one before it did: what it executed twice would never show."""
+    number = _number(ledger, "by_slot = $slot AND status IS NOT NULL", slot=str(slot)) if slot else 0
+    if not number:
+        return ()
+    return (
+        f"the request log of {slot} has no line of this run, while that of the slot before has: whether any of the "
+        f"{number:,} requests it answered was executed more than once cannot be told",
+    )
+
+
+def _number(ledger: Ledger, condition: str, **parameters: Any) -> int:
+    # Conditions are constants of this module; values travel as parameters.
+    return int(ledger.query(f"SELECT count(*) FROM ledger WHERE {condition}", parameters)[0][0])  # noqa: S608
