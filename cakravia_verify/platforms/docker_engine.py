@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import socket
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SITE_LABEL: Final = "cakravia.site"
+# The site's state folder, as `<machine>:<path>`.
+HOME_LABEL: Final = "cakravia.state"
 READ_SECONDS: Final = 60
 # Words of the engine -> what to do about it. The first that fits is told.
 REMEDIES: Final = (
@@ -46,8 +50,15 @@ class Engine:
     """
 
     def __init__(
-        self, host: str = "", *, api_version: str = "", patience: float = 30.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        host: str = "",
+        *,
+        home: Path | None = None,
+        api_version: str = "",
+        patience: float = 30.0,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._home = home
         self.host = host or os.environ.get("DOCKER_HOST", "")
         self.patience = patience
         self.clock = clock
@@ -140,9 +151,13 @@ class Engine:
         return self.ask(f"looking for container {name}", found)
 
     def ours(self, name: str, *, site: str) -> Container | None:
-        """The site's own container of that name. Raises PlatformError, naming it, where it is somebody else's."""
+        """The site's own container of that name. Raises PlatformError, naming it, where it is somebody else's, or that
+        of the folder that this one is a copy of."""
         container = self.container(name)
-        if container is None or container.labels.get(SITE_LABEL) == site:
+        if container is None:
+            return None
+        if container.labels.get(SITE_LABEL) == site:
+            self._refuse_original(container)
             return container
         image = str(container.attrs.get("Config", {}).get("Image", ""))
         owner = container.labels.get("com.docker.compose.project", "")
@@ -151,6 +166,24 @@ class Engine:
             f"{f', of compose project {owner}' if owner else ''}), which does not belong to site {site}",
             remedy="rename or remove it, or choose another [docker] project; it was not touched",
         )
+
+    @property
+    def home_label(self) -> dict[str, str]:
+        return {HOME_LABEL: f"{socket.gethostname()}:{self._home}"} if self._home else {}
+
+    def _refuse_original(self, container: Container) -> None:
+        """A folder that was moved, or that another machine has, may go on with its containers: only where both folders
+        are here is one of them a copy."""
+        machine, _, told = container.labels.get(HOME_LABEL, "").partition(":")
+        original = Path(told)
+        if self._home is None or machine != socket.gethostname() or not original.is_dir():
+            return
+        if not self._home.is_dir() or not original.samefile(self._home):
+            raise PlatformError(
+                f"container {container.name} belongs to the site in {original.parent}, and this is another folder",
+                remedy="give this copy a [site] name and ports of its own; or, where the site has moved here, "
+                f"take {original} away; nothing was touched",
+            )
 
     def facts(self) -> dict[str, Any]:
         """The engine about itself, as `docker info` tells it."""

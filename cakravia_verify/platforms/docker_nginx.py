@@ -32,6 +32,7 @@ from cakravia_verify.platforms.docker_nginx_image import ProxyImage
 from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Colour
@@ -142,7 +143,7 @@ class DockerNginx:
         return ProxyState(
             is_running=is_running,
             chosen=self._configuration.chosen(container),
-            has_failover=self._flags.has(flag_files.FAILOVER),
+            has_failover=self._flags.has(flag_files.FAILOVER) and self._configuration.runs_by_flag(container),
             generation=",".join(workers),
         )
 
@@ -171,6 +172,7 @@ class DockerNginx:
             said = self.logs(lines=5)
             self.stop(deadline=Deadline("the proxy stops", 5, clock=self._clock))
             raise ProxyError(f"nginx does not start: {said or error}", remedy="cakravia logs proxy") from error
+        self._forget_failover()
         self._configuration.keep_certificate_of(created, told.text)
         self._image.forget_others(image[1])
         return Flip(colour, decided, self._clock.monotonic())
@@ -183,6 +185,7 @@ class DockerNginx:
             return False
         with self._configuration.replaced(container, told, chosen=chosen):
             self._reload(container, told.whole, deadline)
+        self._forget_failover()
         return True
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
@@ -206,8 +209,10 @@ class DockerNginx:
         return Flip(colour, decided, self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
-        if self._settings.proxy.switch == "flag" and self._container() is not None:
-            flag_files.set_failover(self._flags, allowed=allowed and self._settings.proxy.failover)
+        if self._container() is not None:
+            # The classic switch knows no failover; a flag left would come into force with the next change of the way.
+            is_possible = self._settings.proxy.switch == "flag" and self._settings.proxy.failover
+            flag_files.set_failover(self._flags, allowed=allowed and is_possible)
 
     def stop(self, *, deadline: Deadline) -> None:
         """The container stays, stopped: the choice of slot can be read, and its log."""
@@ -284,6 +289,10 @@ class DockerNginx:
             stop_signal="SIGQUIT",
         )
 
+    def _forget_failover(self) -> None:
+        if self._settings.proxy.switch != "flag":
+            self.set_failover(allowed=False)
+
     def _told(self, container: Container, colour: Colour) -> Told:
         return self._configuration.wanted(self._image.version(str(container.attrs["Image"])), colour)
 
@@ -299,9 +308,15 @@ class DockerNginx:
         self._configuration.forget_loaded(container)
         self._engine.ask("telling nginx to reload", lambda: container.kill(signal="SIGHUP"), kind=ProxyError)
 
+        patience = Deadline("they take no more", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
+
         def renewed() -> bool:
             now = set(self._workers())
-            return len(now - before) >= self._settings.proxy.workers and not now & before
+            is_there = len(now - before) >= self._settings.proxy.workers
+            if is_there and now & before and patience.is_over:
+                self._flags.run(f"kill -KILL {' '.join(now & before)}")
+                return False
+            return is_there and not now & before
 
         poll(renewed, deadline=deadline, every=0.01, seen=lambda: "no new worker generation after the reload")
         self._configuration.note_loaded(container, loaded)

@@ -146,6 +146,9 @@ class VolumeConfiguration:
     def is_switched_by_flag(self, loaded: str) -> bool:
         return is_switched_by_flag(loaded) if loaded else self._settings.proxy.switch == "flag"
 
+    def runs_by_flag(self, container: Container | None) -> bool:
+        return container is None or self.is_switched_by_flag(self.loaded(container))
+
     def chosen(self, container: Container | None) -> Colour:
         if container is None:
             return Colour.BLUE

@@ -17,7 +17,9 @@ def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[Doc
     docker = settings.docker
     project = docker.project or settings.site.name
     state = settings.state / "docker"
-    engine = Engine(docker.host, api_version=docker.api_version, patience=docker.patience, clock=clock)
+    engine = Engine(
+        docker.host, home=settings.state, api_version=docker.api_version, patience=docker.patience, clock=clock
+    )
     network = SiteNetwork(engine, project, settings.site.name, wanted=docker.subnet)
     compose = ComposeFile(settings.root / docker.compose_file, project, state / "services")
     images = ImageStore(engine, docker, f"cakravia-verify/{settings.site.name}", state / "images", settings.root)

@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 from pathlib import Path
-from typing import Final
 
 import httpx
 import psutil
@@ -20,6 +19,7 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx_configuration import NginxConfiguration
 from cakravia_verify.proxy.nginx_processes import (
+    HUNG_SECONDS,
     NginxFamily,
     end_hung,
     has_all_ended,
@@ -32,9 +32,6 @@ from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
-
-# A worker that takes requests hears a signal at once; one that has not after this long hears none.
-HUNG_SECONDS: Final = 5.0
 
 
 class LocalNginx:

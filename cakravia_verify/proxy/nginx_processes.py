@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -18,6 +19,8 @@ from cakravia_verify.slots import Address
 
 MASTER, WORKER = "nginx: master", "nginx: worker"
 SHUTTING_DOWN = "is shutting down"
+# A worker that takes requests hears a signal at once; one that has not after this long hears none.
+HUNG_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from cakravia_verify.assembly import open_site
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.errors import ProxyError, UsageError
+from cakravia_verify.errors import PlatformError, ProxyError, UsageError
 from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
+from cakravia_verify.settings import load_settings
 from cakravia_verify.slots import Colour
 from tests.docker.docker_stage import free_ports
 from tests.platforms.growing_files import unnamed
 from tests.proxy.certificates import Pair, make_pair, served_fingerprint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from docker import DockerClient
     from docker.models.containers import Container
 
@@ -188,6 +190,58 @@ def test_a_renewed_certificate_is_taken_up_by_cakravia_up_and_no_request_is_lost
     assert shop.ask(shop.newer).headers["X-Served-Slot"] == "blue"
     assert said(proxy, "ls /srv/proxy/conf/*.key").count(".key") == 1
     assert not shop.site.proxy.refresh(deadline=soon())
+
+
+# Accidents.
+
+
+def test_a_hung_worker_does_not_stop_a_changed_configuration(shop: Shop, proxy: Container) -> None:
+    hung = shop.site.proxy.observe().generation.split(",")
+    said(proxy, f"kill -STOP {' '.join(hung)}")
+    changed = shop.made.open(("proxy.max_body", "1k"))
+    assert changed.proxy.refresh(deadline=soon(4))
+    assert set(changed.proxy.observe().generation.split(",")).isdisjoint(hung)
+    assert httpx.post(shop.made.url, content=b"x" * 2000, trust_env=False).status_code == 413
+    shop.site.proxy.refresh(deadline=soon())
+
+
+def test_failover_goes_whatever_the_settings_say_of_the_switch(shop: Shop) -> None:
+    classic = shop.made.open(("proxy.switch", "reload")).proxy
+    ways: list[Callable[[], object]] = [
+        lambda: classic.set_failover(allowed=False),
+        lambda: classic.refresh(deadline=soon()),
+    ]
+    for take_away in ways:
+        shop.site.proxy.set_failover(allowed=True)
+        assert shop.site.proxy.observe().has_failover
+        take_away()
+        shop.site.proxy.refresh(deadline=soon())
+        assert not shop.site.proxy.observe().has_failover
+
+
+def test_a_copy_of_the_folder_is_refused_the_containers_of_the_original(shop: Shop, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(shop.made.folder, tmp_path / "copy"))
+    copy = open_site(load_settings(copied / "cakravia.toml", environment={}))
+    touches: list[Callable[[], object]] = [
+        lambda: copy.proxy.stop(deadline=soon()),
+        lambda: copy.platform.stop(Colour.BLUE, deadline=soon()),
+        copy.platform.check,
+    ]
+    for touch in touches:
+        with pytest.raises((PlatformError, UsageError), match=f"belongs to the site in {shop.made.folder}") as raised:
+            touch()
+        assert "nothing was touched" in raised.value.remedy
+    assert shop.ask(shop.newer).status_code == 200
+
+
+def test_a_folder_that_was_moved_goes_on_with_its_containers(shop: Shop, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(shop.made.folder, tmp_path / "moved"))
+    away = shop.site.settings.state.rename(tmp_path / "away")
+    try:
+        site = open_site(load_settings(moved / "cakravia.toml", environment={}))
+        assert site.observe().slots.blue == shop.site.observe().slots.blue
+    finally:
+        away.rename(shop.site.settings.state)
 
 
 # Logs.
