@@ -136,13 +136,12 @@ def main() -> int:
         print(f"{releases:,} releases, {path.stat().st_size / 1e6:.0f} MB; seconds\n")
         print(f"{'':30} {'reading anew':>14} {'ours':>8}")
         for what, ask in ASKED.items():
-            taken = []
-            for kind in (ForgetfulJournal, Journal):
-                is_endless = kind is ForgetfulJournal and ask is append_some
-                site = site_of(folder, kind(path), releases=releases)
-                taken.append(float("nan") if is_endless else seconds_of(ask, site))
-            worst = max(worst, taken[1])
-            print(f"{what:30} {taken[0]:14.1f} {taken[1]:8.1f}", flush=True)
+            ours = seconds_of(ask, site_of(folder, Journal(path), releases=releases))
+            anew = "-"  # a hundred times the whole file
+            if ask is not append_some:
+                anew = f"{seconds_of(ask, site_of(folder, ForgetfulJournal(path), releases=releases)):.1f}"
+            worst = max(worst, ours)
+            print(f"{what:30} {anew:>14} {ours:8.1f}", flush=True)
     print(f"\nworst {worst:.1f} s (bar {BAR:g} s)")
     return 0 if worst <= BAR else 3
 
