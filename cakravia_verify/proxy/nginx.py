@@ -84,11 +84,16 @@ class LocalNginx:
         read_certificate(self._settings)
         self._refuse_taken_ports()
 
+    @property
+    def _listens(self) -> dict[str, Address]:
+        """Where users come in, by the key of the settings."""
+        tls = self._settings.tls_address
+        return {"listen": self.address} | ({"tls_listen": tls} if tls else {})
+
     def _refuse_taken_ports(self) -> None:
         """Where nginx is to listen and does not yet, it can. Raises UsageError, naming the address and who has it."""
         held = self._family.listens()
-        tls = self._settings.tls_address
-        for key, wanted in {"listen": self.address, **({"tls_listen": tls} if tls else {})}.items():
+        for key, wanted in self._listens.items():
             if held is None or held & _meant(wanted):
                 continue
             try:
@@ -129,7 +134,9 @@ class LocalNginx:
         self._configuration.write_choice(colour)
         self._configuration.write(self._configuration.rendered())
         self._retire_orphans(deadline)
-        self._refuse_taken_ports()
+        # From here until nginx runs nobody listens: who has what was looked at before.
+        for key, wanted in self._listens.items():
+            require_free_port(wanted, what=f"[proxy] {key}")
         started = self._program.run()
         if started.returncode != 0:
             raise ProxyError(
