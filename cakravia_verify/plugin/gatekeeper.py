@@ -145,7 +145,9 @@ class Gatekeeper:
         run.objections += objections
         self.outcome = run.conclude(self.checks.outcomes())
         try:
-            self.outcome = write_outcome(self.outcome, run.folder, reports=run.settings.reports)
+            self.outcome = write_outcome(
+                self.outcome, run.folder, reports=run.settings.reports, tell=self.progress.line
+            )
         except Exception as error:  # whatever it is: the release has come to its end
             # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
             if self.outcome.exit is Exit.PROMOTED:

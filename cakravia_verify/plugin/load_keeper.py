@@ -113,7 +113,9 @@ class LoadKeeper:
         self.outcome = self.run.conclude(self.checks.outcomes())
         try:
             reports = self.run.settings.reports
-            self.outcome = write_outcome(self.outcome, self.run.folder, reports=reports, latest=LATEST_LOAD)
+            self.outcome = write_outcome(
+                self.outcome, self.run.folder, reports=reports, latest=LATEST_LOAD, tell=self.progress.line
+            )
         except (CakraviaError, OSError) as error:
             # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
             if self.outcome.exit is Exit.WITHIN_BUDGET:
