@@ -59,8 +59,8 @@ class Platform(Protocol):
         ...
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
-        """What was removed: all artifacts but those whose digest is in `keep` and `retain` of all. Digests
-        in `promoted` stay before any other, for nobody goes back to what was never promoted; then the newest do."""
+        """What was removed: all artifacts but `retain` of them and those that `keep` names by digest. Ones that
+        `promoted` names stay before any other, for nobody goes back to what was never promoted; then the newest do."""
         ...
 
     def logs(self, colour: Colour, *, lines: int) -> str:

@@ -43,9 +43,10 @@ class FakeClock:
 class MemorySite:
     """A whole site in memory: it is the platform, the proxy and the prober at once.
 
-    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, and `stranger` answers
-    in the place of a slot that is gone; `failing` maps an operation such as `start` or `point_at` to how many more
-    times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its name.
+    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, and `stranger`
+    answers in the place of a slot that is gone; `failing` maps an operation such as `start` or `point_at` to how many
+    more times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its
+    name.
     """
 
     clock: Clock

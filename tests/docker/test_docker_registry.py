@@ -272,6 +272,18 @@ def test_a_tag_that_moved_is_another_artifact_in_history_verdict_and_what_runs(
     assert site.observe().drift == ()
 
 
+def test_a_promoted_image_is_kept_before_newer_ones_that_failed(make_site: MakeSite, registry: Registry) -> None:
+    site = from_registry(make_site(), registry)
+    platform = site.open().platform
+    made = {}
+    for name in ("good", "bad-a", "bad-b"):
+        registry.push(f"promoted-{name}", tag=name)
+        made[name] = built(site, registry, name)
+    removed = platform.prune(keep=(), retain=2, promoted={made["good"].digest})
+    assert [each.version for each in removed] == ["bad-a"]
+    assert [each.version for each in platform.retained()] == ["bad-b", "good"]
+
+
 def test_retention_takes_pulled_images_away_with_the_names_they_came_under(
     make_site: MakeSite, registry: Registry, client: DockerClient
 ) -> None:
