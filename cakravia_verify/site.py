@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
-from cakravia_verify.history import is_taken_down, last_holding
+from cakravia_verify.history import flaw_of, is_taken_down, knows, last_holding
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
@@ -125,10 +125,11 @@ class Site:
     def doubt_about_history(self, active: Slot | None) -> str:
         """Why nobody is moved on the strength of the history, '' where it can be relied on: it is damaged, or does not
         know of the release whose version users are on, as after an old copy of it was put back."""
-        if damage := self.journal.damage():
-            return f"the history is damaged: {damage[0]}"
-        known = {entry.release for entry in self.journal.entries() if entry.event == "release.started"}
-        if known and active is not None and active.release and active.release not in known:
+        if flaw := flaw_of(self.journal):
+            return f"the history cannot be relied on: {flaw}"
+        entries = self.journal.entries()
+        is_foreign = active is not None and active.release and not knows(entries, active.release)
+        if is_foreign and active is not None and any(entry.event == "release.started" for entry in entries):
             return f"the history does not know release {active.release}, whose version runs in {active}"
         return ""
 

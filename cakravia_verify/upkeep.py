@@ -142,13 +142,17 @@ def _serve(site: Site, state: SiteState) -> str:
 
 
 def _point_at(site: Site, slot: Slot) -> None:
-    """Users are on the slot; a proxy that still gives no answer then is started anew."""
+    """Users are on the slot; a proxy that still gives no answer then is started anew, unless it could not be: the
+    settings may name another address than the one it serves."""
     site.proxy.set_failover(allowed=False)
     count = site.settings.release.confirmations
+    deadline = Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock)
     try:
-        site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
+        site.proxy.point_at(slot.colour, deadline=deadline)
+        site.proxy.refresh(deadline=deadline)
         require_confirmed(site, slot, count=count)
     except (NotConfirmed, ProxyError):
+        site.proxy.check()
         site.proxy.stop(deadline=Deadline("the proxy stops", site.settings.app.grace, clock=site.clock))
         site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
         require_confirmed(site, slot, count=count)

@@ -217,9 +217,9 @@ def test_nobody_is_moved_on_the_strength_of_a_damaged_history(tmp_path: Path) ->
     lines[spoilt] = "spoilt"
     stage.settings.history.write_text("\n".join(lines) + "\n")
     (told,) = repair(stage.opened())
-    assert told.startswith("the history is damaged")
+    assert told.startswith("the history cannot be relied on")
     assert told.endswith("users stay on green (v2)")
-    assert any("damaged" in each for each in stage.site.observe().drift)
+    assert any("cannot be relied on" in each for each in stage.site.observe().drift)
     assert stage.memory.chosen is Colour.GREEN
 
 

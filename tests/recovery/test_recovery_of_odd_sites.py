@@ -80,6 +80,15 @@ def test_settings_that_would_send_users_to_where_nothing_is_are_refused(shop: Sh
     assert shop.serving() == "v2.0.0"
 
 
+def test_proxy_is_not_stopped_for_a_port_that_it_cannot_have(shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        ended = shop.cakravia(*IMPATIENT, "--set", f"proxy.listen=127.0.0.1:{port}", "recover")
+        assert ended.status == Exit.USAGE_ERROR, ended.output
+        assert f"127.0.0.1:{port}" in ended.output
+    assert shop.serving() == "v2.0.0"
+
+
 def test_hung_version_with_nothing_beside_it_is_started_anew(shop: Shop) -> None:
     process_of(shop, Colour.BLUE).kill()
     hung = process_of(shop)
