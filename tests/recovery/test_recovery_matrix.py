@@ -32,7 +32,7 @@ BOUNDARIES = (
 MIDDLES = tuple(f"{name}.midway" for name in NAMES)
 POINTS = (*BOUNDARIES, *MIDDLES)
 # From here on a signal only waits: the session is being concluded.
-HELD = ("gate", "verdict.begins")
+HELD = ("verdict.begins",)
 # From here on the verdict is on record, and what dies then is carried forward by the next command.
 DECIDED = (
     "verdict.done",
@@ -70,8 +70,11 @@ def is_possible(cell: Cell) -> bool:
     return cell.kind == "deploy" or not cell.death.endswith("@build.midway")
 
 
-# The last instant at which a dead release is undone, and the first at which its verdict stands.
-ON_THE_EDGE = (Cell("deploy", "SIGKILL@verdict.begins"), Cell("deploy", "SIGKILL@verdict.done"))
+# The last instant at which a dead release is undone, the first at which its verdict stands, and the first at which a
+# signal only waits.
+ON_THE_EDGE = tuple(
+    Cell("deploy", death) for death in ("SIGKILL@verdict.begins", "SIGKILL@verdict.done", "SIGTERM@verdict.begins")
+)
 NEXT_RELEASE = (
     Cell("deploy", "SIGKILL@switch.midway", then="deploy"),
     Cell("deploy", "SIGKILL@stage.midway", then="deploy"),
