@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import uuid
@@ -22,6 +21,7 @@ import pytest
 from cakravia_verify.assembly import open_site
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import Site
+from tests.ports import free_ports
 from tests.sessions.shop import QUICK_MIX
 
 if TYPE_CHECKING:
@@ -96,14 +96,6 @@ def connect() -> DockerClient | str:
 
 def base_of(what: str) -> str:
     return os.environ.get(f"CAKRAVIA_TEST_{what.upper()}_BASE", f"cakravia-base/{what}")
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import pytest
 
 from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.slots import Colour
-from tests.docker.docker_stage import DockerSite, free_ports, unavailable
+from tests.docker.docker_stage import DockerSite, unavailable
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.docker.conftest import MakeSite

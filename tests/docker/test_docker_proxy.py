@@ -22,8 +22,8 @@ from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
 from cakravia_verify.settings import load_settings
 from cakravia_verify.slots import Colour
-from tests.docker.docker_stage import free_ports
 from tests.platforms.growing_files import unnamed
+from tests.ports import free_ports
 from tests.proxy.certificates import Pair, make_pair, served_fingerprint
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from cakravia_verify.errors import PlatformError
 from cakravia_verify.gate import Exit
 from cakravia_verify.history import records
 from cakravia_verify.slots import Artifact, Colour
-from tests.docker.docker_stage import DockerSite, base_of, free_ports, unavailable
+from tests.docker.docker_stage import DockerSite, base_of, unavailable
 from tests.docker.test_docker_any_application import ONLY_HEALTH
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.settings import AppSettings, Settings, SlotSettings
 from cakravia_verify.slots import Artifact, Colour, Slot
+from tests.ports import free_ports
 
 APPLICATION = """
 import ctypes, json, os, platform, signal, subprocess, sys, threading, time
@@ -61,14 +61,6 @@ if os.environ.get("FIRST_THREAD_ENDS"):
     ctypes.CDLL(None).syscall(93 if platform.machine() == "aarch64" else 60, 0)  # exit of this thread alone
 server.serve_forever()
 """
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.process_identity import has_ended, identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
-from tests.platforms.conftest import deadline, free_ports
+from tests.platforms.conftest import deadline
+from tests.ports import free_ports
 
 Ask = Callable[[Slot, str], str]
 

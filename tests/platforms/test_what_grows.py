@@ -14,8 +14,9 @@ from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.settings import ProxySettings, Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour
-from tests.platforms.conftest import deadline, free_ports
+from tests.platforms.conftest import deadline
 from tests.platforms.growing_files import patterns, unnamed
+from tests.ports import free_ports
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ import http.client
 import itertools
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +23,7 @@ from cakravia_verify.assembly import open_site
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import SiteState
+from tests.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = REPOSITORY / "suites"
@@ -356,22 +355,6 @@ class Running:
     @property
     def text(self) -> str:
         return self.output.read_text(errors="replace")
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports nobody listens on, below those the kernel gives to outgoing connections: one of these, left open by any
-    client of this machine, would sometimes sit on a port that a slot is about to listen on."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.randint(12_000, 31_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
 
 
 def wait_for(question: Any, *, seconds: float = 30.0) -> Any:

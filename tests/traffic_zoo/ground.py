@@ -24,7 +24,7 @@ from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry, TrafficPlan
-from tests.sessions.shop import free_ports
+from tests.ports import free_ports
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 OPENSSL = (
