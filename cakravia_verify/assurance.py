@@ -8,6 +8,7 @@ from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release import Release
+from cakravia_verify.settings import SmokeRequest
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour, Slot
 
@@ -46,6 +47,27 @@ def require_healthy(site: Site, slot: Slot) -> None:
     readings = site.readings(slot)
     if bad := [reading for reading in readings if not reading.is_healthy]:
         raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
+
+
+def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
+    """What is wrong with the slot's answer to a smoke request, '' where nothing is."""
+    contract = site.settings.contract
+    answer = site.prober.request(
+        slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
+    )
+    if answer.status_code not in request.expect:
+        expected = " or ".join(str(code) for code in request.expect)
+        return f"{answer.problem or f'status {answer.status_code}'}, expected {expected}"
+    if request.contains and request.contains.encode() not in answer.body:
+        return f"the answer does not contain {request.contains!r}"
+    named = {
+        "slot": (answer.headers.get(contract.slot_header), str(slot.colour)),
+        "version": (answer.headers.get(contract.version_header), slot.version),
+    }
+    for label, (seen, wanted) in named.items():
+        if seen not in (None, wanted):
+            return f"answered by {label} {seen!r} instead of {wanted!r}"
+    return ""
 
 
 def is_healthy(site: Site, slot: Slot) -> bool:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cakravia_verify.assurance import smoke_trouble
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, MissingTool, PlatformError
 from cakravia_verify.history import STUCK, flaw_of, highest_token, runs_still, unfinished
 from cakravia_verify.platforms.store import VersionStore
 from cakravia_verify.report.latest import require_writable
-from cakravia_verify.settings import SmokeRequest
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.traffic.flow import plan_of
@@ -127,9 +127,7 @@ def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> F
     remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
         return Finding(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
-    if trouble := next(
-        filter(None, (_smoke_trouble(site, idle, request) for request in site.settings.release.smoke)), ""
-    ):
+    if trouble := next(_safe_smoke_trouble(site, idle), ""):
         return Finding(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
     return Finding(name, is_ok=True, seen=f"warm: {idle} is healthy")
 
@@ -157,21 +155,11 @@ def _require_startable(site: Site, target: Artifact) -> None:
         )
 
 
-def _smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
-    """What is wrong with the slot's answer to a smoke request, '' where nothing is, or where asking could change
-    something."""
-    if request.method not in SAFE_METHODS:
-        return ""
-    answer = site.prober.request(
-        slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
-    )
-    what = f"smoke request {request.method} {request.path}"
-    if answer.status_code not in request.expect:
-        expected = " or ".join(str(code) for code in request.expect)
-        return f"{what}: {answer.problem or f'status {answer.status_code}'}, expected {expected}"
-    if request.contains and request.contains.encode() not in answer.body:
-        return f"{what}: the answer does not contain {request.contains!r}"
-    return ""
+def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:
+    """What is wrong with the slot's answers to the smoke requests that change nothing by being asked."""
+    for request in site.settings.release.smoke:
+        if request.method in SAFE_METHODS and (trouble := smoke_trouble(site, slot, request)):
+            yield f"smoke request {request.method} {request.path}: {trouble}"
 
 
 def _found(name: str, ask: Callable[[], object], *, seen: str) -> Finding:

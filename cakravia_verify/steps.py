@@ -13,6 +13,7 @@ from cakravia_verify.assurance import (
     require_healthy,
     require_its_name,
     require_users_on,
+    smoke_trouble,
     standing_slot,
     take_round,
     wait_until_drained,
@@ -101,25 +102,10 @@ def prove(release: Release) -> dict[str, Any]:
 
 def smoke(release: Release) -> dict[str, Any]:
     """The candidate answers what users will ask, asked directly."""
-    slot, settings = _candidate(release), release.site.settings
-    for request in settings.release.smoke:
-        answer = release.site.prober.request(
-            slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
-        )
-        what = f"smoke: {request.method} {request.path} on {slot}"
-        if answer.status_code not in request.expect:
-            raise NotHealthy(
-                f"{what}: {answer.problem or f'status {answer.status_code}'}, expected {_any_of(request.expect)}"
-            )
-        if request.contains and request.contains.encode() not in answer.body:
-            raise NotHealthy(f"{what}: the answer does not contain {request.contains!r}")
-        named = {
-            "slot": (answer.headers.get(settings.contract.slot_header), str(slot.colour)),
-            "version": (answer.headers.get(settings.contract.version_header), slot.version),
-        }
-        for label, (seen, wanted) in named.items():
-            if seen not in (None, wanted):
-                raise NotHealthy(f"{what}: answered by {label} {seen!r} instead of {wanted!r}")
+    site, slot = release.site, _candidate(release)
+    for request in site.settings.release.smoke:
+        if trouble := smoke_trouble(site, slot, request):
+            raise NotHealthy(f"smoke: {request.method} {request.path} on {slot}: {trouble}")
         release.seen.smoke_passed += 1
     return {"requests": release.seen.smoke_passed, "note": f"{release.seen.smoke_passed} requests as expected"}
 
@@ -274,7 +260,3 @@ def _candidate(release: Release) -> Slot:
     if release.seen.candidate is None:
         raise ReleaseError("no candidate was staged")
     return release.seen.candidate
-
-
-def _any_of(codes: tuple[int, ...]) -> str:
-    return " or ".join(str(code) for code in codes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from cakravia_verify.assurance import (
     complaints,
@@ -34,12 +34,7 @@ def bring_up(site: Site) -> Iterator[str]:
     """The version that has the users by the history serves them, or else one that runs; a line for each thing done.
     Moves nobody who is served already. Raises RollbackFailed where a release could not be undone, users served all the
     same."""
-    yield from reconnect(site)
-    stuck: RollbackFailed | None = None
-    try:
-        yield from finish_or_undo(site)
-    except RollbackFailed as error:
-        stuck = error
+    stuck = yield from _settle(site)
     state = site.observe()
     if _is_served(state):
         yield f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
@@ -62,6 +57,17 @@ def bring_down(site: Site) -> str:
             stopped.append(str(slot))
     site.journal.append("site.down", stopped=stopped)
     return f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"
+
+
+def _settle(site: Site) -> Generator[str, None, RollbackFailed | None]:
+    """What was cut off is reached, and what died is finished or undone; what could not be undone is returned, for users
+    are to be served before it is raised."""
+    yield from reconnect(site)
+    try:
+        yield from finish_or_undo(site)
+    except RollbackFailed as error:
+        return error
+    return None
 
 
 def reconnect(site: Site) -> list[str]:
@@ -101,12 +107,7 @@ def repair(site: Site) -> Iterator[str]:
     """What was mended, and what could not be, a line each: dead releases, users without a healthy slot, and users
     elsewhere than on the version that the history says. Raises RollbackFailed where a release could not be undone,
     users served all the same."""
-    yield from reconnect(site)
-    stuck: RollbackFailed | None = None
-    try:
-        yield from finish_or_undo(site)
-    except RollbackFailed as error:
-        stuck = error
+    stuck = yield from _settle(site)
     yield from serve_again(site)
     if stuck is not None:
         raise stuck
@@ -219,7 +220,7 @@ def _bring_to_promoted(site: Site) -> list[str]:
     refuge = state.active
     if last is None or state.served is None or refuge is None or refuge.colour is last.intent.candidate:
         return []
-    if doubt := doubt_about_history(site):
+    if doubt := site.doubt_about_history(refuge):
         return [f"{doubt}; users stay on {refuge}"]
     promoted = f"{last.intent.candidate} ({last.intent.version})"
     try:

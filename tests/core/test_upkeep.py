@@ -176,12 +176,18 @@ def test_users_without_an_answer_get_the_healthy_slot_where_theirs_is_ill(tmp_pa
     assert stage.serving is not None
 
 
-def test_version_that_stays_ill_and_alone_is_started_anew(tmp_path: Path) -> None:
+def hung_and_alone(tmp_path: Path) -> Stage:
+    """Green runs v2, which answers nobody, and blue is empty."""
     stage = Stage(tmp_path, keep_warm=False)
     stage.deploy("v1")
     stage.deploy("v2")
     stage.memory.sick.add("v2")
     stage.memory.mute.add(stage.memory.running[Colour.GREEN].identity)
+    return stage
+
+
+def test_version_that_stays_ill_and_alone_is_started_anew(tmp_path: Path) -> None:
+    stage = hung_and_alone(tmp_path)
     stage.memory.before = lambda operation: stage.memory.sick.discard("v2") if operation == "start" else None
     assert list(repair(stage.opened())) == ["users were without a slot; they are on green (v2) now"]
     assert stage.serving is not None
@@ -190,11 +196,7 @@ def test_version_that_stays_ill_and_alone_is_started_anew(tmp_path: Path) -> Non
 
 
 def test_version_that_stays_ill_is_not_ended_where_it_could_not_be_had_again(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, keep_warm=False)
-    stage.deploy("v1")
-    stage.deploy("v2")
-    stage.memory.sick.add("v2")
-    stage.memory.mute.add(stage.memory.running[Colour.GREEN].identity)
+    stage = hung_and_alone(tmp_path)
     del stage.memory.artifacts["v2"]
     with pytest.raises(DeadlineExceeded, match=r"green \(v2\) is healthy"):
         list(repair(stage.opened()))
