@@ -10,24 +10,34 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "cakravia_verify"
-# From the top down; a room imports from its own level and from those below it.
-LEVELS = (
-    ("plugin", "cli", "cli_rollback"),
-    ("run", "load_run"),
-    ("opening", "assembly"),
-    ("upkeep", "way_back", "needs"),
-    ("chronicle", "witness", "baseline"),
-    ("report", "monitor", "load_gate"),
-    ("steps", "gate", "recovery"),
-    ("assurance",),
-    ("release",),
-    ("site",),
-    ("platforms", "proxy", "traffic", "faults", "log_cuts"),
-    ("health",),
-    ("history", "settings", "ports"),
-    ("journal", "lock", "slots"),
-    ("entries",),
-    ("deadline", "errors", "process_identity", "surroundings"),
+# From the top down; a room imports itself and the rooms below it.
+ROOMS = (
+    "api",
+    "plugin",
+    "cli",
+    "fleet",
+    "monitor",
+    "runs",
+    "setup",
+    "checks",
+    "recovery",
+    "report",
+    "analysis",
+    "faults",
+    "traffic",
+    "release",
+    "site",
+    "testing",
+    "platforms",
+    "history",
+    "health",
+    "proxy",
+    "settings",
+    "system",
+    "stats",
+    "gate",
+    "slots",
+    "errors",
 )
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),
@@ -40,9 +50,8 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 
 def level_of(room: str) -> int:
-    levels = [number for number, rooms in enumerate(LEVELS) if room in rooms]
-    assert levels, f"{room} has no level: say in LEVELS where it stands"
-    return levels[0]
+    assert room in ROOMS, f"{room} is no room: name it in ROOMS, at its level"
+    return ROOMS.index(room)
 
 
 def imported(path: Path, *, include_types: bool = True) -> Iterator[tuple[str, int]]:
@@ -62,6 +71,11 @@ def imported(path: Path, *, include_types: bool = True) -> Iterator[tuple[str, i
                 yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
 
 
+def is_room(name: str) -> bool:
+    """Whether the module stands in its room already: the flat modules are moved one room at a time."""
+    return (name in ROOMS and (ROOT / PACKAGE / name).is_dir()) or name in ("slots", "errors", "api")
+
+
 def room_of(path: Path) -> str:
     parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
     return parts[0]
@@ -77,12 +91,12 @@ def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / PACKAGE)))
 def test_imports_point_down_only(path: Path) -> None:
     room = room_of(path)
-    if room.startswith("__"):
+    if room.startswith("__") or not is_room(room):
         return
     upward = [
         f"line {line}: {room} imports {other}"
         for other, line in rooms_imported(path)
-        if level_of(other) < level_of(room)
+        if is_room(other) and level_of(other) < level_of(room)
     ]
     assert not upward
 
@@ -134,5 +148,5 @@ def test_no_module_is_named_after_nothing(name: str) -> None:
 
 
 def test_the_rule_can_fail() -> None:
-    assert level_of("plugin") < level_of("steps") < level_of("site") < level_of("journal") < level_of("errors")
+    assert level_of("plugin") < level_of("release") < level_of("site") < level_of("history") < level_of("errors")
     assert ("pytest", 9) in list(imported(Path(__file__)))
