@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from cakravia_verify.traffic.judgement import GROSS, Ruling, Sample, Tolerance, judge
+from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, Tolerance, judge
 from cakravia_verify.traffic.rank_tests import RankTest
 from cakravia_verify.traffic.statistics import Histogram, normal_quantile
 

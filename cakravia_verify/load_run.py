@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify import __version__
+from cakravia_verify.analysis.course import Course
+from cakravia_verify.analysis.measurement import measure
+from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.chronicle import digest_of, instant, traffic_figures
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
@@ -24,7 +27,6 @@ from cakravia_verify.lock import Lock
 from cakravia_verify.log_cuts import LogCuts
 from cakravia_verify.release import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.report.measuring import Course, Measurement, measure
 from cakravia_verify.run import Outcome, headers_of
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import Site, SiteState

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.baseline import gather_baseline
 from cakravia_verify.chronicle import Ended, document_of
 from cakravia_verify.errors import (
@@ -34,7 +35,6 @@ from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
-from cakravia_verify.report.measuring import Measurement
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Slot

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.measurement import measure
+from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.log_cuts import LogCuts
 from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.release import Moment, Release
-from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger

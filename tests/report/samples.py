@@ -6,8 +6,9 @@ import math
 import random
 from dataclasses import replace
 
+from cakravia_verify.analysis.model import Bucket, Window
 from cakravia_verify.gate import Budget, Evidence, Exit, Measured, judge
-from cakravia_verify.report.document import Bucket, Event, ReleaseDocument, Window
+from cakravia_verify.report.document import Event, ReleaseDocument
 
 NEW_DIGEST = "sha256:9b0f4c1d77e2a8f05b6c3f1a2e4d5c6b7a8990112233445566778899aabbccdd"
 OLD_DIGEST = "sha256:41c2d0e9b8a7f6e5d4c3b2a190807060504030201f0e0d0c0b0a090807060504"

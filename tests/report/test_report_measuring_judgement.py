@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report.measuring import Course, Switch, measure
+from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
 from tests.traffic_ledger.ledger_files import Run, request
 

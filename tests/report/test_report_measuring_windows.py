@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.report.measuring import Course, Measurement, Switch, measure
+from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.measurement import measure
+from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.slots import Colour
 from tests.traffic_ledger.ledger_files import Run, request
 

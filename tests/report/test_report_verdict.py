@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cakravia_verify.analysis.model import Window
 from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.gate import Budget, Check, Evidence, Measured, Standing, judge
-from cakravia_verify.report.document import Event, ReleaseDocument, Window
+from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.latest import seal
 from cakravia_verify.report.schema import problems, verdict_schema
 from cakravia_verify.report.verdict import altered_files, as_json, read_verdict, still_holds, write_verdict

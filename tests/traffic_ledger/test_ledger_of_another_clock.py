@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.report.measuring import Course, Switch, measure
+from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.evidence import Kind
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cakravia_verify.traffic.evidence import Evidence, Kind
 
 if TYPE_CHECKING:
-    from cakravia_verify.report.measuring import Course
+    from cakravia_verify.analysis.course import Course
     from cakravia_verify.slots import Colour
     from cakravia_verify.traffic.ledger import Ledger
 

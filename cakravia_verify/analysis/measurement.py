@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from cakravia_verify.gate import Measured
-from cakravia_verify.report.document import Bucket, Window
-from cakravia_verify.report.excuses import excuses
-from cakravia_verify.report.integrity import disagreements, integrity
-from cakravia_verify.report.slices import (
+from cakravia_verify.analysis import windows
+from cakravia_verify.analysis.attribution import excuses
+from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, judge, sample
+from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.integrity import disagreements, integrity
+from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.series import (
     FOREVER,
     SECOND,
     buckets,
@@ -19,64 +19,12 @@ from cakravia_verify.report.slices import (
     longest_gap_of_one,
     windows_of,
 )
+from cakravia_verify.gate import Measured
 from cakravia_verify.slots import Colour
-from cakravia_verify.traffic import windows
 from cakravia_verify.traffic.evidence import Evidence
-from cakravia_verify.traffic.judgement import GROSS, Ruling, Sample, judge, sample
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
 from cakravia_verify.traffic.statistics import failures_in_words
-
-
-@dataclass(frozen=True)
-class Switch:
-    """One change of the slot users are sent to, in CLOCK_MONOTONIC microseconds; `old` is None on a first release.
-
-    `grace` is how long after the effect the old slot may still rightly answer: 0 where users move by a flag.
-    """
-
-    old: Colour | None
-    new: Colour
-    decided: int
-    effective: int
-    grace: int = 0
-
-
-@dataclass(frozen=True)
-class Course:
-    """The instants of a release that its traffic is measured against, in CLOCK_MONOTONIC microseconds.
-
-    `touched` is when the release first changed anything; `until` is the instant up to which every planned request has
-    ended, None when the traffic has been stopped; `rate` is the planned rate in requests/s. `followed` counts the
-    requests by outcome as they were read while they were recorded: what was seen once cannot be missing later.
-    `expected` tells how many arrivals the plan has in its first seconds, where that is not seconds times rate.
-    `judge_warm_up` is what the bake judgement leaves out at the beginning of each side, None where none is asked for.
-    `streams` names the requests that are held open on purpose: how long that was is no latency. `version` is the one
-    that the first switch leads to, empty where there is none.
-    """
-
-    touched: int | None
-    switches: tuple[Switch, ...]
-    until: int | None
-    rate: float
-    reload: bool = False
-    followed: Mapping[str, int] = field(default_factory=dict)
-    expected: Callable[[float], float] | None = None
-    streams: tuple[str, ...] = ()
-    judge_warm_up: int | None = None
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The numbers for the gate, and what the report shows beside them."""
-
-    measured: Measured
-    findings: tuple[str, ...]
-    buckets: tuple[Bucket, ...] = ()
-    windows: tuple[Window, ...] = ()
-    lost_rows: tuple[dict[str, object], ...] = ()
-    figures: dict[str, object] = field(default_factory=dict)
 
 
 def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: Colour | None = None) -> Measurement:

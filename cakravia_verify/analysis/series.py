@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cakravia_verify.report.document import Bucket, Window
-from cakravia_verify.traffic import windows
+from cakravia_verify.analysis import windows
+from cakravia_verify.analysis.model import Bucket, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cakravia_verify.report.measuring import Course
+    from cakravia_verify.analysis.course import Course
     from cakravia_verify.traffic.ledger import Ledger
 
 SECOND = 1_000_000

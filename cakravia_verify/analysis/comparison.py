@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from cakravia_verify.analysis.windows import window
 from cakravia_verify.traffic.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
 from cakravia_verify.traffic.statistics import Histogram, normal_quantile
-from cakravia_verify.traffic.windows import window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

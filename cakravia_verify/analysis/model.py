@@ -1,0 +1,50 @@
+"""What a measurement consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cakravia_verify.gate import Measured
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The numbers for the gate, and what the report shows beside them."""
+
+    measured: Measured
+    findings: tuple[str, ...]
+    buckets: tuple[Bucket, ...] = ()
+    windows: tuple[Window, ...] = ()
+    lost_rows: tuple[dict[str, object], ...] = ()
+    figures: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Requests planned within one slice of time that starts `at` seconds after the release began.
+
+    Latencies are seconds from the planned instant; None where the slice has no answered request. `by_slot` counts
+    answers by the slot that gave them.
+    """
+
+    at: float
+    answered: int
+    lost: int
+    errors: int
+    p50: float | None
+    p99: float | None
+    by_slot: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One stretch of time around a switch: `name` is before, during or after <what>."""
+
+    name: str
+    requests: int
+    lost: int
+    errors: int
+    p50: float | None
+    p99: float | None
+    longest_gap: float | None
