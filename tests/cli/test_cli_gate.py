@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cakravia_verify.cli import main
+from cakravia_verify.cli.main import main
 from cakravia_verify.report.latest import seal
 from cakravia_verify.report.verdict import write_verdict
 from tests.report import samples

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from cakravia_verify import history
-from cakravia_verify.cli import main
+from cakravia_verify.cli.main import main
 from cakravia_verify.gate import Exit
 from cakravia_verify.plugin.signals import INTERRUPTING
 from cakravia_verify.run import HURRY

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cakravia_verify import __version__
-from cakravia_verify.cli_rollback import rollback
+from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate import Exit
 
@@ -328,7 +328,3 @@ def _print_table(table: Table) -> None:
 
     # Piped output is not a terminal of 80 columns: nothing is folded there.
     Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
-
-
-if __name__ == "__main__":
-    main()
