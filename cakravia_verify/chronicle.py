@@ -12,7 +12,7 @@ from typing import Any
 from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError
-from cakravia_verify.gate import Budget, Evidence, Exit, Verdict
+from cakravia_verify.gate.model import Budget, Evidence, Exit, Verdict
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Intent
 from cakravia_verify.journal import who_acts
 from cakravia_verify.release import Release

@@ -20,9 +20,9 @@ from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.chronicle import digest_of, instant, traffic_figures
 from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
-from cakravia_verify.gate import Budget, Decision, Evidence, Exit, Standing, Verdict
+from cakravia_verify.gate.load import judge_load
+from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
 from cakravia_verify.journal import who_acts
-from cakravia_verify.load_gate import judge_load
 from cakravia_verify.lock import Lock
 from cakravia_verify.log_cuts import LogCuts
 from cakravia_verify.release import Moment

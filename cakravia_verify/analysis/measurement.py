@@ -19,7 +19,7 @@ from cakravia_verify.analysis.series import (
     longest_gap_of_one,
     windows_of,
 )
-from cakravia_verify.gate import Measured
+from cakravia_verify.gate.model import Measured
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.evidence import Evidence
 from cakravia_verify.traffic.ledger import Ledger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cakravia_verify.gate import Measured
+from cakravia_verify.gate.model import Measured
 
 
 @dataclass(frozen=True)

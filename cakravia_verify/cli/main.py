@@ -16,7 +16,7 @@ import click
 from cakravia_verify import __version__
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.gate import Budget
+from cakravia_verify.gate.model import Budget
 from cakravia_verify.plugin.gatekeeper import NAME, Gatekeeper
 from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
 from cakravia_verify.run import ReleaseRun

@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.opening import Request
 from cakravia_verify.plugin.checks import REQUIRED, Checks
 from cakravia_verify.plugin.options import overrides

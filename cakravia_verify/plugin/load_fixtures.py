@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cakravia_verify.gate import Budget
+from cakravia_verify.gate.model import Budget
 from cakravia_verify.load_run import LoadRun, LoadSpan
 from cakravia_verify.plugin.gatekeeper import NAME
 from cakravia_verify.plugin.load_keeper import LoadKeeper

@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError, LockHeld, UsageError
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.load_run import KIND, LoadRun
 from cakravia_verify.plugin.checks import Checks
 from cakravia_verify.plugin.gatekeeper import refuse_unfit

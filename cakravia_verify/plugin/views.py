@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cakravia_verify.gate import Budget, Measured
+from cakravia_verify.gate.model import Budget, Measured
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history import Intent
 from cakravia_verify.run import ReleaseRun

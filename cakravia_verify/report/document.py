@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cakravia_verify.analysis.model import Bucket, Window
-from cakravia_verify.gate import Budget, Evidence, Verdict
+from cakravia_verify.gate.model import Budget, Evidence, Verdict
 
 
 @dataclass(frozen=True)

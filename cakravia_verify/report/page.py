@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from cakravia_verify.gate import Decision, Exit, Standing
+from cakravia_verify.gate.model import Decision, Exit, Standing
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.timeline import timeline_of
 from cakravia_verify.report.traffic_chart import traffic_chart_of

@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import Final
 
-from cakravia_verify.gate import Standing
+from cakravia_verify.gate.model import Standing
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.wording import (
     ToldCheck,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.gate import Check, Decision, Exit, Standing
+from cakravia_verify.gate.model import Check, Decision, Exit, Standing
 from cakravia_verify.history import PROMOTED
 from cakravia_verify.journal import write_atomically
 from cakravia_verify.report.document import ReleaseDocument

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final, TypeVar
 
-from cakravia_verify.gate import Budget, Check, Evidence, Measured, Verdict, judge
+from cakravia_verify.gate.model import Budget, Check, Evidence, Measured, Verdict
+from cakravia_verify.gate.rules import judge
 
 _Fact = TypeVar("_Fact", Evidence, Measured, Budget)
 # What a verdict says of itself beside what its evidence says of the same release.

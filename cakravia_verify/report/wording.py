@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cakravia_verify.gate import Check, Decision, Exit, Measured, Standing
+from cakravia_verify.gate.model import Check, Decision, Exit, Measured, Standing
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.traffic.statistics import failures_in_words

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cakravia_verify.gate import Budget
+from cakravia_verify.gate.model import Budget
 from cakravia_verify.plugin.load_fixtures import LoadView
 
 pytestmark = pytest.mark.gate

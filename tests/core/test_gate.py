@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cakravia_verify.gate import Budget, Decision, Evidence, Measured, Standing, judge, stands
+from cakravia_verify.gate.model import Budget, Decision, Evidence, Measured, Standing
+from cakravia_verify.gate.rules import judge, stands
 
 GOOD_MEASURED = Measured(
     sent=5_000,

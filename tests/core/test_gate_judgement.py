@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.gate import Budget, Check, Measured, Standing, traffic_checks
+from cakravia_verify.gate.model import Budget, Check, Measured, Standing
+from cakravia_verify.gate.rules import traffic_checks
 
 PASSED, FAILED, UNKNOWN = Standing.PASSED, Standing.FAILED, Standing.UNKNOWN
 

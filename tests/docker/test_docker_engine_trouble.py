@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from cakravia_verify.deadline import Deadline, poll
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Colour
 from tests.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of, unavailable
 from tests.docker.private_engine import THERE, PrivateEngine, missing

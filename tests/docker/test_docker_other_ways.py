@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Colour
 from tests.docker.docker_stage import DockerSite
 

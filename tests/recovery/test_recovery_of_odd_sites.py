@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Address, Colour
 from tests.sessions.shop import Ended, Shop, wait_for
 

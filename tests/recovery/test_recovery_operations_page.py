@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify import history
 from cakravia_verify.cli.main import main
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.signals import INTERRUPTING
 from cakravia_verify.run import HURRY
 

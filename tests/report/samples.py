@@ -7,7 +7,8 @@ import random
 from dataclasses import replace
 
 from cakravia_verify.analysis.model import Bucket, Window
-from cakravia_verify.gate import Budget, Evidence, Exit, Measured, judge
+from cakravia_verify.gate.model import Budget, Evidence, Exit, Measured
+from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
 
 NEW_DIGEST = "sha256:9b0f4c1d77e2a8f05b6c3f1a2e4d5c6b7a8990112233445566778899aabbccdd"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cakravia_verify.gate import Check, Standing
+from cakravia_verify.gate.model import Check, Standing
 from cakravia_verify.report.document import Event, ReleaseDocument
 from tests.report import samples
 

@@ -10,7 +10,8 @@ import pytest
 from cakravia_verify.analysis.course import Course, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.gate import Budget, Standing, traffic_checks
+from cakravia_verify.gate.model import Budget, Standing
+from cakravia_verify.gate.rules import traffic_checks
 from cakravia_verify.slots import Colour
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from cakravia_verify.analysis.model import Window
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.gate import Budget, Check, Evidence, Measured, Standing, judge
+from cakravia_verify.gate.model import Budget, Check, Evidence, Measured, Standing
+from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.latest import seal
 from cakravia_verify.report.schema import problems, verdict_schema

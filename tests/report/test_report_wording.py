@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.analysis.model import Bucket, Window
-from cakravia_verify.gate import Check, Exit, Measured, Standing
+from cakravia_verify.gate.model import Check, Exit, Measured, Standing
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.page import render_summary
 from cakravia_verify.report.pytest_html import fill_columns, safe_environment, title_of

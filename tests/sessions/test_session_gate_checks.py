@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.gate import Budget, Evidence, Measured, judge
+from cakravia_verify.gate.model import Budget, Evidence, Measured
+from cakravia_verify.gate.rules import judge
 from cakravia_verify.plugin.checks import REQUIRED
 from tests.sessions.lanes import Lanes, Scenario
 from tests.sessions.test_session_bad_releases import HARMFUL, HARMLESS

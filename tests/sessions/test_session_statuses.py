@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.gate import Exit
+from cakravia_verify.gate.model import Exit
 from tests.sessions.lanes import Lanes, Scenario, each
 from tests.sessions.test_session_bad_releases import HARMFUL, HARMLESS
 from tests.sessions.test_session_good_runs import GOOD

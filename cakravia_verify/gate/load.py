@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cakravia_verify.gate import (
-    Budget,
-    Check,
-    Decision,
-    Evidence,
-    Measured,
-    Standing,
-    Verdict,
-    in_words,
-    suite_checks,
-    traffic_checks,
-)
+from cakravia_verify.gate.model import Budget, Check, Decision, Evidence, Measured, Standing, Verdict
+from cakravia_verify.gate.rules import in_words, suite_checks, traffic_checks
 
 # What only a switch can bring: a load makes none.
 _OF_A_SWITCH = frozenset({"fence", "users"})

@@ -1,0 +1,1 @@
+"""The rule that decides a release: pure, imports no other room."""

@@ -1,0 +1,149 @@
+"""The gate's facts and answers: evidence, budget, checks, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Decision(StrEnum):
+    """What the gate says: of a release the first two or INCONCLUSIVE, of a load the last two or INCONCLUSIVE."""
+
+    PROMOTE = "PROMOTE"
+    ROLL_BACK = "ROLL BACK"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    WITHIN_BUDGET = "WITHIN BUDGET"
+    OVER_BUDGET = "OVER BUDGET"
+
+
+class Exit(IntEnum):
+    """The exit statuses of a session; those of a load share their numbers with those of a release."""
+
+    PROMOTED = 0
+    WITHIN_BUDGET = 0
+    ROLLED_BACK = 1
+    OVER_BUDGET = 1
+    INTERRUPTED = 2
+    USAGE_ERROR = 4
+    INCONCLUSIVE = 10
+    NEEDS_A_PERSON = 11
+    LOCK_HELD = 12
+    UNPROVEN = 13
+
+
+class Standing(StrEnum):
+    """How one check came out. Only PASSED speaks for promotion."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the gate looked at: what was seen beside what was required."""
+
+    name: str
+    title: str
+    standing: Standing
+    value: str
+    threshold: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
+    `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
+    same question asked with the wide tolerance (docs/JUDGEMENT.md). `excused` says how many of `lost`, `errors`,
+    `unreached` and `masked` are not the candidate's: all four count everything that happened.
+    `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
+    measured."""
+
+    sent: int | None = None
+    answered: int | None = None
+    lost: int | None = None
+    errors: int | None = None
+    unreached: int | None = None
+    duplicated: int | None = None
+    masked: int | None = None
+    fence_violations: int | None = None
+    candidate_answers: int | None = None
+    share_held: float | None = None
+    p50: float | None = None
+    p99: float | None = None
+    longest_gap: float | None = None
+    lost_bound: str = ""
+    integrity: tuple[str, ...] | None = None
+    idle_closes: int | None = None
+    sent_after_switch: int | None = None
+    errors_after_switch: int | None = None
+    excused: Mapping[str, int] = field(default_factory=dict)
+    judgement: str | None = None
+    judgement_gross: str | None = None
+    judgement_why: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the gate may consider. A field left at its default was not shown.
+
+    `required` maps the name of each required check of the suite to its outcome in this session: passed, failed,
+    skipped, xfailed, xpassed, error, deselected, rerun or missing.
+    """
+
+    release: str = ""
+    kind: str = "deploy"
+    version: str = ""
+    candidate: str = ""
+    built_digest: str = ""
+    running_digest: str = ""
+    has_previous: bool = True
+    health_rounds: int = 0
+    health_rounds_needed: int = 1
+    bake_rounds: int = 0
+    bake_bad_rounds: int = 0
+    bake_seconds: float | None = None
+    bake_seconds_planned: float = 0.0
+    smoke_passed: int = 0
+    smoke_planned: int = 1
+    confirmations: int = 0
+    confirmations_needed: int = 1
+    serving: str = ""
+    failure: str = ""
+    interrupted: str = ""
+    required: Mapping[str, str] = field(default_factory=dict)
+    measured: Measured | None = None
+    objections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What users may suffer. `errors` is a share, of all requests sent and of those sent since the switch; `p99` is in
+    seconds; `left_open` counts requests that the old slot may still have open when its drain ends (streams, where the
+    application has such). `judge` says whether a bake judgement that came to no ruling stands in the way ("require") or
+    is only told ("inform")."""
+
+    lost: int = 0
+    duplicated: int = 0
+    left_open: int = 0
+    errors: float = 0.0
+    p99: float = 2.5
+    min_requests: int = 200
+    min_rate_held: float = 0.99
+    judge: str = "inform"
+    judge_warm_up: float = 1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision, why, and every check behind it."""
+
+    decision: Decision
+    why: str
+    checks: tuple[Check, ...]
+
+    @property
+    def is_promote(self) -> bool:
+        return self.decision is Decision.PROMOTE
