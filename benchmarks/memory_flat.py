@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.loaded_site import failures_of, loaded_site
-from cakravia_verify.deadline import Deadline
+from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.flow import Flow

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.switching_result import Result, Task, measured
 from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent
 from cakravia_verify.release import Release
@@ -22,6 +21,7 @@ from cakravia_verify.settings import load_settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.steps import STEPS
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary

@@ -24,10 +24,10 @@ from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.journal import Entry
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import Site
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.records import REQUESTS_FILE, RecordTail
 
 BAKE, TRIGGER_BAR, COLD_BAR = 0.5, 0.25, 2.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history import highest_token
 from cakravia_verify.journal import Journal
@@ -12,6 +11,7 @@ from cakravia_verify.proxy.switching import Proxy
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 
 def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:

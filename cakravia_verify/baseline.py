@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cakravia_verify.deadline import Clock
 from cakravia_verify.gate.model import Budget
+from cakravia_verify.system.clock import Clock
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.traffic.schedule import planned_within

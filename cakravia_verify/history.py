@@ -12,8 +12,8 @@ import psutil
 
 from cakravia_verify.errors import JournalError, LockHeld
 from cakravia_verify.journal import Entry, Journal
-from cakravia_verify.process_identity import identity_of, process_named
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.processes import identity_of, process_named
 
 # What the gate decides, and what becomes of a release.
 PROMOTE = "PROMOTE"

@@ -5,27 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import getpass
 import os
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.entries import FIELDS, Entries, Entry, Lines, Odd
 from cakravia_verify.errors import JournalError, SiteLost
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
+from cakravia_verify.system.files import make_folder, sync_folder, write_atomically
+from cakravia_verify.system.users import who_acts
 
 __all__ = ["FIELDS", "Entry", "Journal", "make_folder", "sync_folder", "who_acts", "write_atomically"]
-
-
-def who_acts() -> str:
-    """The person or pipeline behind this process, as `user@host`, with the person behind sudo named."""
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 class Journal:
@@ -189,38 +180,3 @@ def _append(handle: int, line: bytes, *, size: int) -> int:
             os.ftruncate(handle, size)
         raise
     return size + written
-
-
-def make_folder(folder: Path) -> None:
-    """`folder` exists, durably: with every folder above it that had to be made."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """The folder's entries are durable: what was created, renamed or removed in it survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """`path` holds `content` whole, or what it held before; durable when this returns."""
-    make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)

@@ -18,19 +18,19 @@ from cakravia_verify.analysis.course import Course
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.chronicle import digest_of, instant, traffic_figures
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
-from cakravia_verify.journal import who_acts
 from cakravia_verify.lock import Lock
-from cakravia_verify.log_cuts import LogCuts
 from cakravia_verify.release import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.run import Outcome, headers_of
 from cakravia_verify.settings import Settings
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.log_files import LogCuts
+from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.plan import TrafficPlan

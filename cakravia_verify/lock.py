@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.deadline import Clock, Deadline
 from cakravia_verify.errors import LockHeld, UsageError
-from cakravia_verify.journal import who_acts
-from cakravia_verify.process_identity import identity_of, process_named
+from cakravia_verify.system.clock import Clock, Deadline
+from cakravia_verify.system.processes import identity_of, process_named
+from cakravia_verify.system.users import who_acts
 
 
 @dataclass(frozen=True)

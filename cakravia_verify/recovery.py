@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from cakravia_verify.assurance import is_healthy, require_confirmed, standing
-from cakravia_verify.deadline import poll
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release import Moment, Release, Step
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Slot
+from cakravia_verify.system.clock import poll
 
 DIED = "the release died before its end"
 PROXY_SECONDS = 15.0

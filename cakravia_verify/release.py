@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.switching import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
+from cakravia_verify.system.clock import Deadline
 
 A_MOMENT: Final = 0.5
 

@@ -29,7 +29,7 @@ from cakravia_verify.settings import Settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.steps import STEPS
-from cakravia_verify.surroundings import DescriptorReserve, full_disks
+from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.witness import Witness, said

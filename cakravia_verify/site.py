@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
 from cakravia_verify.history import flaw_of, is_taken_down, knows, last_holding
@@ -15,6 +14,7 @@ from cakravia_verify.platforms.hosting import Platform
 from cakravia_verify.proxy.switching import Proxy, ProxyState
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Colour, Slot, SlotPair
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 SERVED_SLOT_HEADER = "X-Served-Slot"
 

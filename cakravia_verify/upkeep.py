@@ -12,7 +12,6 @@ from cakravia_verify.assurance import (
     require_confirmed,
     require_healthy,
 )
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import (
     DeadlineExceeded,
     NotConfirmed,
@@ -28,6 +27,7 @@ from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
+from cakravia_verify.system.clock import Deadline, poll
 
 
 def bring_up(site: Site) -> Iterator[str]:

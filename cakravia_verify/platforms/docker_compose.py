@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.docker_containers import COMPOSE, Spec
+from cakravia_verify.system.files import write_atomically
 
 HEADER = """\
 # Rendered by Cakravia Verify from what the releases run; the next release writes it again.

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline
 from cakravia_verify.errors import CakraviaError, MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.docker_tunnel import SshTunnel
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 
 if TYPE_CHECKING:
     import docker

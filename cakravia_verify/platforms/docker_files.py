@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
-from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_exec import output_of, run_in
+from cakravia_verify.system.log_files import LONGEST_LOG
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

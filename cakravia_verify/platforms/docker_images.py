@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.docker_engine import Engine, explained
 from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.settings import DockerSettings
 from cakravia_verify.slots import Artifact
+from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.files import write_atomically
 
 if TYPE_CHECKING:
     from docker.models.images import Image

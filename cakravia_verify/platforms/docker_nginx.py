@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import CakraviaError, PlatformError, ProxyError, UsageError
-from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms import docker_containers as containers
 from cakravia_verify.platforms.docker_compose import ComposeFile
 from cakravia_verify.platforms.docker_containers import Spec
@@ -29,13 +27,15 @@ from cakravia_verify.platforms.docker_nginx_configuration import (
     VolumeConfiguration,
 )
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
-from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.log_files import LONGEST_LOG
+from cakravia_verify.system.ports import require_free_port
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -6,10 +6,10 @@ import secrets
 import weakref
 from typing import TYPE_CHECKING
 
-from cakravia_verify.deadline import Clock
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_exec import Attached
+from cakravia_verify.system.clock import Clock
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

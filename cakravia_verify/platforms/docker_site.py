@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.platforms.docker_compose import ComposeFile
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_images import ImageStore
@@ -10,6 +9,7 @@ from cakravia_verify.platforms.docker_network import SiteNetwork
 from cakravia_verify.platforms.docker_nginx import DockerNginx
 from cakravia_verify.platforms.docker_slots import DockerPlatform
 from cakravia_verify.settings import Settings
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 
 def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[DockerPlatform, DockerNginx]:

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline
 from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms import docker_containers as containers
 from cakravia_verify.platforms.docker_compose import ComposeFile
 from cakravia_verify.platforms.docker_connections import open_connections
@@ -22,6 +20,8 @@ from cakravia_verify.platforms.docker_secrets import bring_secrets, forget_secre
 from cakravia_verify.platforms.docker_slot_specs import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
+from cakravia_verify.system.files import write_atomically
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

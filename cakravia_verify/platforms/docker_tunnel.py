@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.slots import Address
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONNECT_SECONDS = 20.0

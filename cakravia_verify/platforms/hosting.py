@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.system.clock import Deadline
 
 
 class Platform(Protocol):

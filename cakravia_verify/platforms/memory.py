@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cakravia_verify.deadline import Clock, Deadline
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.system.clock import Clock, Deadline
 
 ENDPOINTS = ("health", "ready", "live", "status")
 PORTS = {Colour.BLUE: 3000, Colour.GREEN: 3001}

@@ -15,16 +15,16 @@ from typing import Final
 
 import psutil
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
-from cakravia_verify.log_cuts import empty_long, keep_long_twice, set_long_aside
 from cakravia_verify.platforms.slot_process import group_of, kill_group, last_bytes, open_connections
 from cakravia_verify.platforms.slot_records import SlotRecords
 from cakravia_verify.platforms.store import VersionStore
-from cakravia_verify.ports import require_free_port
-from cakravia_verify.process_identity import has_ended, identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
+from cakravia_verify.system.ports import require_free_port
+from cakravia_verify.system.processes import has_ended, identity_of, process_named
 
 # The processes that this one started, to be reaped when they end. They are meant to outlive it: no object owns them.
 _CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.process_identity import has_ended
+from cakravia_verify.system.processes import has_ended
 
 TCP_ESTABLISHED = "01"
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.deadline import Deadline
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.slot_process import told_processes
-from cakravia_verify.process_identity import identity_of, process_named
 from cakravia_verify.slots import Address, Colour, Slot
+from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.processes import identity_of, process_named
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.platforms.hosting import beyond
 from cakravia_verify.slots import Artifact
+from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.files import write_atomically
 
 IGNORED = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".cakravia"})
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from cakravia_verify.deadline import SYSTEM_CLOCK
+from cakravia_verify.system.clock import SYSTEM_CLOCK
 
 IMPATIENCE = 3.0
 INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

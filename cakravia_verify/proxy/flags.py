@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.journal import make_folder, sync_folder
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
+from cakravia_verify.system.files import make_folder, sync_folder
 
 GREEN_ACTIVE = "green.active"
 FAILOVER = "failover.on"

@@ -11,10 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.errors import ProxyError, UsageError
-from cakravia_verify.log_cuts import empty_long, set_long_aside
-from cakravia_verify.ports import require_free_port
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx_configuration import NginxConfiguration
@@ -32,6 +29,9 @@ from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy.switching import Flip, ProxyState
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.log_files import empty_long, set_long_aside
+from cakravia_verify.system.ports import require_free_port
 
 
 class LocalNginx:

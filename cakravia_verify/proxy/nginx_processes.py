@@ -11,11 +11,11 @@ from typing import Final
 
 import psutil
 
-from cakravia_verify.deadline import Clock, Deadline
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.journal import write_atomically
-from cakravia_verify.process_identity import has_ended
 from cakravia_verify.slots import Address
+from cakravia_verify.system.clock import Clock, Deadline
+from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.processes import has_ended
 
 MASTER, WORKER = "nginx: master", "nginx: worker"
 SHUTTING_DOWN = "is shutting down"

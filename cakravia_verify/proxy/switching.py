@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import Deadline
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.journal import sync_folder
+from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
 _VERDICT: Final = "verdict.json"

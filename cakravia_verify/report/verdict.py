@@ -13,12 +13,12 @@ from typing import Any, Final
 from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.gate.model import Check, Decision, Exit, Standing
 from cakravia_verify.history import PROMOTED
-from cakravia_verify.journal import write_atomically
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import fingerprint
 from cakravia_verify.report.schema import problems, verdict_schema
 from cakravia_verify.report.weighing import contradictions
 from cakravia_verify.report.wording import returned_at, switch_seconds, switched_at, what_happened, what_to_do
+from cakravia_verify.system.files import write_atomically
 
 SCHEMA: Final = "cakravia-verdict/1"
 FILE_NAME: Final = "verdict.json"

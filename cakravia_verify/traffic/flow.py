@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cakravia_verify.deadline import Clock, Deadline, poll
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings import TrafficSettings
 from cakravia_verify.slots import Address
+from cakravia_verify.system.clock import Clock, Deadline, poll
 from cakravia_verify.traffic.mix_tables import mix_of
 from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary

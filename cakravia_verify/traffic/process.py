@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.gathering import gather
 from cakravia_verify.traffic.records import (
     ANSWERED,

@@ -33,7 +33,7 @@ from cakravia_verify.history import (
     unfinished,
 )
 from cakravia_verify.journal import Entry
-from cakravia_verify.process_identity import identity_of
+from cakravia_verify.system.processes import identity_of
 from tests.core.memory_stage import Stage
 
 

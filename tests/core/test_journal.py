@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from cakravia_verify.entries import Entries, Entry, Odd
 from cakravia_verify.errors import JournalError, SiteLost
-from cakravia_verify.journal import FIELDS, Journal, write_atomically
+from cakravia_verify.journal import FIELDS, Journal
 from cakravia_verify.platforms.memory import FakeClock
+from cakravia_verify.system.files import write_atomically
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock
 from cakravia_verify.settings import Settings
+from cakravia_verify.system.clock import Deadline
 from tests.core.memory_stage import Stage
 
 HOLDER = """

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
 from cakravia_verify.history import previous_of, unfinished
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemorySite
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.upkeep import repair, serve_again
 from tests.core.memory_stage import Stage
 

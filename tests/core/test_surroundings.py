@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.surroundings import NEEDED_ON_THE_WAY_BACK, DescriptorReserve, full_disks
+from cakravia_verify.system.resources import NEEDED_ON_THE_WAY_BACK, DescriptorReserve, full_disks
 
 
 def next_descriptor() -> int:

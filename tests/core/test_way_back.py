@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import NothingToDo
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.needs import Finding
@@ -16,6 +15,7 @@ from cakravia_verify.opening import Request, open_for
 from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.settings import AppSettings, ReleaseSettings, SmokeRequest, TrafficSettings
 from cakravia_verify.slots import Artifact, Colour
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.upkeep import bring_down
 from cakravia_verify.way_back import WayBack, look_back, target_of
 from tests.core.memory_stage import Stage

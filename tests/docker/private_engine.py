@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 
 # Of the two ends of the cable: this machine's, and the engine's. Containers get addresses from the subnet below them.
 HERE, THERE = "10.213.255.1", "10.213.255.2"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline, poll
 from tests.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of, unavailable
 from tests.docker.private_engine import THERE, PrivateEngine, missing
 from tests.ports import free_ports

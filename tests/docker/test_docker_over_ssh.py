@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline, poll
 from tests.docker.docker_stage import DockerSite, unavailable
 from tests.ports import free_ports
 

@@ -15,13 +15,13 @@ import httpx
 import pytest
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import PlatformError, ProxyError, UsageError
-from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
 from cakravia_verify.settings import load_settings
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.system.log_files import LONGEST_LOG
 from tests.platforms.growing_files import unnamed
 from tests.ports import free_ports
 from tests.proxy.certificates import Pair, make_pair, served_fingerprint

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from docker.errors import ImageNotFound
 
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.history import records
 from cakravia_verify.slots import Artifact, Colour
+from cakravia_verify.system.clock import Deadline, poll
 from tests.docker.docker_stage import DockerSite, base_of, unavailable
 from tests.docker.test_docker_any_application import ONLY_HEALTH
 from tests.ports import free_ports

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.errors import PlatformError, SettingsError, UsageError
 from cakravia_verify.slots import Artifact, Colour
+from cakravia_verify.system.clock import Deadline
 from tests.docker.docker_stage import DockerSite
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 from docker.types import LogConfig
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 from tests.docker.docker_stage import connect, unavailable
 
 REPOSITORY = Path(__file__).parents[2]

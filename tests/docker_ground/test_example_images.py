@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 
 if TYPE_CHECKING:
     from docker.models.images import Image

@@ -15,12 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cakravia_verify.deadline import poll
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.process_identity import has_ended, identity_of, process_named
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.system.clock import poll
+from cakravia_verify.system.processes import has_ended, identity_of, process_named
 from tests.platforms.conftest import deadline
 from tests.ports import free_ports
 
@@ -75,7 +75,7 @@ def test_starting_again_replaces_what_ran_there(started: Slot, platform: Process
 STARTER = """
 import sys
 from pathlib import Path
-from cakravia_verify.deadline import Deadline
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.settings import Settings
 from cakravia_verify.slots import Colour

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.log_cuts import LONGEST_LOG
 from cakravia_verify.platforms.process import ProcessPlatform
 from cakravia_verify.settings import ProxySettings, Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour
+from cakravia_verify.system.log_files import LONGEST_LOG
 from tests.platforms.conftest import deadline
 from tests.platforms.growing_files import patterns, unnamed
 from tests.ports import free_ports

@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import Deadline
 
 DEBIAN_NGINX = Path("/usr/sbin/nginx")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cakravia_verify.deadline import poll
 from cakravia_verify.errors import CakraviaError, DeadlineExceeded, MissingTool, ProxyError, UsageError
-from cakravia_verify.process_identity import has_ended
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import poll
+from cakravia_verify.system.processes import has_ended
 from tests.proxy.conftest import Front, ask_over, deadline, free_port
 
 BOTH = (Colour.GREEN, Colour.BLUE, Colour.GREEN)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.deadline import poll
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.log_cuts import LONGEST_LOG, LogCuts, keep_long_twice
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.settings import load_settings
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import poll
+from cakravia_verify.system.log_files import LONGEST_LOG, LogCuts, keep_long_twice
 from cakravia_verify.traffic.records import FOLLOW_UP
 from tests.proxy.conftest import Front, deadline
 

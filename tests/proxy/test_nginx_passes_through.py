@@ -16,10 +16,10 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from cakravia_verify.deadline import poll
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import poll
 from tests.proxy.conftest import deadline, free_port, kill_all
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

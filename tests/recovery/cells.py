@@ -19,12 +19,12 @@ from typing import Any
 import psutil
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.history import Record, records
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.records import Row
 from tests.sessions.shop import Ended, Shop

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.deadline import Deadline
+from cakravia_verify.system.clock import Deadline
 from tests.recovery.cells import Lane
 from tests.sessions.shop import Ended
 

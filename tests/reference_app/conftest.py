@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -35,12 +35,12 @@ from hypothesis.stateful import (
 )
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.deadline import Deadline
 from cakravia_verify.history import unfinished
 from cakravia_verify.proxy.nginx_processes import is_alive
 from cakravia_verify.settings import load_settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline
 from tests.sessions.shop import REPOSITORY, Shop, wait_for
 
 # Of the first few hundred seeds one whose few sequences have every command and every accident in them.

