@@ -18,8 +18,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, Tolerance, judge
-from cakravia_verify.traffic.rank_tests import RankTest
-from cakravia_verify.traffic.statistics import Histogram, normal_quantile
+from cakravia_verify.stats.bounds import normal_quantile
+from cakravia_verify.stats.histogram import Histogram
+from cakravia_verify.stats.rank_tests import RankTest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

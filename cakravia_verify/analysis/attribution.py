@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from cakravia_verify.traffic.rank_tests import fisher_exact
+from cakravia_verify.stats.rank_tests import fisher_exact
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.ledger import Ledger

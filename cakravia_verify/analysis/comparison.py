@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis.windows import window
-from cakravia_verify.traffic.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
-from cakravia_verify.traffic.statistics import Histogram, normal_quantile
+from cakravia_verify.stats.bounds import normal_quantile
+from cakravia_verify.stats.histogram import Histogram
+from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

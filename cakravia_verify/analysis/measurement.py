@@ -21,10 +21,10 @@ from cakravia_verify.analysis.series import (
 )
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.slots import Colour
+from cakravia_verify.stats.bounds import failures_in_words
 from cakravia_verify.traffic.evidence import Evidence
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.records import FOLLOW_UP
-from cakravia_verify.traffic.statistics import failures_in_words
 
 
 def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: Colour | None = None) -> Measurement:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cakravia_verify.stats.histogram import Histogram, bucket_sql
 from cakravia_verify.traffic.evidence import Counts
-from cakravia_verify.traffic.statistics import Histogram, bucket_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from enum import StrEnum
 from cakravia_verify.gate.model import Check, Decision, Exit, Measured, Standing
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.traffic.statistics import failures_in_words
+from cakravia_verify.stats.bounds import failures_in_words
 
 LOAD = "load"
 _LIMIT = 2000

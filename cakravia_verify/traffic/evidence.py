@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cakravia_verify.traffic.statistics import failures_in_words, upper_bound
+from cakravia_verify.stats.bounds import failures_in_words, upper_bound
 
 Row = Mapping[str, Any]
 

@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.stats.spread import Spread
 from cakravia_verify.traffic.alarm import Alarm, now_us
 from cakravia_verify.traffic.recorder import FLUSH_SECONDS, Recorder
 from cakravia_verify.traffic.records import (
@@ -27,7 +28,7 @@ from cakravia_verify.traffic.records import (
     part_files,
     quoted,
 )
-from cakravia_verify.traffic.schedule import Arrival, Spread, arrivals
+from cakravia_verify.traffic.schedule import Arrival, arrivals
 from cakravia_verify.traffic.strict import StrictClient
 from cakravia_verify.traffic.strict_run import StrictRun, Told
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cakravia_verify.stats.spread import Spread
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
-from cakravia_verify.traffic.schedule import Arrival, Curve, Spread, arrivals, planned_within
+from cakravia_verify.traffic.schedule import Arrival, Curve, arrivals, planned_within
 
 
 def plan(**settings: object) -> TrafficPlan:

@@ -13,8 +13,9 @@ from scipy import stats
 
 from benchmarks.judgement_suite import GROSS_SCENARIOS, SCENARIOS, Scenario, false_rates, gross_ruling, our_ruling
 from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, judge, sample
-from cakravia_verify.traffic.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
-from cakravia_verify.traffic.statistics import Histogram, normal_quantile
+from cakravia_verify.stats.bounds import normal_quantile
+from cakravia_verify.stats.histogram import Histogram
+from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
 from tests.traffic_ledger.ledger_files import Run, request
 
 if TYPE_CHECKING:

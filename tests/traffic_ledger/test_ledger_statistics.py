@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import betainc
 
-from cakravia_verify.traffic.statistics import (
-    Histogram,
-    bucket,
-    bucket_sql,
+from cakravia_verify.stats.bounds import (
     failures_in_words,
     incomplete_beta,
     lower_bound,
@@ -24,6 +21,7 @@ from cakravia_verify.traffic.statistics import (
     normal_tail,
     upper_bound,
 )
+from cakravia_verify.stats.histogram import Histogram, bucket, bucket_sql
 
 microseconds = st.integers(min_value=0, max_value=10**10)
 

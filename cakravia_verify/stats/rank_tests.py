@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from cakravia_verify.traffic.statistics import Histogram, lower_bound, normal_tail, upper_bound
+from cakravia_verify.stats.bounds import lower_bound, normal_tail, upper_bound
+from cakravia_verify.stats.histogram import Histogram
 
 
 def fisher_exact(failures: int, total: int, other_failures: int, other_total: int) -> float:
