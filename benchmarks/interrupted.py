@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.throwaway_site import ROOT, throwaway_site
 from cakravia_verify.assembly import open_site
 from cakravia_verify.gate.model import Exit
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 
 BAR = 7.5
 HOME = "v1.0.0"

@@ -25,7 +25,7 @@ from cakravia_verify.history import highest_token, records
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemoryProxy, MemorySite, running_slot
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.steps import STEPS

@@ -28,7 +28,8 @@ from pathlib import Path
 from benchmarks.throwaway_site import ROOT, throwaway_site
 from cakravia_verify.history import records
 from cakravia_verify.journal import Entry, Journal
-from cakravia_verify.settings import Settings, load_settings
+from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.settings.models import Settings
 
 BAKE = 1.0
 OVERHEAD_BAR, START_BAR = 8.0, 1.0

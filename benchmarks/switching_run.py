@@ -17,7 +17,7 @@ from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent
 from cakravia_verify.release import Release
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.steps import STEPS

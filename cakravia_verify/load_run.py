@@ -25,7 +25,7 @@ from cakravia_verify.lock import Lock
 from cakravia_verify.release import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.run import Outcome, headers_of
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import Deadline

@@ -64,7 +64,7 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
 
     def opened() -> Site:
         from cakravia_verify.assembly import open_site
-        from cakravia_verify.settings import load_settings
+        from cakravia_verify.settings.loading import load_settings
 
         overrides = []
         for pair in pairs:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, Self
 import httpx
 
 from cakravia_verify.health.models import DEPLOYMENT_WORDS, HEALTHY_WORDS, Reading, field_of
-from cakravia_verify.settings import ContractSettings
+from cakravia_verify.settings.models import ContractSettings
 from cakravia_verify.slots import Address
 
 LONGEST_BODY: Final = 16 * 2**20

@@ -12,7 +12,7 @@ from cakravia_verify.platforms.docker_containers import Spec
 from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker_files import Entry, send
 from cakravia_verify.platforms.docker_slot_specs import SECRETS, numbers_of
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

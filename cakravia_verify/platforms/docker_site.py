@@ -8,7 +8,7 @@ from cakravia_verify.platforms.docker_images import ImageStore
 from cakravia_verify.platforms.docker_network import SiteNetwork
 from cakravia_verify.platforms.docker_nginx import DockerNginx
 from cakravia_verify.platforms.docker_slots import DockerPlatform
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 

@@ -11,7 +11,7 @@ from cakravia_verify.platforms.docker_containers import Spec
 from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker_files import Entry, fetch, send
 from cakravia_verify.platforms.docker_network import SiteNetwork
-from cakravia_verify.settings import Settings, size_in_bytes
+from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Artifact, Colour
 
 if TYPE_CHECKING:

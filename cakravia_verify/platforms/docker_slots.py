@@ -18,7 +18,7 @@ from cakravia_verify.platforms.docker_images import ImageStore
 from cakravia_verify.platforms.docker_network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker_secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker_slot_specs import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 from cakravia_verify.system.files import write_atomically

@@ -19,7 +19,7 @@ from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.slot_process import group_of, kill_group, last_bytes, open_connections
 from cakravia_verify.platforms.slot_records import SlotRecords
 from cakravia_verify.platforms.store import VersionStore
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside

@@ -20,7 +20,7 @@ from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release import Moment
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.run import Outcome, ReleaseRun
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 
 NAME = "cakravia-gatekeeper"
 # Plugins and options under which the order, number or independence of a release's steps is not ours to keep.

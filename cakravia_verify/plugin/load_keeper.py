@@ -20,7 +20,7 @@ from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.run import Outcome
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 
 DEFAULT_DURATION = 60.0
 LONGEST_DURATION = 86_400.0

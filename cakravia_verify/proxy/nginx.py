@@ -27,7 +27,7 @@ from cakravia_verify.proxy.nginx_processes import (
 )
 from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy.switching import Flip, ProxyState
-from cakravia_verify.settings import ProxySettings
+from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.log_files import empty_long, set_long_aside

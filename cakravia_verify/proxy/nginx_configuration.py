@@ -13,7 +13,7 @@ from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.flags import FlagFolder
 from cakravia_verify.proxy.nginx_program import NginxProgram
 from cakravia_verify.proxy.render import NginxPaths, is_switched_by_flag, named_active, render_nginx, render_upstream
-from cakravia_verify.settings import ProxySettings
+from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.files import write_atomically
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.settings import TrafficSettings
+from cakravia_verify.settings.models import TrafficSettings
 from cakravia_verify.slots import Address
 from cakravia_verify.system.clock import Clock, Deadline, poll
 from cakravia_verify.traffic.mix_tables import mix_of

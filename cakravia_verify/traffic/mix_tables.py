@@ -11,7 +11,7 @@ from cakravia_verify.traffic.plan import SEQUENCE, Body, MixEntry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cakravia_verify.settings import TrafficSettings
+    from cakravia_verify.settings.models import TrafficSettings
 
 _PLAIN_KEYS = ("name", "method", "path", "weight", "verify", "contains", "stream", "timeout", "every", "pause")
 _KNOWN = frozenset({*_PLAIN_KEYS, "headers", "body", "expect", "steps"})

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.settings import Section, Settings, load_settings
+from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.settings.models import Section, Settings
 
 ROOT = Path(__file__).parents[2]
 FILES = ("cakravia.toml", "cakravia.docker.toml")

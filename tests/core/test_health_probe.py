@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cakravia_verify.health.models import field_of
 from cakravia_verify.health.probe import HttpProber
-from cakravia_verify.settings import ContractSettings
+from cakravia_verify.settings.models import ContractSettings
 from cakravia_verify.slots import Address
 
 SOMEWHERE = Address("127.0.0.1", 3001)

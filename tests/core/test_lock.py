@@ -17,7 +17,7 @@ from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import Deadline
 from tests.core.memory_stage import Stage
 
@@ -159,7 +159,7 @@ import sys
 from pathlib import Path
 from cakravia_verify.assembly import open_site
 from cakravia_verify.history import this_process
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from tests.core.memory_stage import Stage
 site = open_site(Settings(root=Path(sys.argv[1])))
 site.journal.token = site.lock.acquire("deploy v2").token

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.settings import Settings, load_settings
+from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Colour, checked_version
 
 

@@ -14,7 +14,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.history import ROLLED_BACK
 from cakravia_verify.platforms.memory import MemorySite
 from cakravia_verify.release import Release
-from cakravia_verify.settings import ContractSettings, SmokeRequest
+from cakravia_verify.settings.models import ContractSettings, SmokeRequest
 from cakravia_verify.slots import Address, Artifact, Colour
 from tests.core.memory_stage import Stage
 

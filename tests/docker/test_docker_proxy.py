@@ -18,7 +18,7 @@ from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import PlatformError, ProxyError, UsageError
 from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.system.log_files import LONGEST_LOG

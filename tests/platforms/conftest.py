@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.settings import AppSettings, Settings, SlotSettings
+from cakravia_verify.settings.models import AppSettings, Settings, SlotSettings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline, poll
 from tests.ports import free_ports

@@ -17,7 +17,7 @@ import pytest
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import poll
 from cakravia_verify.system.processes import has_ended, identity_of, process_named
@@ -77,7 +77,7 @@ import sys
 from pathlib import Path
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.settings import Settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Colour
 settings = Settings.model_validate_json(sys.stdin.read(), strict=False)
 platform = ProcessPlatform(settings)

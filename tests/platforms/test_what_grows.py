@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify.assembly import open_site
 from cakravia_verify.platforms.process import ProcessPlatform
-from cakravia_verify.settings import ProxySettings, Settings
+from cakravia_verify.settings.models import ProxySettings, Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.log_files import LONGEST_LOG

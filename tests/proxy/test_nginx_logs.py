@@ -11,7 +11,7 @@ import pytest
 
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.proxy.nginx import LocalNginx
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import poll
 from cakravia_verify.system.log_files import LONGEST_LOG, LogCuts, keep_long_twice

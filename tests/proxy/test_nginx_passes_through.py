@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from cakravia_verify.proxy.nginx import LocalNginx
-from cakravia_verify.settings import ProxySettings
+from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import poll
 from tests.proxy.conftest import deadline, free_port, kill_all

@@ -14,7 +14,7 @@ from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import LockHeld
 from cakravia_verify.opening import Request
 from cakravia_verify.run import ReleaseRun
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 
 
 def race(file: Path, *, start: float, say: int, until: int) -> None:

@@ -20,7 +20,7 @@ from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, Usag
 from cakravia_verify.opening import Request
 from cakravia_verify.release import Moment
 from cakravia_verify.run import ReleaseRun
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import Site
 from cakravia_verify.upkeep import repair
 

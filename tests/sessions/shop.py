@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import SiteState
 from cakravia_verify.system.clock import Deadline
 from tests.ports import free_ports

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.settings import load_settings
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Address
 from cakravia_verify.traffic.flow import plan_of
 

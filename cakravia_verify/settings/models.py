@@ -6,17 +6,11 @@ below. Every key is checked: an unknown one or one of the wrong type is an error
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cakravia_verify.errors import SettingsError
 from cakravia_verify.slots import Address, Colour
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
@@ -359,99 +353,6 @@ class Settings(Section):
         return Address(self.slots.host, self.slots.port(colour))
 
 
-def load_settings(
-    path: Path, *, environment: Mapping[str, str] | None = None, overrides: Sequence[tuple[str, Any]] = ()
-) -> Settings:
-    """The settings of the site that `path` describes.
-
-    `overrides` are (dotted key, value) pairs from the command line. Raises SettingsError naming file, line and key.
-    """
-    environment = os.environ if environment is None else environment
-    text = _read(path)
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", remedy="mend that place in the file") from error
-    origins: dict[str, str] = {}
-    for name, value in sorted(environment.items()):
-        if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_ENVIRONMENT):
-            _put(table, _key_of_variable(name), value, origin=f"environment variable {name}", origins=origins)
-    for key, value in overrides:
-        _put(table, key, value, origin=f"command line, {key}", origins=origins)
-    if "root" in table:
-        where = origins.get("root") or f"{path}{_line_of(text, ['root'])}"
-        raise SettingsError(f"{where}: unknown key 'root'", remedy="paths start from the folder of cakravia.toml")
-    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
-    try:
-        return Settings(root=path.resolve().parent, **table)
-    except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_explain(problem, path=path, text=text, origins=origins) for problem in error.errors()),
-            remedy="correct it; cakravia.toml in the project's repository documents every key",
-        ) from error
-
-
-def _start_from(root: Path, section: Any, keys: Sequence[str]) -> None:
-    """Paths that another program is told are absolute: it starts from a folder of its own."""
-    for key in keys:
-        if isinstance(section, dict) and isinstance(value := section.get(key), str) and value:
-            section[key] = str(root / value)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise SettingsError(
-            f"there is no {path}", remedy="run in the folder of your cakravia.toml, or name it with --site FILE"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}", remedy="mend its permissions or encoding") from error
-
-
-def _key_of_variable(name: str) -> str:
-    section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-    return f"{section}.{key}" if key else section
-
-
-def _toml_value(text: str, *, is_text: bool) -> Any:
-    """What is written as TOML, or plain text; where a text is wanted, `512` and `true` are texts too."""
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    value = table["value"]
-    return text if len(table) > 1 or (is_text and not isinstance(value, str)) else value
-
-
-def _put(table: dict[str, Any], key: str, value: Any, *, origin: str, origins: dict[str, str]) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = table.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise SettingsError(f"{origin}: '{section}' is not a section", remedy="name it as section.key")
-        table = inner
-    table[last] = _toml_value(value, is_text=_wants_text([*sections, last])) if isinstance(value, str) else value
-    origins[key] = origin
-
-
-def _wants_text(parts: Sequence[str]) -> bool:
-    model = _model_at(parts[:-1])
-    field = model.model_fields.get(parts[-1]) if model else None
-    return field is not None and field.annotation is str
-
-
-def _model_at(parts: Sequence[str]) -> type[Section] | None:
-    model: Any = Settings
-    for part in parts:
-        field = model.model_fields.get(part)
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, Section)):
-            return None
-    found: type[Section] = model
-    return found
-
-
 def _address(listen: str) -> Address:
     host, _, port = listen.rpartition(":")
     return Address(host, int(port))
@@ -461,43 +362,3 @@ def size_in_bytes(size: str) -> int:
     """Bytes of `512M` and the like."""
     factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1])
     return int(size[:-1]) * factor if factor else int(size)
-
-
-def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    if not location and (named := re.search(r"\[(\w+)\] (\w+)", str(problem["msg"]))):
-        location = [named[1], named[2]]
-    key = ".".join(location)
-    said = [
-        origin for name, origin in origins.items() if f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.")
-    ]
-    is_own = any(f"{key}.".startswith(f"{name}.") for name in origins)
-    where = said[-1] if said and (is_own or not _line_of(text, location)) else f"{path}{_line_of(text, location)}"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key!r}{_nearest(location)}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    shown = repr(problem.get("input"))
-    got = f", got {shown if len(shown) < 80 else shown[:77] + '...'}" if problem["type"] != "value_error" else ""
-    return f"{where}: {key}: {message}{got}" if key else f"{where}: {message}"
-
-
-def _line_of(text: str, location: Sequence[str]) -> str:
-    section = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
-            section = header[1]
-            if section.split(".")[0] == location[0] and len(location) == 1:
-                return f", line {number}"
-        elif (key := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, section.split(".")), key[1]] == [
-            part for part in location if not part.isdigit()
-        ]:
-            return f", line {number}"
-    return ""
-
-
-def _nearest(location: Sequence[str]) -> str:
-    model = SmokeRequest if location[:2] == ["release", "smoke"] else _model_at(location[:-1])
-    names = [name for name in model.model_fields if name != "root"] if model else []
-    close = difflib.get_close_matches(location[-1], names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""
