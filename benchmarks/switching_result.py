@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from cakravia_verify.proxy.switching import Flip
+    from cakravia_verify.proxy.protocol import Flip
     from cakravia_verify.site import Site
     from cakravia_verify.traffic.ledger import Ledger
     from cakravia_verify.traffic.process import TrafficSummary

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cakravia_verify.proxy.switching import Flip
+    from cakravia_verify.proxy.protocol import Flip
 
 RUN = "switchover"
 BEFORE_AND_AFTER = 1.0

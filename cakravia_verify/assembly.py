@@ -7,7 +7,7 @@ from cakravia_verify.history import highest_token
 from cakravia_verify.journal import Journal
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
-from cakravia_verify.proxy.switching import Proxy
+from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Colour

@@ -9,7 +9,7 @@ from typing import Any, Final
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history import PROMOTE, Intent, this_process
-from cakravia_verify.proxy.switching import Flip
+from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline

@@ -12,7 +12,7 @@ from cakravia_verify.analysis.course import Course, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
-from cakravia_verify.proxy.switching import Flip
+from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.log_files import LogCuts

@@ -30,7 +30,7 @@ from cakravia_verify.platforms.docker_nginx_image import ProxyImage
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx_processes import HUNG_SECONDS
-from cakravia_verify.proxy.switching import Flip, ProxyState
+from cakravia_verify.proxy.protocol import Flip, ProxyState
 from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll

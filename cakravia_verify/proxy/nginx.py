@@ -26,7 +26,7 @@ from cakravia_verify.proxy.nginx_processes import (
     workers_of,
 )
 from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
-from cakravia_verify.proxy.switching import Flip, ProxyState
+from cakravia_verify.proxy.protocol import Flip, ProxyState
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll

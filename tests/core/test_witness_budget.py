@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cakravia_verify.errors import ReleaseError
-from cakravia_verify.proxy.switching import Flip
+from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.records import Row
