@@ -34,8 +34,8 @@ def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
         from cakravia_verify.platforms.docker_site import open_docker
 
         return open_docker(settings, clock=clock)
-    from cakravia_verify.platforms.process import ProcessPlatform
-    from cakravia_verify.proxy.nginx import LocalNginx
+    from cakravia_verify.platforms.process.nginx import LocalNginx
+    from cakravia_verify.platforms.process.slots import ProcessPlatform
 
     upstreams = {colour: settings.slot_address(colour) for colour in Colour}
     proxy = LocalNginx(settings.proxy, folder=settings.state / "nginx", upstreams=upstreams, clock=clock)

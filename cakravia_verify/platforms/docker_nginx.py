@@ -27,9 +27,9 @@ from cakravia_verify.platforms.docker_nginx_configuration import (
     VolumeConfiguration,
 )
 from cakravia_verify.platforms.docker_nginx_image import ProxyImage
+from cakravia_verify.platforms.process.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy.protocol import Flip, ProxyState
 from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Colour

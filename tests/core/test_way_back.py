@@ -12,7 +12,7 @@ from cakravia_verify.errors import NothingToDo
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.needs import Finding
 from cakravia_verify.opening import Request, open_for
-from cakravia_verify.platforms.process import ProcessPlatform
+from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import AppSettings, ReleaseSettings, SmokeRequest, TrafficSettings
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline

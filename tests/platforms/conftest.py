@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cakravia_verify.platforms.process import ProcessPlatform
+from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import AppSettings, Settings, SlotSettings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline, poll

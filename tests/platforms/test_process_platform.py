@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
-from cakravia_verify.platforms.process import ProcessPlatform
+from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import poll
@@ -76,7 +76,7 @@ STARTER = """
 import sys
 from pathlib import Path
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.platforms.process import ProcessPlatform
+from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Colour
 settings = Settings.model_validate_json(sys.stdin.read(), strict=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.platforms.process import ProcessPlatform
+from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import ProxySettings, Settings
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Colour

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cakravia_verify.errors import CakraviaError, DeadlineExceeded, MissingTool, ProxyError, UsageError
-from cakravia_verify.proxy.nginx import LocalNginx
+from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import poll
 from cakravia_verify.system.processes import has_ended

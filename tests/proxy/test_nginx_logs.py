@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.proxy.nginx import LocalNginx
+from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import poll

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from cakravia_verify.proxy.nginx import LocalNginx
+from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import poll

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from cakravia_verify.errors import ProxyError, UsageError
+from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.proxy.certificate import Certificate
-from cakravia_verify.proxy.nginx import LocalNginx
 from cakravia_verify.slots import Colour
 from tests.proxy.certificates import Pair, make_pair, served_fingerprint
 from tests.proxy.conftest import Front, deadline, free_port

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from cakravia_verify.proxy.nginx import LocalNginx
+from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll

@@ -12,10 +12,8 @@ import httpx
 import psutil
 
 from cakravia_verify.errors import ProxyError, UsageError
-from cakravia_verify.proxy import flags as flag_files
-from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.nginx_configuration import NginxConfiguration
-from cakravia_verify.proxy.nginx_processes import (
+from cakravia_verify.platforms.process.nginx_configuration import NginxConfiguration
+from cakravia_verify.platforms.process.nginx_processes import (
     HUNG_SECONDS,
     NginxFamily,
     end_hung,
@@ -25,7 +23,9 @@ from cakravia_verify.proxy.nginx_processes import (
     takes_requests,
     workers_of,
 )
-from cakravia_verify.proxy.nginx_program import NginxProgram, last_lines
+from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_lines
+from cakravia_verify.proxy import flags as flag_files
+from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.protocol import Flip, ProxyState
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour

@@ -16,9 +16,9 @@ from typing import Final
 import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
-from cakravia_verify.platforms.slot_process import group_of, kill_group, last_bytes, open_connections
-from cakravia_verify.platforms.slot_records import SlotRecords
-from cakravia_verify.platforms.store import VersionStore
+from cakravia_verify.platforms.process.slot_processes import group_of, kill_group, last_bytes, open_connections
+from cakravia_verify.platforms.process.slot_records import SlotRecords
+from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll

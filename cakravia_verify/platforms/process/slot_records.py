@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.platforms.slot_process import told_processes
+from cakravia_verify.platforms.process.slot_processes import told_processes
 from cakravia_verify.slots import Address, Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically

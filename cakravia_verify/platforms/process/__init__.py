@@ -1,0 +1,1 @@
+"""Slots and nginx as processes of this machine."""
