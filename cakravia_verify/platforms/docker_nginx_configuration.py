@@ -16,7 +16,13 @@ from cakravia_verify.platforms.docker_flags import CONF, LOGS, ROOT, UID, Volume
 from cakravia_verify.platforms.docker_network import SiteNetwork
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.render import NginxPaths, is_switched_by_flag, named_active, render_nginx, render_upstream
+from cakravia_verify.proxy.nginx.render import (
+    NginxPaths,
+    is_switched_by_flag,
+    named_active,
+    render_nginx,
+    render_upstream,
+)
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
 

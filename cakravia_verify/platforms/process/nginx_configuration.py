@@ -12,7 +12,13 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.flags import FlagFolder
-from cakravia_verify.proxy.render import NginxPaths, is_switched_by_flag, named_active, render_nginx, render_upstream
+from cakravia_verify.proxy.nginx.render import (
+    NginxPaths,
+    is_switched_by_flag,
+    named_active,
+    render_nginx,
+    render_upstream,
+)
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.files import write_atomically

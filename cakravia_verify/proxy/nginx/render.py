@@ -35,7 +35,7 @@ class NginxPaths:
 @cache
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("cakravia_verify.proxy"),
+        loader=PackageLoader("cakravia_verify.proxy.nginx"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
