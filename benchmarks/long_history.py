@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.entries import Entries
-from cakravia_verify.history import highest_token, records
-from cakravia_verify.journal import Journal
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import Entries
+from cakravia_verify.history.releases import highest_token, records
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemoryProxy, MemorySite, running_slot
 from cakravia_verify.settings.models import Settings

@@ -26,8 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.history import records
-from cakravia_verify.journal import Entry, Journal
+from cakravia_verify.history.journal import Entry, Journal
+from cakravia_verify.history.releases import records
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
 

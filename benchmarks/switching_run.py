@@ -15,7 +15,7 @@ from benchmarks.switching_result import Result, Task, measured
 from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
 from cakravia_verify.release import Release
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site

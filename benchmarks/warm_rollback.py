@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
 from cakravia_verify.assembly import open_site
-from cakravia_verify.journal import Entry
+from cakravia_verify.history.journal import Entry
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import Site
 from cakravia_verify.system.clock import Deadline

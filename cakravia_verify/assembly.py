@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cakravia_verify.health.probe import HttpProber
-from cakravia_verify.history import highest_token
-from cakravia_verify.journal import Journal
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.releases import highest_token
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
 from cakravia_verify.proxy.protocol import Proxy

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cakravia_verify.assurance import smoke_trouble
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, MissingTool, PlatformError
-from cakravia_verify.history import STUCK, flaw_of, highest_token, runs_still, unfinished
+from cakravia_verify.history.releases import STUCK, flaw_of, highest_token, runs_still, unfinished
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cakravia_verify.assurance import is_healthy
 from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, UsageError
-from cakravia_verify.history import STUCK, Intent
+from cakravia_verify.history.releases import STUCK, Intent
 from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.release import Moment
 from cakravia_verify.site import Site, SiteState

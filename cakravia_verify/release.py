@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
 from cakravia_verify.health.models import Reading
-from cakravia_verify.history import PROMOTE, Intent, this_process
+from cakravia_verify.history.releases import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Artifact, Slot

@@ -20,7 +20,7 @@ from cakravia_verify.errors import (
 )
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict
 from cakravia_verify.gate.rules import judge, stands, traffic_checks
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
-from cakravia_verify.history import flaw_of, is_taken_down, knows, last_holding
-from cakravia_verify.journal import Journal
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.releases import flaw_of, is_taken_down, knows, last_holding
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.hosting import Platform
 from cakravia_verify.proxy.protocol import Proxy, ProxyState

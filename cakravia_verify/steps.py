@@ -19,7 +19,7 @@ from cakravia_verify.assurance import (
     wait_until_drained,
 )
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
-from cakravia_verify.history import records
+from cakravia_verify.history.releases import records
 from cakravia_verify.release import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 

@@ -22,7 +22,7 @@ from cakravia_verify.errors import (
     RollbackFailed,
     UsageError,
 )
-from cakravia_verify.history import Record, is_taken_down, last_holding, unfinished
+from cakravia_verify.history.releases import Record, is_taken_down, last_holding, unfinished
 from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from cakravia_verify.assurance import is_healthy, kept_artifact
 from cakravia_verify.errors import JournalError, NothingToDo
-from cakravia_verify.history import (
+from cakravia_verify.history.journal import Entry
+from cakravia_verify.history.releases import (
     ROLLED_BACK,
     STUCK,
     Build,
@@ -18,7 +19,6 @@ from cakravia_verify.history import (
     previous_of,
     records,
 )
-from cakravia_verify.journal import Entry
 from cakravia_verify.needs import Finding, needs_of_site, needs_of_target
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_version

@@ -21,7 +21,7 @@ from cakravia_verify.gate.model import Exit
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cakravia_verify.history import Record
+    from cakravia_verify.history.releases import Record
     from cakravia_verify.site import Site, SiteState
     from cakravia_verify.slots import Slot
 
@@ -97,7 +97,7 @@ def status(opened: Callable[[], Site], as_json: bool) -> None:
 @click.pass_obj
 def history(opened: Callable[[], Site], as_json: bool, last: int) -> None:
     """Every release: who, why, what became of it."""
-    from cakravia_verify.history import records
+    from cakravia_verify.history.releases import records
 
     site = opened()
     found = records(site.journal.entries())[-last:]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cakravia_verify.history import Record
+    from cakravia_verify.history.releases import Record
     from cakravia_verify.site import Site
     from cakravia_verify.way_back import Estimate, WayBack
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.gate.model import Check, Decision, Exit, Standing
-from cakravia_verify.history import PROMOTED
+from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import fingerprint
 from cakravia_verify.report.schema import problems, verdict_schema

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cakravia_verify.gate.model import Check, Decision, Exit, Measured, Standing
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, UNPROVEN
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.stats.bounds import failures_in_words
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.journal import Journal
+from cakravia_verify.history.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from cakravia_verify.assurance import is_healthy
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, Intent, previous_of
-from cakravia_verify.journal import Entry, Journal
+from cakravia_verify.history.journal import Entry, Journal
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent, previous_of
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemoryProxy, MemorySite
 from cakravia_verify.recovery import left_behind, recover

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.history import (
+from cakravia_verify.history.journal import Entry
+from cakravia_verify.history.releases import (
     PROMOTED,
     ROLLED_BACK,
     STUCK,
@@ -32,7 +33,6 @@ from cakravia_verify.history import (
     runs_still,
     unfinished,
 )
-from cakravia_verify.journal import Entry
 from cakravia_verify.system.processes import identity_of
 from tests.core.memory_stage import Stage
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cakravia_verify.entries import Entries, Entry, Odd
 from cakravia_verify.errors import JournalError, SiteLost
-from cakravia_verify.journal import FIELDS, Journal
+from cakravia_verify.history.journal import FIELDS, Journal
+from cakravia_verify.history.journal_file import Entries, Entry, Odd
 from cakravia_verify.platforms.memory import FakeClock
 from cakravia_verify.system.files import write_atomically
 
@@ -157,7 +157,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from cakravia_verify.errors import JournalError
-from cakravia_verify.journal import Journal
+from cakravia_verify.history.journal import Journal
 path = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + int(sys.argv[2]), resource.RLIM_INFINITY))
 journal = Journal(path)

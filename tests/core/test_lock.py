@@ -158,7 +158,7 @@ LIVING = """
 import sys
 from pathlib import Path
 from cakravia_verify.assembly import open_site
-from cakravia_verify.history import this_process
+from cakravia_verify.history.releases import this_process
 from cakravia_verify.settings.models import Settings
 from tests.core.memory_stage import Stage
 site = open_site(Settings(root=Path(sys.argv[1])))

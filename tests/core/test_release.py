@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ProxyError, ReleaseError, RollbackFailed
-from cakravia_verify.history import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, records, unfinished
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, records, unfinished
 from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.recovery import recover
 from cakravia_verify.release import A_MOMENT, Moment

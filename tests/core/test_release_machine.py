@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
-from cakravia_verify.history import previous_of, unfinished
+from cakravia_verify.history.releases import previous_of, unfinished
 from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.memory import FakeClock, MemorySite
 from cakravia_verify.slots import Colour

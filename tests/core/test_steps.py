@@ -11,7 +11,7 @@ import pytest
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ProxyError, ReleaseError
 from cakravia_verify.health.models import Reading
-from cakravia_verify.history import ROLLED_BACK
+from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.platforms.memory import MemorySite
 from cakravia_verify.release import Release
 from cakravia_verify.settings.models import ContractSettings, SmokeRequest

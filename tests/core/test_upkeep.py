@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import DeadlineExceeded, RollbackFailed
-from cakravia_verify.history import PROMOTED
+from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.site import Site
 from cakravia_verify.slots import Colour

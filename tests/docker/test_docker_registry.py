@@ -15,7 +15,7 @@ from docker.errors import ImageNotFound
 
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.gate.model import Exit
-from cakravia_verify.history import records
+from cakravia_verify.history.releases import records
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline, poll
 from tests.docker.docker_stage import DockerSite, base_of, unavailable

@@ -20,7 +20,7 @@ import psutil
 
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError
-from cakravia_verify.history import Record, records
+from cakravia_verify.history.releases import Record, records
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.history import records
+from cakravia_verify.history.releases import records
 from cakravia_verify.lock import Lock
 from tests.recovery import jumping
 from tests.recovery.cells import Lane

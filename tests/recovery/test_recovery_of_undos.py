@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.history import ROLLED_BACK, Intent
+from cakravia_verify.history.releases import ROLLED_BACK, Intent
 from cakravia_verify.release import Release
 from cakravia_verify.site import Site
 from cakravia_verify.steps import STEPS

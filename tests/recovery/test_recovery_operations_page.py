@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from cakravia_verify import history
 from cakravia_verify.cli.main import main
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.history import releases
 from cakravia_verify.plugin.signals import INTERRUPTING
 from cakravia_verify.run import HURRY
 
@@ -19,12 +19,12 @@ PAGE = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 STATUSES = {int(row[0]): row for row in ROWS if row[0].isdigit()}
 OUTCOMES = {
-    Exit.PROMOTED: history.PROMOTED,
-    Exit.ROLLED_BACK: history.ROLLED_BACK,
-    Exit.INTERRUPTED: history.ROLLED_BACK,
-    Exit.INCONCLUSIVE: history.ROLLED_BACK,
-    Exit.NEEDS_A_PERSON: history.STUCK,
-    Exit.UNPROVEN: history.UNPROVEN,
+    Exit.PROMOTED: releases.PROMOTED,
+    Exit.ROLLED_BACK: releases.ROLLED_BACK,
+    Exit.INTERRUPTED: releases.ROLLED_BACK,
+    Exit.INCONCLUSIVE: releases.ROLLED_BACK,
+    Exit.NEEDS_A_PERSON: releases.STUCK,
+    Exit.UNPROVEN: releases.UNPROVEN,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.history import records
+from cakravia_verify.history.releases import records
 from cakravia_verify.platforms.memory import FakeClock
 from tests.core.memory_stage import Stage
 from tests.recovery.cells import QUICK, Lane

@@ -35,7 +35,7 @@ from hypothesis.stateful import (
 )
 
 from cakravia_verify.assembly import open_site
-from cakravia_verify.history import unfinished
+from cakravia_verify.history.releases import unfinished
 from cakravia_verify.platforms.process.nginx_processes import is_alive
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site import Site

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.entries import FIELDS, Entries, Entry, Lines, Odd
 from cakravia_verify.errors import JournalError, SiteLost
+from cakravia_verify.history.journal_file import FIELDS, Entries, Entry, Lines, Odd
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder, write_atomically
 from cakravia_verify.system.users import who_acts

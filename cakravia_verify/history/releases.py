@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.journal import Entry, Journal
+from cakravia_verify.history.journal import Entry, Journal
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.processes import identity_of, process_named
 

@@ -1,0 +1,1 @@
+"""The journal file, and the releases that are read from it."""
