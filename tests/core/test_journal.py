@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from cakravia_verify.errors import JournalError, SiteLost
 from cakravia_verify.history.journal import FIELDS, Journal
 from cakravia_verify.history.journal_file import Entries, Entry, Odd
-from cakravia_verify.platforms.memory import FakeClock
 from cakravia_verify.system.files import write_atomically
+from cakravia_verify.testing.memory import FakeClock
 
 
 @pytest.fixture

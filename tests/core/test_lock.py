@@ -16,9 +16,9 @@ import pytest
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
 from cakravia_verify.lock import Lock
-from cakravia_verify.platforms.memory import FakeClock
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import Deadline
+from cakravia_verify.testing.memory import FakeClock
 from tests.core.memory_stage import Stage
 
 HOLDER = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cakravia_verify.platforms.memory import running_slot
 from cakravia_verify.slots import Colour
+from cakravia_verify.testing.memory import running_slot
 from tests.core.memory_stage import Stage
 
 

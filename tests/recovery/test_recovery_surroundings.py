@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.history.releases import records
-from cakravia_verify.platforms.memory import FakeClock
+from cakravia_verify.testing.memory import FakeClock
 from tests.core.memory_stage import Stage
 from tests.recovery.cells import QUICK, Lane
 from tests.sessions.shop import SUITES, Ended
