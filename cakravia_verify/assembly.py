@@ -6,7 +6,7 @@ from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.releases import highest_token
 from cakravia_verify.lock import Lock
-from cakravia_verify.platforms.hosting import Platform
+from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site import Site

@@ -10,7 +10,7 @@ from cakravia_verify.health.probe import Prober
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.releases import flaw_of, is_taken_down, knows, last_holding
 from cakravia_verify.lock import Lock
-from cakravia_verify.platforms.hosting import Platform
+from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.protocol import Proxy, ProxyState
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Colour, Slot, SlotPair

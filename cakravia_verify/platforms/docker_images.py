@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.platforms.docker_engine import Engine, explained
-from cakravia_verify.platforms.hosting import beyond
+from cakravia_verify.platforms.protocol import beyond
 from cakravia_verify.settings.models import DockerSettings
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline

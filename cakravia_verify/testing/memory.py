@@ -9,7 +9,7 @@ from pathlib import Path
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
-from cakravia_verify.platforms.hosting import beyond
+from cakravia_verify.platforms.protocol import beyond
 from cakravia_verify.proxy.protocol import Flip, ProxyState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import Clock, Deadline

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.platforms.hosting import beyond
+from cakravia_verify.platforms.protocol import beyond
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
