@@ -31,7 +31,7 @@ def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
 
 def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
     if settings.site.platform == "docker":
-        from cakravia_verify.platforms.docker_site import open_docker
+        from cakravia_verify.platforms.docker.site import open_docker
 
         return open_docker(settings, clock=clock)
     from cakravia_verify.platforms.process.nginx import LocalNginx

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from cakravia_verify.errors import CakraviaError, PlatformError, ProxyError, UsageError
-from cakravia_verify.platforms import docker_containers as containers
-from cakravia_verify.platforms.docker_compose import ComposeFile
-from cakravia_verify.platforms.docker_containers import Spec
+from cakravia_verify.platforms.docker import containers
+from cakravia_verify.platforms.docker.compose import ComposeFile
+from cakravia_verify.platforms.docker.containers import Spec
+from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker_files import RemoteLog
 from cakravia_verify.platforms.docker_flags import CONF, ROOT, UID, VolumeFlags
-from cakravia_verify.platforms.docker_network import SiteNetwork
 from cakravia_verify.platforms.docker_nginx_configuration import (
     EVERYDAY_LOG,
     INSIDE_PORT,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.platforms.docker_containers import COMPOSE, Spec
+from cakravia_verify.platforms.docker.containers import COMPOSE, Spec
 from cakravia_verify.system.files import write_atomically
 
 HEADER = """\

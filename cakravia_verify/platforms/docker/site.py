@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cakravia_verify.platforms.docker_compose import ComposeFile
+from cakravia_verify.platforms.docker.compose import ComposeFile
+from cakravia_verify.platforms.docker.images import ImageStore
+from cakravia_verify.platforms.docker.network import SiteNetwork
+from cakravia_verify.platforms.docker.slots import DockerPlatform
 from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_images import ImageStore
-from cakravia_verify.platforms.docker_network import SiteNetwork
 from cakravia_verify.platforms.docker_nginx import DockerNginx
-from cakravia_verify.platforms.docker_slots import DockerPlatform
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 

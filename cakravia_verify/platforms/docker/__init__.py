@@ -1,0 +1,1 @@
+"""Slots and proxy as containers of a Docker Engine."""
