@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_exec import run_in
-from cakravia_verify.platforms.docker_files import Entry, fetch, send
-from cakravia_verify.platforms.docker_shell import ContainerShell, ShellLost
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.exec import run_in
+from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
+from cakravia_verify.platforms.docker.engine.shell import ContainerShell, ShellLost
 from cakravia_verify.system.clock import Clock
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from cakravia_verify.errors import CakraviaError, PlatformError, ProxyError, Usa
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.containers import Spec
+from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker_files import RemoteLog
 from cakravia_verify.platforms.docker_flags import CONF, ROOT, UID, VolumeFlags
 from cakravia_verify.platforms.docker_nginx_configuration import (
     EVERYDAY_LOG,

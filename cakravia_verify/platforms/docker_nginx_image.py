@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError, ProxyError
+from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.images import build_image, pull_image
-from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically

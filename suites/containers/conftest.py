@@ -12,8 +12,8 @@ import pytest
 import testinfra
 
 from cakravia_verify.errors import CakraviaError
+from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.site import open_docker
-from cakravia_verify.platforms.docker_engine import Engine
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_files import RemoteLog
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from tests.docker.docker_stage import base_of
 
 if TYPE_CHECKING:

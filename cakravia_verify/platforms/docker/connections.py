@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_exec import run_in
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.slots import Address
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
-from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.platforms.docker_engine import Engine, explained
+from cakravia_verify.platforms.docker.engine.engine import Engine, explained
 from cakravia_verify.platforms.protocol import beyond
 from cakravia_verify.settings.models import DockerSettings
 from cakravia_verify.slots import Artifact
@@ -275,7 +275,7 @@ def pull_image(engine: Engine, reference: str, *, policy: str, platform: str, de
 
 def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadline) -> tuple[str, str]:
     """What the engine said last, and the id of the image it made. Raises PlatformError and DeadlineExceeded."""
-    from cakravia_verify.platforms.docker_engine import REMEDIES
+    from cakravia_verify.platforms.docker.engine.engine import REMEDIES
 
     said: list[str] = []
     image_id = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.errors import PlatformError
-from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.containers import Spec
+from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker.engine.files import Entry, send
 from cakravia_verify.platforms.docker.slot_spec import SECRETS, numbers_of
-from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker_files import Entry, send
 from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.platforms.docker.containers import Spec
+from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
+from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.platforms.docker_engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker_files import Entry, fetch, send
 from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Artifact, Colour
 

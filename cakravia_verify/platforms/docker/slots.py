@@ -12,12 +12,12 @@ from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.connections import open_connections
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker.slot_spec import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_files import RemoteLog
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline

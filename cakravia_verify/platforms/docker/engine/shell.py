@@ -7,8 +7,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_exec import Attached
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.exec import Attached
 from cakravia_verify.system.clock import Clock
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
-from cakravia_verify.platforms.docker_engine import Engine
-from cakravia_verify.platforms.docker_exec import output_of, run_in
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.exec import output_of, run_in
 from cakravia_verify.system.log_files import LONGEST_LOG
 
 if TYPE_CHECKING:

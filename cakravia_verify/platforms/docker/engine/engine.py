@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cakravia_verify.errors import CakraviaError, MissingTool, PlatformError, UsageError
-from cakravia_verify.platforms.docker_tunnel import SshTunnel
+from cakravia_verify.platforms.docker.engine.tunnel import SshTunnel
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Engine:
         try:
             import docker
 
-            from cakravia_verify.platforms.docker_socket import close_what_cannot_connect
+            from cakravia_verify.platforms.docker.engine.socket import close_what_cannot_connect
         except ImportError as error:
             raise MissingTool(
                 "the Docker SDK for Python is not installed", remedy="pip install 'docker>=7.1'"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
-from cakravia_verify.platforms.docker_engine import Engine
+from cakravia_verify.platforms.docker.engine.engine import Engine
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
