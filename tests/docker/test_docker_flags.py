@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker_flags import VolumeFlags
+from cakravia_verify.platforms.docker.proxy.flags import VolumeFlags
 from cakravia_verify.system.clock import SYSTEM_CLOCK
 from tests.docker.docker_stage import REPOSITORY, base_of
 

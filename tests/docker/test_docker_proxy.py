@@ -17,7 +17,7 @@ import pytest
 from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import PlatformError, ProxyError, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker_nginx_image import ProxyImage
+from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll

@@ -6,8 +6,8 @@ from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import SiteNetwork
+from cakravia_verify.platforms.docker.proxy.nginx import DockerNginx
 from cakravia_verify.platforms.docker.slots import DockerPlatform
-from cakravia_verify.platforms.docker_nginx import DockerNginx
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 

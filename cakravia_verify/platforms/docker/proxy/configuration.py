@@ -13,7 +13,7 @@ from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.platforms.docker_flags import CONF, LOGS, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker.proxy.flags import CONF, LOGS, ROOT, UID, VolumeFlags
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import (

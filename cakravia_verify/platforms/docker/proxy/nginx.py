@@ -17,8 +17,7 @@ from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.platforms.docker_flags import CONF, ROOT, UID, VolumeFlags
-from cakravia_verify.platforms.docker_nginx_configuration import (
+from cakravia_verify.platforms.docker.proxy.configuration import (
     EVERYDAY_LOG,
     INSIDE_PORT,
     INSIDE_TLS_PORT,
@@ -26,7 +25,8 @@ from cakravia_verify.platforms.docker_nginx_configuration import (
     Told,
     VolumeConfiguration,
 )
-from cakravia_verify.platforms.docker_nginx_image import ProxyImage
+from cakravia_verify.platforms.docker.proxy.flags import CONF, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.platforms.process.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate

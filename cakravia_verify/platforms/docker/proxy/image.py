@@ -107,4 +107,4 @@ def _said_once(engine: Engine, image_id: str, command: list[str]) -> bytes:
 def _own_context() -> Path:
     """The proxy's Dockerfile: beside this module where the package is installed, else in the repository."""
     packaged = Path(__file__).with_name("nginx_image")
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "images" / "nginx"
+    return packaged if packaged.is_dir() else Path(__file__).parents[4] / "images" / "nginx"
