@@ -31,11 +31,11 @@ from typing import Any
 from benchmarks.switching_result import Result, Task, measured
 from benchmarks.switching_run import Shuttle
 from benchmarks.throwaway_site import ROOT, SMOKE, free_ports
-from cakravia_verify.assembly import open_site
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.run import headers_of
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.flow import plan_of

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.assembly import open_site
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 
 BAR = 7.5
 HOME = "v1.0.0"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks.switching_run import Shuttle
 from benchmarks.throwaway_site import throwaway_site
-from cakravia_verify.assembly import open_site
 from cakravia_verify.run import headers_of
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
 from cakravia_verify.traffic.flow import Flow, plan_of
 

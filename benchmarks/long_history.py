@@ -23,9 +23,9 @@ from typing import Any
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries
 from cakravia_verify.history.releases import highest_token, records
-from cakravia_verify.lock import Lock
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.lock import Lock
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.steps import STEPS
 from cakravia_verify.testing.memory import FakeClock, MemoryProxy, MemorySite, running_slot

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cakravia_verify.proxy.protocol import Flip
-    from cakravia_verify.site import Site
+    from cakravia_verify.site.site import Site
     from cakravia_verify.traffic.ledger import Ledger
     from cakravia_verify.traffic.process import TrafficSummary
 

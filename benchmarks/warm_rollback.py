@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.assembly import open_site
 from cakravia_verify.history.journal import Entry
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.records import REQUESTS_FILE, RecordTail
 

@@ -12,7 +12,7 @@ from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, U
 from cakravia_verify.history.releases import STUCK, Intent
 from cakravia_verify.recovery import doubt_about_history, left_behind, recover
 from cakravia_verify.release import Moment
-from cakravia_verify.site import Site, SiteState
+from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.steps import STEPS
 from cakravia_verify.system.clock import Deadline

@@ -10,7 +10,7 @@ from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, Ro
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.protocol import Flip
-from cakravia_verify.site import Site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline
 

@@ -26,7 +26,7 @@ from cakravia_verify.release import Moment, Release
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.site import SERVED_SLOT_HEADER, Site, SiteState
+from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.steps import STEPS
 from cakravia_verify.system.resources import DescriptorReserve, full_disks

@@ -24,7 +24,7 @@ from cakravia_verify.errors import (
 )
 from cakravia_verify.history.releases import Record, is_taken_down, last_holding, unfinished
 from cakravia_verify.recovery import doubt_about_history, left_behind, recover
-from cakravia_verify.site import Site, SiteState
+from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.steps import PROXY_SECONDS, STEPS
 from cakravia_verify.system.clock import Deadline, poll

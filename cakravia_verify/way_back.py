@@ -20,7 +20,7 @@ from cakravia_verify.history.releases import (
     records,
 )
 from cakravia_verify.needs import Finding, needs_of_site, needs_of_target
-from cakravia_verify.site import Site, SiteState
+from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_version
 
 # What has to happen before users are back, and what follows while they are.

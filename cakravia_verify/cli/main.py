@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cakravia_verify.history.releases import Record
-    from cakravia_verify.site import Site, SiteState
+    from cakravia_verify.site.site import Site, SiteState
     from cakravia_verify.slots import Slot
 
 
@@ -63,8 +63,8 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
     """
 
     def opened() -> Site:
-        from cakravia_verify.assembly import open_site
         from cakravia_verify.settings.loading import load_settings
+        from cakravia_verify.site.assembly import open_site
 
         overrides = []
         for pair in pairs:

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
-    from cakravia_verify.site import Site
+    from cakravia_verify.site.site import Site
     from cakravia_verify.way_back import Estimate, WayBack
 
 HOW_TO_GO_BACK = 'pytest suites/rollback --reason "..."'

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.opening import Request
@@ -21,6 +20,7 @@ from cakravia_verify.release import Moment
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.run import Outcome, ReleaseRun
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 
 NAME = "cakravia-gatekeeper"
 # Plugins and options under which the order, number or independence of a release's steps is not ours to keep.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError, LockHeld, UsageError
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.load_run import KIND, LoadRun
@@ -21,6 +20,7 @@ from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.run import Outcome
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 
 DEFAULT_DURATION = 60.0
 LONGEST_DURATION = 86_400.0

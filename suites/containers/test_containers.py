@@ -10,7 +10,7 @@ import httpx
 from cakravia_verify.platforms.docker.proxy.configuration import INSIDE_PORT, INSIDE_TLS_PORT
 from cakravia_verify.platforms.docker.slot_spec import DIGEST, RELEASE, SECRETS, SLOT, VERSION, VOLUME
 from cakravia_verify.settings.models import Settings, size_in_bytes
-from cakravia_verify.site import SERVED_SLOT_HEADER
+from cakravia_verify.site.site import SERVED_SLOT_HEADER
 from suites.containers.conftest import Seen
 
 SECRET = re.compile(r"secret|passw|token|api_?key|private_?key|credential", re.IGNORECASE)

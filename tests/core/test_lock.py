@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import JournalError, LockHeld, SiteLost, UsageError
-from cakravia_verify.lock import Lock
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.lock import Lock
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.testing.memory import FakeClock
 from tests.core.memory_stage import Stage
@@ -24,7 +24,7 @@ from tests.core.memory_stage import Stage
 HOLDER = """
 import sys
 from pathlib import Path
-from cakravia_verify.lock import Lock
+from cakravia_verify.site.lock import Lock
 lock = Lock(Path(sys.argv[1]))
 lease = lock.acquire("deploy v2")
 print(lease.token, flush=True)
@@ -157,7 +157,7 @@ def test_the_second_holder_of_a_site_whose_lock_file_was_removed_takes_the_histo
 LIVING = """
 import sys
 from pathlib import Path
-from cakravia_verify.assembly import open_site
+from cakravia_verify.site.assembly import open_site
 from cakravia_verify.history.releases import this_process
 from cakravia_verify.settings.models import Settings
 from tests.core.memory_stage import Stage
@@ -307,7 +307,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from cakravia_verify.errors import UsageError
-from cakravia_verify.lock import Lock
+from cakravia_verify.site.lock import Lock
 held = Lock(Path(sys.argv[1]))
 held.acquire("deploy v1")
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
 from cakravia_verify.history.releases import previous_of, unfinished
-from cakravia_verify.lock import Lock
+from cakravia_verify.site.lock import Lock
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.testing.memory import FakeClock, MemorySite

@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify.errors import DeadlineExceeded, RollbackFailed
 from cakravia_verify.history.releases import PROMOTED
-from cakravia_verify.site import Site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import running_slot
 from cakravia_verify.upkeep import bring_down, bring_up, repair, serve_again

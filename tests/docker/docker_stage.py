@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site
 from tests.ports import free_ports
 from tests.sessions.shop import QUICK_MIX
 

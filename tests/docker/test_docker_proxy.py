@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import PlatformError, ProxyError, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.system.log_files import LONGEST_LOG
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-    from cakravia_verify.site import Site
+    from cakravia_verify.site.site import Site
     from tests.docker.conftest import MakeSite
     from tests.docker.docker_stage import DockerSite
 

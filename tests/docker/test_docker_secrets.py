@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-    from cakravia_verify.site import Site
+    from cakravia_verify.site.site import Site
     from tests.docker.conftest import MakeSite
 
 PLACE = "/run/secrets"

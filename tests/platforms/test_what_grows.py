@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.settings.models import ProxySettings, Settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.log_files import LONGEST_LOG
 from tests.platforms.conftest import deadline

@@ -18,11 +18,11 @@ from typing import Any
 
 import psutil
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.history.releases import Record, records
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import Site, SiteState
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
 from cakravia_verify.traffic.flow import Flow, plan_of

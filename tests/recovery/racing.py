@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.errors import LockHeld
 from cakravia_verify.opening import Request
 from cakravia_verify.run import ReleaseRun
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 
 
 def race(file: Path, *, start: float, say: int, until: int) -> None:

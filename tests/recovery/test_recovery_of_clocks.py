@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from cakravia_verify.history.releases import records
-from cakravia_verify.lock import Lock
+from cakravia_verify.site.lock import Lock
 from tests.recovery import jumping
 from tests.recovery.cells import Lane
 from tests.recovery.jumping import jump
@@ -124,7 +124,9 @@ def test_release_that_died_days_ago_by_the_clock_is_recovered(lane: Lane, releas
 
 
 LOOKS_AT_THE_LOCK = "mount --bind {stat} /proc/stat && exec {python} -c '{script}' {lock}"
-SCRIPT = "import sys, pathlib; from cakravia_verify.lock import Lock; print(Lock(pathlib.Path(sys.argv[1])).holder())"
+SCRIPT = (
+    "import sys, pathlib; from cakravia_verify.site.lock import Lock; print(Lock(pathlib.Path(sys.argv[1])).holder())"
+)
 
 
 def test_living_holder_of_the_lock_is_known_whatever_became_of_the_clock(tmp_path: Path) -> None:

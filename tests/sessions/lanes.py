@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from cakravia_verify.site import SiteState
+from cakravia_verify.site.site import SiteState
 from tests.sessions.shop import Ended, Shop, Witness
 
 # Scenarios whose point is made by a neighbour too; they run where CAKRAVIA_TEST_SLOW is set, or -m slow is given.

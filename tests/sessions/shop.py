@@ -19,9 +19,9 @@ from typing import Any
 
 import psutil
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import SiteState
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import SiteState
 from cakravia_verify.system.clock import Deadline
 from tests.ports import free_ports
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.site.assembly import open_site
 from tests.sessions.shop import PLUGINS, SUITES, Ended, Shop, wait_for
 
 DEPLOY = str(SUITES / "deploy")

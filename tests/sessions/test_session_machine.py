@@ -34,11 +34,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cakravia_verify.assembly import open_site
 from cakravia_verify.history.releases import unfinished
 from cakravia_verify.platforms.process.nginx_processes import is_alive
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
 from tests.sessions.shop import REPOSITORY, Shop, wait_for

@@ -37,7 +37,7 @@ class Act:
 
     def another_site(self) -> Any:
         """The site as another person's command opens it."""
-        from cakravia_verify.assembly import open_site
+        from cakravia_verify.site.assembly import open_site
 
         return open_site(self.site.settings)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.releases import highest_token
-from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.site import Site
+from cakravia_verify.site.lock import Lock
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 

@@ -9,10 +9,10 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.releases import flaw_of, is_taken_down, knows, last_holding
-from cakravia_verify.lock import Lock
 from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.protocol import Proxy, ProxyState
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.site.lock import Lock
 from cakravia_verify.slots import Colour, Slot, SlotPair
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 

@@ -1,0 +1,1 @@
+"""One site: its parts, its observed state and its lock."""
