@@ -15,12 +15,12 @@ from benchmarks.switching_result import Result, Task, measured
 from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
-from cakravia_verify.release import Release
+from cakravia_verify.release.machine import Release
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site
 from cakravia_verify.slots import Artifact, Colour
-from cakravia_verify.steps import STEPS
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger

@@ -14,7 +14,7 @@ from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Budget, Evidence, Exit, Verdict
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Intent
-from cakravia_verify.release import Release
+from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.users import who_acts

@@ -21,7 +21,7 @@ from cakravia_verify.chronicle import digest_of, instant, traffic_figures
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
-from cakravia_verify.release import Moment
+from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.run import Outcome, headers_of
 from cakravia_verify.settings.models import Settings

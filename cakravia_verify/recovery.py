@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from cakravia_verify.assurance import is_healthy, require_confirmed, standing
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
-from cakravia_verify.release import Moment, Release, Step
+from cakravia_verify.release.conditions import is_healthy, require_confirmed, standing
+from cakravia_verify.release.machine import Moment, Release, Step
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.clock import poll

@@ -22,13 +22,13 @@ from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Measure
 from cakravia_verify.gate.rules import judge, stands, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.opening import Request, open_for
-from cakravia_verify.release import Moment, Release
+from cakravia_verify.release.machine import Moment, Release
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Slot
-from cakravia_verify.steps import STEPS
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.flow import Flow, plan_of
 from cakravia_verify.traffic.plan import TrafficPlan

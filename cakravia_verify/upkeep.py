@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 
-from cakravia_verify.assurance import (
-    complaints,
-    is_confirmed,
-    is_healthy,
-    kept_artifact,
-    require_confirmed,
-    require_healthy,
-)
 from cakravia_verify.errors import (
     DeadlineExceeded,
     NotConfirmed,
@@ -24,9 +16,17 @@ from cakravia_verify.errors import (
 )
 from cakravia_verify.history.releases import Record, is_taken_down, last_holding, unfinished
 from cakravia_verify.recovery import doubt_about_history, left_behind, recover
+from cakravia_verify.release.conditions import (
+    complaints,
+    is_confirmed,
+    is_healthy,
+    kept_artifact,
+    require_confirmed,
+    require_healthy,
+)
+from cakravia_verify.release.steps import PROXY_SECONDS, STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Colour, Slot
-from cakravia_verify.steps import PROXY_SECONDS, STEPS
 from cakravia_verify.system.clock import Deadline, poll
 
 

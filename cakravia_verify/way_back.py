@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cakravia_verify.assurance import is_healthy, kept_artifact
 from cakravia_verify.errors import JournalError, NothingToDo
 from cakravia_verify.history.journal import Entry
 from cakravia_verify.history.releases import (
@@ -20,6 +19,7 @@ from cakravia_verify.history.releases import (
     records,
 )
 from cakravia_verify.needs import Finding, needs_of_site, needs_of_target
+from cakravia_verify.release.conditions import is_healthy, kept_artifact
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_version
 

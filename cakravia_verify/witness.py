@@ -13,7 +13,7 @@ from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.proxy.protocol import Flip
-from cakravia_verify.release import Moment, Release
+from cakravia_verify.release.machine import Moment, Release
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.flow import Flow

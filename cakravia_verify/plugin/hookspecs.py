@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from cakravia_verify.release import Moment, Release
+    from cakravia_verify.release.machine import Moment, Release
     from cakravia_verify.run import Outcome
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from cakravia_verify.release import Moment
+from cakravia_verify.release.machine import Moment
 from cakravia_verify.run import ReleaseRun
 
 MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.assurance import is_healthy
 from cakravia_verify.errors import JournalError
 from cakravia_verify.history.journal import Entry, Journal
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent, previous_of
 from cakravia_verify.recovery import left_behind, recover
-from cakravia_verify.release import Release
+from cakravia_verify.release.conditions import is_healthy
+from cakravia_verify.release.machine import Release
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.models import HealthSettings, ReleaseSettings, Settings, SlotSettings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot
-from cakravia_verify.steps import STEPS
 from cakravia_verify.testing.memory import FakeClock, MemoryProxy, MemorySite
 
 

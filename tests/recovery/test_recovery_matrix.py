@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 
-from cakravia_verify.steps import STEPS
+from cakravia_verify.release.steps import STEPS
 from tests.recovery.cells import Cell, Lanes, Told
 
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from cakravia_verify.steps import STEPS
+from cakravia_verify.release.steps import STEPS
 from tests.recovery.cells import Cell, Lanes, Told
 
 HARMLESS = (

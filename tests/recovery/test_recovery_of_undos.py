@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from cakravia_verify.history.releases import ROLLED_BACK, Intent
-from cakravia_verify.release import Release
+from cakravia_verify.release.machine import Release
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site
-from cakravia_verify.steps import STEPS
 from tests.recovery.cells import VERSIONS, Lane
 from tests.recovery.dying import MIDDLES
 

@@ -14,8 +14,8 @@ import duckdb
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.schema import verdict_schema
-from cakravia_verify.steps import STEPS
 from tests.sessions.shop import Ended, Shop, Witness
 
 

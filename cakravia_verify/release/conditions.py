@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
-from cakravia_verify.release import Release
+from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour, Slot

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cakravia_verify.assurance import (
+from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
+from cakravia_verify.history.releases import records
+from cakravia_verify.release.conditions import (
     complaints,
     is_confirmed,
     is_healthy,
@@ -18,9 +20,7 @@ from cakravia_verify.assurance import (
     take_round,
     wait_until_drained,
 )
-from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
-from cakravia_verify.history.releases import records
-from cakravia_verify.release import Release, Step
+from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 
 # A proxy command is over in milliseconds; a reload waits for its new workers.

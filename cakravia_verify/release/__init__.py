@@ -1,0 +1,1 @@
+"""The blue-green path: machine, steps, conditions."""
