@@ -23,14 +23,14 @@ from typing import Any
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries
 from cakravia_verify.history.releases import highest_token, records
+from cakravia_verify.recovery.repair import repair
+from cakravia_verify.recovery.rollback_target import look_back
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.testing.memory import FakeClock, MemoryProxy, MemorySite, running_slot
-from cakravia_verify.upkeep import repair
-from cakravia_verify.way_back import look_back
 
 BAR = 6.0
 LATER = 100

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.recovery.lifecycle import bring_down
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
-from cakravia_verify.upkeep import bring_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, UsageError
 from cakravia_verify.history.releases import STUCK, Intent
-from cakravia_verify.recovery import doubt_about_history, left_behind, recover
+from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
+from cakravia_verify.recovery.repair import reconnect, serve_again
+from cakravia_verify.recovery.rollback_target import is_promoted, target_of
 from cakravia_verify.release.conditions import is_healthy
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.upkeep import reconnect, serve_again
-from cakravia_verify.way_back import is_promoted, target_of
 
 
 @dataclass(frozen=True)

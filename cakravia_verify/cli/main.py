@@ -117,7 +117,8 @@ def history(opened: Callable[[], Site], as_json: bool, last: int) -> None:
 @click.pass_obj
 def up(opened: Callable[[], Site]) -> None:
     """Start the site: the version that was active last, and the proxy."""
-    from cakravia_verify.upkeep import bring_up, take_up_changes
+    from cakravia_verify.recovery.lifecycle import bring_up
+    from cakravia_verify.recovery.repair import take_up_changes
 
     with _locked(opened(), "up") as site:
         for line in bring_up(site):
@@ -130,7 +131,7 @@ def up(opened: Callable[[], Site]) -> None:
 @click.pass_obj
 def down(opened: Callable[[], Site]) -> None:
     """Stop the site: the proxy first, so that requests under way are finished, then the slots."""
-    from cakravia_verify.upkeep import bring_down
+    from cakravia_verify.recovery.lifecycle import bring_down
 
     with _locked(opened(), "down") as site:
         click.echo(bring_down(site))
@@ -140,7 +141,7 @@ def down(opened: Callable[[], Site]) -> None:
 @click.pass_obj
 def recover(opened: Callable[[], Site]) -> None:
     """Finish or undo releases that died, and mend what disagrees; exit status 11 where something still does."""
-    from cakravia_verify.upkeep import repair, take_up_changes
+    from cakravia_verify.recovery.repair import repair, take_up_changes
 
     with _locked(opened(), "recover") as site:
         done = False

@@ -12,8 +12,9 @@ import click
 
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
+    from cakravia_verify.recovery.rollback_estimate import Estimate
+    from cakravia_verify.recovery.rollback_target import WayBack
     from cakravia_verify.site.site import Site
-    from cakravia_verify.way_back import Estimate, WayBack
 
 HOW_TO_GO_BACK = 'pytest suites/rollback --reason "..."'
 CLOSED, NOWHERE = 1, 4
@@ -35,7 +36,7 @@ def rollback() -> None:
 @click.pass_obj
 def status(opened: Callable[[], Site], version: str, as_json: bool) -> None:
     """Where users are, where a rollback would bring them, and the last time one did."""
-    from cakravia_verify.way_back import look_back, ways_back
+    from cakravia_verify.recovery.rollback_target import look_back, ways_back
 
     site = opened()
     way = look_back(site, version=version)
@@ -63,7 +64,7 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
 
     Exit status: 0 it would, 1 it would not, 4 there is nothing to go back to.
     """
-    from cakravia_verify.way_back import look_back
+    from cakravia_verify.recovery.rollback_target import look_back
 
     way = look_back(opened(), version=version)
     if as_json:
@@ -81,7 +82,7 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
 @click.pass_obj
 def history(opened: Callable[[], Site], last: int, as_json: bool) -> None:
     """Every time users were brought back: by a person, or because a release was undone."""
-    from cakravia_verify.way_back import ways_back
+    from cakravia_verify.recovery.rollback_target import ways_back
 
     site = opened()
     found = ways_back(site.journal.entries())[-last:]

@@ -9,7 +9,7 @@ from typing import Any
 from cakravia_verify.errors import JournalError
 from cakravia_verify.history.journal import Entry, Journal
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent, previous_of
-from cakravia_verify.recovery import left_behind, recover
+from cakravia_verify.recovery.interrupted import left_behind, recover
 from cakravia_verify.release.conditions import is_healthy
 from cakravia_verify.release.machine import Release
 from cakravia_verify.release.steps import STEPS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cakravia_verify.recovery.lifecycle import bring_up
+from cakravia_verify.recovery.repair import repair
 from cakravia_verify.slots import Colour
-from cakravia_verify.upkeep import bring_up, repair
 from tests.core.memory_stage import Stage
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, ProxyError, ReleaseError, RollbackFailed
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, records, unfinished
-from cakravia_verify.recovery import recover
+from cakravia_verify.recovery.interrupted import recover
+from cakravia_verify.recovery.lifecycle import bring_up
 from cakravia_verify.release.machine import A_MOMENT, Moment
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import running_slot
-from cakravia_verify.upkeep import bring_up
 from tests.core.memory_stage import Crash, Stage, events
 
 BEFORE_THE_SWITCH = ("build", "prepare", "stage", "prove", "smoke")

@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
 from cakravia_verify.history.releases import previous_of, unfinished
+from cakravia_verify.recovery.repair import repair, serve_again
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.testing.memory import FakeClock, MemorySite
-from cakravia_verify.upkeep import repair, serve_again
 from tests.core.memory_stage import Stage
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from cakravia_verify.errors import DeadlineExceeded, RollbackFailed
 from cakravia_verify.history.releases import PROMOTED
+from cakravia_verify.recovery.lifecycle import bring_down, bring_up
+from cakravia_verify.recovery.repair import repair, serve_again
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import running_slot
-from cakravia_verify.upkeep import bring_down, bring_up, repair, serve_again
 from tests.core.memory_stage import Stage
 
 

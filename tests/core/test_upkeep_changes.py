@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cakravia_verify.upkeep import take_up_changes
+from cakravia_verify.recovery.repair import take_up_changes
 from tests.core.memory_stage import Stage
 
 

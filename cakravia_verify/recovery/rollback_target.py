@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,24 +17,11 @@ from cakravia_verify.history.releases import (
     previous_of,
     records,
 )
-from cakravia_verify.needs import Finding, needs_of_site, needs_of_target
+from cakravia_verify.recovery.rollback_checks import Finding, needs_of_site, needs_of_target
+from cakravia_verify.recovery.rollback_estimate import Estimate, estimate_of
 from cakravia_verify.release.conditions import is_healthy, kept_artifact
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_version
-
-# What has to happen before users are back, and what follows while they are.
-UNTIL_USERS_ARE_BACK = ("build", "prepare", "stage", "prove", "smoke", "switch")
-OF_A_COLD_START = ("stage", "prove")
-RECENT = 10
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long a rollback takes, in seconds: until users are back, and to its very end. `basis` says from what."""
-
-    users_back: float
-    whole: float
-    basis: str
 
 
 @dataclass(frozen=True)
@@ -170,40 +156,6 @@ def ways_back(entries: Sequence[Entry]) -> tuple[Record, ...]:
         for record in records(entries)
         if record.intent.kind == "rollback" or record.outcome in (ROLLED_BACK, STUCK)
     )
-
-
-def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
-    """How long a rollback would take, by the medians of what the history measured of the like."""
-    try:
-        promoted = [record for record in records(site.journal.entries()) if record.holds_users and record.step_seconds]
-    except JournalError:
-        return None
-    alike = [record for record in promoted if record.intent.kind == "rollback" and record.intent.is_warm is is_warm]
-    if alike:
-        alike = alike[-RECENT:]
-        basis = f"median of {len(alike)} {'warm' if is_warm else 'cold'} rollback{'s' if len(alike) > 1 else ''}"
-        whole = statistics.median(record.seconds for record in alike)
-        return Estimate(_users_back(alike, UNTIL_USERS_ARE_BACK), whole, basis)
-    # Deploys go the same way, and build on top; their candidates always start cold.
-    cold = [record for record in promoted if not record.intent.is_warm and record.intent.active is not None]
-    cold = (cold or [record for record in promoted if not record.intent.is_warm])[-RECENT:]
-    if not cold:
-        return None
-    without = {"build", *(OF_A_COLD_START if is_warm else ())}
-    steps = [step for step in UNTIL_USERS_ARE_BACK if step not in without]
-    health = site.settings.health
-    # Of a warm slot only the good readings in a row are waited for.
-    proving = (health.consecutive - 1) * health.interval if is_warm else 0.0
-    users_back = _users_back(cold, steps) + proving
-    after = statistics.median(
-        record.seconds - sum(seconds for step, seconds in record.step_seconds if step in UNTIL_USERS_ARE_BACK)
-        for record in cold
-    )
-    return Estimate(users_back, users_back + after, f"from {len(cold)} deploy{'s' if len(cold) > 1 else ''}")
-
-
-def _users_back(alike: Sequence[Record], steps: Sequence[str]) -> float:
-    return statistics.median(sum(seconds for step, seconds in record.step_seconds if step in steps) for record in alike)
 
 
 def _target(site: Site, state: SiteState, target: Artifact) -> Finding:

@@ -15,7 +15,7 @@ from cakravia_verify.errors import (
     UsageError,
 )
 from cakravia_verify.history.releases import Record, is_taken_down, last_holding, unfinished
-from cakravia_verify.recovery import doubt_about_history, left_behind, recover
+from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
 from cakravia_verify.release.conditions import (
     complaints,
     is_confirmed,
@@ -26,37 +26,8 @@ from cakravia_verify.release.conditions import (
 )
 from cakravia_verify.release.steps import PROXY_SECONDS, STEPS
 from cakravia_verify.site.site import Site, SiteState
-from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline, poll
-
-
-def bring_up(site: Site) -> Iterator[str]:
-    """The version that has the users by the history serves them, or else one that runs; a line for each thing done.
-    Moves nobody who is served already. Raises RollbackFailed where a release could not be undone, users served all the
-    same."""
-    stuck = yield from _settle(site)
-    state = site.observe()
-    if _is_served(state):
-        yield f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
-    else:
-        yield _serve(site, state)
-        if stuck is None:
-            yield from _bring_to_promoted(site)
-    if stuck is not None:
-        raise stuck
-
-
-def bring_down(site: Site) -> str:
-    """Nothing of the site runs; the proxy ended first, with its requests in flight finished."""
-    grace = site.settings.app.grace
-    site.proxy.stop(deadline=Deadline("the proxy stops", grace, clock=site.clock))
-    stopped = []
-    for colour in Colour:
-        if slot := site.platform.observe(colour):
-            site.platform.stop(colour, deadline=Deadline(f"{colour} stops", grace, clock=site.clock))
-            stopped.append(str(slot))
-    site.journal.append("site.down", stopped=stopped)
-    return f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"
 
 
 def _settle(site: Site) -> Generator[str, None, RollbackFailed | None]:

@@ -1,0 +1,1 @@
+"""Interrupted releases, repair, up and down, rollback target and rollback checks."""
