@@ -26,7 +26,7 @@ import gevent
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.generator import Generator
 from cakravia_verify.traffic.plan import Body, MixEntry, TrafficPlan
-from cakravia_verify.traffic.records import LOST, REQUESTS_FILE, read_rows
+from cakravia_verify.traffic.records.rows import LOST, REQUESTS_FILE, read_rows
 from cakravia_verify.traffic.schedule import Arrival
 from cakravia_verify.traffic.strict import StrictClient
 

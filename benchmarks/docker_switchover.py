@@ -41,7 +41,7 @@ from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.process import TrafficProcess
-from cakravia_verify.traffic.records import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
+from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
 
 RUN = "switchover"
 RATE_BAR, OVERHEAD_BAR, RELEASE_BAR, HELD_BAR = 500.0, 3.0, 20.0, 0.99

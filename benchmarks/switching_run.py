@@ -25,7 +25,7 @@ from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
-from cakravia_verify.traffic.records import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
+from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.traffic.records import REQUESTS_FILE, RecordTail
+from cakravia_verify.traffic.records.rows import REQUESTS_FILE, RecordTail
 
 BAKE, TRIGGER_BAR, COLD_BAR = 0.5, 0.25, 2.0
 VERSIONS = ("v1.1.0", "v1.2.0")

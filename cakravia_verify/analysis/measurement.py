@@ -24,7 +24,7 @@ from cakravia_verify.slots import Colour
 from cakravia_verify.stats.bounds import failures_in_words
 from cakravia_verify.traffic.evidence import Evidence
 from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.records import FOLLOW_UP
+from cakravia_verify.traffic.records.rows import FOLLOW_UP
 
 
 def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: Colour | None = None) -> Measurement:

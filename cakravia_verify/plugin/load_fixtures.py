@@ -11,7 +11,7 @@ from cakravia_verify.load_run import LoadRun, LoadSpan
 from cakravia_verify.plugin.gatekeeper import NAME
 from cakravia_verify.plugin.load_keeper import LoadKeeper
 from cakravia_verify.plugin.views import SiteView, SlotView
-from cakravia_verify.traffic.records import Row
+from cakravia_verify.traffic.records.rows import Row
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from cakravia_verify.history.releases import Intent
 from cakravia_verify.run import ReleaseRun
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
-from cakravia_verify.traffic.records import Row
+from cakravia_verify.traffic.records.rows import Row
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cakravia_verify.system.clock import Clock, Deadline, poll
 from cakravia_verify.traffic.mix_tables import mix_of
 from cakravia_verify.traffic.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
-from cakravia_verify.traffic.records import (
+from cakravia_verify.traffic.records.rows import (
     ANSWERED,
     EVENTS_FILE,
     FOLLOW_UP,

@@ -17,8 +17,7 @@ from gevent.event import Event
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
 from cakravia_verify.traffic.alarm import Alarm, now_us
-from cakravia_verify.traffic.recorder import FLUSH_SECONDS, Recorder
-from cakravia_verify.traffic.records import (
+from cakravia_verify.traffic.records.rows import (
     COLUMNS,
     EVENT_COLUMNS,
     EVENTS_FILE,
@@ -28,6 +27,7 @@ from cakravia_verify.traffic.records import (
     part_files,
     quoted,
 )
+from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
 from cakravia_verify.traffic.schedule import Arrival, arrivals
 from cakravia_verify.traffic.strict import StrictClient
 from cakravia_verify.traffic.strict_run import StrictRun, Told

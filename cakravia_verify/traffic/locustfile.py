@@ -32,7 +32,7 @@ from cakravia_verify.traffic.generator import Generator  # noqa: E402
 from cakravia_verify.traffic.locust_statistics import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
-from cakravia_verify.traffic.records import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
+from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.gathering import gather
-from cakravia_verify.traffic.records import (
+from cakravia_verify.traffic.records.merge import gather
+from cakravia_verify.traffic.records.rows import (
     ANSWERED,
     LOCUST_REPORT_FILE,
     LOG_FILE,

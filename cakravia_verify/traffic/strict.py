@@ -14,7 +14,7 @@ from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.connection import Connection
 from cakravia_verify.traffic.http1 import TextSearch
 from cakravia_verify.traffic.plan import NOT_MODIFIED, REQUEST_ID
-from cakravia_verify.traffic.records import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
+from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
 from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.strict_run import StrictRun, Told, Work
 

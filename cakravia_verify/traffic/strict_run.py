@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cakravia_verify.traffic.connection import Target
 from cakravia_verify.traffic.http1 import RequestTemplate
 from cakravia_verify.traffic.plan import SEQUENCE
-from cakravia_verify.traffic.records import quoted
+from cakravia_verify.traffic.records.rows import quoted
 from cakravia_verify.traffic.tls import client_context
 
 if TYPE_CHECKING:

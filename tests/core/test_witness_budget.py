@@ -13,7 +13,7 @@ from cakravia_verify.errors import ReleaseError
 from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
-from cakravia_verify.traffic.records import Row
+from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.witness import OVERTIME_SECONDS, Witness, most_requests
 
 SECOND = 1_000_000

@@ -15,7 +15,7 @@ from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import poll
 from cakravia_verify.system.log_files import LONGEST_LOG, LogCuts, keep_long_twice
-from cakravia_verify.traffic.records import FOLLOW_UP
+from cakravia_verify.traffic.records.rows import FOLLOW_UP
 from tests.proxy.conftest import Front, deadline
 
 # As nginx itself, a load balancer and a measured run name requests.

@@ -16,7 +16,7 @@ import pytest
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.generator import Generator
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
-from cakravia_verify.traffic.records import REQUESTS_FILE, Row, read_rows
+from cakravia_verify.traffic.records.rows import REQUESTS_FILE, Row, read_rows
 from cakravia_verify.traffic.schedule import Arrival
 from cakravia_verify.traffic.strict import StrictClient
 

@@ -21,7 +21,7 @@ from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import free_port
-from cakravia_verify.traffic.records import LOCUST_REPORT_FILE, read_rows
+from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, read_rows
 from tests.traffic_client.conftest import RawServer
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from cakravia_verify.errors import DeadlineExceeded, TrafficError
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess
-from cakravia_verify.traffic.records import LOCUST_REPORT_FILE, REQUESTS_FILE, SUMMARY_FILE, read_rows
+from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, REQUESTS_FILE, SUMMARY_FILE, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

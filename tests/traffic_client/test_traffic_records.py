@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.recorder import Recorder
-from cakravia_verify.traffic.records import COLUMNS, OUTCOMES, RecordTail, Row, format_row, parse_rows, read_rows
+from cakravia_verify.traffic.records.rows import COLUMNS, OUTCOMES, RecordTail, Row, format_row, parse_rows, read_rows
+from cakravia_verify.traffic.records.writer import Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path

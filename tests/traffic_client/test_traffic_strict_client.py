@@ -11,10 +11,10 @@ import gevent
 import pytest
 
 from cakravia_verify.traffic.plan import Body, MixEntry
-from cakravia_verify.traffic.records import EVENTS_FILE
+from cakravia_verify.traffic.records.rows import EVENTS_FILE
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.records import Row
+    from cakravia_verify.traffic.records.rows import Row
     from tests.traffic_client.conftest import MakeSender, Serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

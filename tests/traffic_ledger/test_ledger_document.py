@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cakravia_verify.traffic import records
 from cakravia_verify.traffic.evidence import Kind
 from cakravia_verify.traffic.ledger_formats import CLIENT_TYPES, EVENT_TYPES
+from cakravia_verify.traffic.records import rows
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "LEDGER.md").read_text()
@@ -56,5 +56,5 @@ def test_the_question_for_lost_but_executed_finds_it() -> None:
 
 
 def test_the_columns_read_are_those_the_client_writes() -> None:
-    assert ",".join(CLIENT_TYPES) == records.COLUMNS
-    assert ",".join(EVENT_TYPES) == records.EVENT_COLUMNS
+    assert ",".join(CLIENT_TYPES) == rows.COLUMNS
+    assert ",".join(EVENT_TYPES) == rows.EVENT_COLUMNS

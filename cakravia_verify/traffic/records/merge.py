@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.stats.spread import Spread
-from cakravia_verify.traffic.records import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE, join_parts, part_files
+from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE, join_parts, part_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
