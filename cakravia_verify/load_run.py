@@ -23,7 +23,7 @@ from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.run import Outcome, headers_of
+from cakravia_verify.run import Outcome
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site, SiteState
@@ -31,10 +31,11 @@ from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.system.users import who_acts
-from cakravia_verify.traffic.flow import Flow, plan_of
+from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.plan import TrafficPlan
-from cakravia_verify.traffic.schedule import planned_within
+from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
+from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.plan.schedule import planned_within
 
 KIND = "load"
 MEASURED = "measured"

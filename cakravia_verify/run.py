@@ -27,11 +27,12 @@ from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
+from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
-from cakravia_verify.traffic.flow import Flow, plan_of
-from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.traffic.flow import Flow
+from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.witness import Witness, said
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
@@ -349,9 +350,3 @@ class ReleaseRun:
 def _comes_after(step: str, other: str) -> bool:
     names = [each.name for each in STEPS]
     return names.index(step) > names.index(other)
-
-
-def headers_of(settings: Settings) -> dict[str, str]:
-    """The names of the headers by which answers tell their slot and version."""
-    contract = settings.contract
-    return {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}

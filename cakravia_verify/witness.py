@@ -18,9 +18,9 @@ from cakravia_verify.slots import Colour
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.plan import TrafficPlan
+from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.records.rows import Row
-from cakravia_verify.traffic.schedule import planned_within
 
 MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0

@@ -15,7 +15,7 @@ from cakravia_verify.release.conditions import smoke_trouble
 from cakravia_verify.report.latest import require_writable
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
-from cakravia_verify.traffic.flow import plan_of
+from cakravia_verify.traffic.plan.from_settings import plan_of
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 

@@ -17,6 +17,7 @@ from gevent.event import Event
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
 from cakravia_verify.traffic.alarm import Alarm, now_us
+from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
 from cakravia_verify.traffic.records.rows import (
     COLUMNS,
     EVENT_COLUMNS,
@@ -28,14 +29,14 @@ from cakravia_verify.traffic.records.rows import (
     quoted,
 )
 from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
-from cakravia_verify.traffic.schedule import Arrival, arrivals
 from cakravia_verify.traffic.strict import StrictClient
 from cakravia_verify.traffic.strict_run import StrictRun, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+    from cakravia_verify.traffic.plan.mix import MixEntry
+    from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 _SUMMARY_EVERY = 10  # flushes
 _NEVER = 1 << 62

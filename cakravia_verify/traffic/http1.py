@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from cakravia_verify.traffic.plan import CHECKSUM_HEADER, JOURNEY_ID, REQUEST_ID
+from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, JOURNEY_ID, REQUEST_ID
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.plan import MixEntry
+    from cakravia_verify.traffic.plan.mix import MixEntry
 
 _VARIANTS = 16
 _VARIANT_BYTES = 4 << 20

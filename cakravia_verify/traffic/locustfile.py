@@ -30,7 +30,8 @@ from cakravia_verify.errors import CakraviaError  # noqa: E402
 from cakravia_verify.traffic.alarm import now_us  # noqa: E402
 from cakravia_verify.traffic.generator import Generator  # noqa: E402
 from cakravia_verify.traffic.locust_statistics import keep_lean  # noqa: E402
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan  # noqa: E402
+from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402
+from cakravia_verify.traffic.plan.plan import TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
 from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
 

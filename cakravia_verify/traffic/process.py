@@ -32,7 +32,7 @@ from cakravia_verify.traffic.records.rows import (
 )
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.plan import TrafficPlan
+    from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 PLAN_VARIABLE = "CAKRAVIA_TRAFFIC_PLAN"
 # Where the child finds the real home directory: its own HOME is the folder of its records.

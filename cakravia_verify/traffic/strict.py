@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.connection import Connection
 from cakravia_verify.traffic.http1 import TextSearch
-from cakravia_verify.traffic.plan import NOT_MODIFIED, REQUEST_ID
+from cakravia_verify.traffic.plan.mix import NOT_MODIFIED, REQUEST_ID
 from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
 from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.strict_run import StrictRun, Told, Work
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.http1 import Digest
-    from cakravia_verify.traffic.plan import MixEntry
-    from cakravia_verify.traffic.schedule import Arrival
+    from cakravia_verify.traffic.plan.mix import MixEntry
+    from cakravia_verify.traffic.plan.schedule import Arrival
 
 GATEWAY_STATUSES = (502, 503, 504)
 """The gateway's way of saying that nobody answered."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cakravia_verify.baseline import planned_between
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 
 @pytest.mark.parametrize(("since", "until", "planned"), [(1.0, 3.0, 400), (1.0, 0.5, -100), (0.0, 0.0, 0)])

@@ -12,7 +12,8 @@ import pytest
 from cakravia_verify.errors import ReleaseError
 from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.slots import Colour
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.witness import OVERTIME_SECONDS, Witness, most_requests
 

@@ -15,9 +15,10 @@ import pytest
 
 from cakravia_verify.traffic.alarm import now_us
 from cakravia_verify.traffic.generator import Generator
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.plan.schedule import Arrival
 from cakravia_verify.traffic.records.rows import REQUESTS_FILE, Row, read_rows
-from cakravia_verify.traffic.schedule import Arrival
 from cakravia_verify.traffic.strict import StrictClient
 
 if TYPE_CHECKING:

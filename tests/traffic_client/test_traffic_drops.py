@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cakravia_verify.traffic.plan import Body, MixEntry
+from cakravia_verify.traffic.plan.mix import Body, MixEntry
 
 if TYPE_CHECKING:
     from tests.traffic_client.conftest import MakeSender, Serve

@@ -19,7 +19,8 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.evidence import Kind
 from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import free_port
 from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, read_rows
 from tests.traffic_client.conftest import RawServer

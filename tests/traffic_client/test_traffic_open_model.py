@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
-from cakravia_verify.traffic.plan import MixEntry
+from cakravia_verify.traffic.plan.mix import MixEntry
 
 if TYPE_CHECKING:
     from tests.traffic_client.conftest import RunLoad, Serve

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.traffic.mixes import DEFAULT_MIX, GENERIC_MIX
-from cakravia_verify.traffic.plan import ARRIVALS, MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import ARRIVALS, TrafficPlan
+from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX, GENERIC_MIX
 
 
 def plan(**settings: object) -> TrafficPlan:

@@ -18,7 +18,8 @@ import pytest
 
 from cakravia_verify.errors import DeadlineExceeded, TrafficError
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, REQUESTS_FILE, SUMMARY_FILE, read_rows
 
@@ -103,7 +104,7 @@ def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_pa
                 import sys, time
                 from pathlib import Path
                 from cakravia_verify.system.clock import Deadline
-                from cakravia_verify.traffic.plan import TrafficPlan
+                from cakravia_verify.traffic.plan.plan import TrafficPlan
                 from cakravia_verify.traffic.process import TrafficProcess
                 traffic = TrafficProcess(TrafficPlan.from_json(Path(sys.argv[1]).read_text()))
                 traffic.start()
@@ -260,7 +261,7 @@ def test_starting_twice_is_refused(serve: Serve, tmp_path: Path, started: list[T
 
 def test_the_parent_imports_neither_locust_nor_gevent() -> None:
     code = (
-        "import sys, cakravia_verify.traffic.process, cakravia_verify.traffic.mixes;"
+        "import sys, cakravia_verify.traffic.process, cakravia_verify.traffic.plan.profiles;"
         "print(sorted({'locust', 'gevent', 'httptools'} & set(sys.modules)))"
     )
     done = subprocess.run(

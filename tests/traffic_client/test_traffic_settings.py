@@ -9,12 +9,12 @@ import pytest
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Address
-from cakravia_verify.traffic.flow import plan_of
+from cakravia_verify.traffic.plan.from_settings import plan_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cakravia_verify.traffic.plan import TrafficPlan
+    from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 CURVE = "[[traffic.curve]]\nat = 0.0\nrate = 50.0\n[[traffic.curve]]\nat = 60.0\nrate = 500.0\n"
 HEADERS = {"slot": "X-Slot", "version": "X-Version", "served": "X-Served"}

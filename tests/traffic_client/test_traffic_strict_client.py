@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import gevent
 import pytest
 
-from cakravia_verify.traffic.plan import Body, MixEntry
+from cakravia_verify.traffic.plan.mix import Body, MixEntry
 from cakravia_verify.traffic.records.rows import EVENTS_FILE
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.flow import Flow
-from cakravia_verify.traffic.plan import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry, TrafficPlan
+from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from tests.ports import free_ports
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

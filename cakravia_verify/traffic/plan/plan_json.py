@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.traffic.plan import Body, MixEntry, TrafficPlan, demand
+from cakravia_verify.traffic.plan.mix import Body, MixEntry, demand
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.traffic.mixes import DEFAULT_MIX, GENERIC_MIX
-from cakravia_verify.traffic.plan import SEQUENCE, Body, MixEntry
+from cakravia_verify.traffic.plan.mix import SEQUENCE, Body, MixEntry
+from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX, GENERIC_MIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

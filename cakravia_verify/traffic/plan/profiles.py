@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cakravia_verify.traffic.plan import CHECKSUM_HEADER, Body, MixEntry
+from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, Body, MixEntry
 
 _CLOSE = (("Connection", "close"),)
 

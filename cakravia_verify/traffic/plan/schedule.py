@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cakravia_verify.traffic.plan import TrafficPlan
+    from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 
 @dataclass(frozen=True, slots=True)

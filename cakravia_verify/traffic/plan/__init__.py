@@ -1,0 +1,1 @@
+"""What is sent: mix, schedule, profiles."""
