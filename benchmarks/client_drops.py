@@ -23,13 +23,13 @@ from pathlib import Path
 
 import gevent
 
-from cakravia_verify.traffic.alarm import now_us
+from cakravia_verify.traffic.client.strict import StrictClient
+from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.generator import Generator
 from cakravia_verify.traffic.plan.mix import Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import Arrival
 from cakravia_verify.traffic.records.rows import LOST, REQUESTS_FILE, read_rows
-from cakravia_verify.traffic.strict import StrictClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CUT_AT = {"before headers": 0, "after headers": len(ANSWER) - 5, "mid body": len(ANSWER) - 2}

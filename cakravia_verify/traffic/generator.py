@@ -16,7 +16,9 @@ from gevent.event import Event
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
-from cakravia_verify.traffic.alarm import Alarm, now_us
+from cakravia_verify.traffic.client.shared import StrictRun, Told
+from cakravia_verify.traffic.client.strict import StrictClient
+from cakravia_verify.traffic.client.timer import Alarm, now_us
 from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
 from cakravia_verify.traffic.records.rows import (
     COLUMNS,
@@ -29,8 +31,6 @@ from cakravia_verify.traffic.records.rows import (
     quoted,
 )
 from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
-from cakravia_verify.traffic.strict import StrictClient
-from cakravia_verify.traffic.strict_run import StrictRun, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,7 +27,7 @@ from locust.exception import StopUser  # noqa: E402
 from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner  # noqa: E402
 
 from cakravia_verify.errors import CakraviaError  # noqa: E402
-from cakravia_verify.traffic.alarm import now_us  # noqa: E402
+from cakravia_verify.traffic.client.timer import now_us  # noqa: E402
 from cakravia_verify.traffic.generator import Generator  # noqa: E402
 from cakravia_verify.traffic.locust_statistics import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 import pytest
 
-from cakravia_verify.traffic.alarm import now_us
+from cakravia_verify.traffic.client.strict import StrictClient
+from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.generator import Generator
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import Arrival
 from cakravia_verify.traffic.records.rows import REQUESTS_FILE, Row, read_rows
-from cakravia_verify.traffic.strict import StrictClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cakravia_verify.errors import SettingsError
+from cakravia_verify.traffic.client.tls import client_context
 from cakravia_verify.traffic.plan.mix import Body, MixEntry
-from cakravia_verify.traffic.tls import client_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from cakravia_verify.traffic.connection import Target
-from cakravia_verify.traffic.http1 import RequestTemplate
+from cakravia_verify.traffic.client.connection import Target
+from cakravia_verify.traffic.client.http1 import RequestTemplate
+from cakravia_verify.traffic.client.tls import client_context
 from cakravia_verify.traffic.plan.mix import SEQUENCE
 from cakravia_verify.traffic.records.rows import quoted
-from cakravia_verify.traffic.tls import client_context
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.alarm import Alarm
+    from cakravia_verify.traffic.client.timer import Alarm
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.plan import TrafficPlan
 

@@ -15,11 +15,11 @@ from wsproto.events import (
 from wsproto.events import Request as Handshake
 from wsproto.utilities import ProtocolError
 
-from cakravia_verify.traffic.alarm import now_us
+from cakravia_verify.traffic.client.timer import now_us
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.alarm import Alarm
-    from cakravia_verify.traffic.connection import Connection
+    from cakravia_verify.traffic.client.connection import Connection
+    from cakravia_verify.traffic.client.timer import Alarm
 
 PROPER_CLOSES = (1000, 1001, 1012)
 """Close codes by which a server takes its leave: done, going away, restarting (RFC 6455, 7.4.1, and its registry)."""

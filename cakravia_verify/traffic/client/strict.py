@@ -10,16 +10,16 @@ import hashlib
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from cakravia_verify.traffic.alarm import now_us
-from cakravia_verify.traffic.connection import Connection
-from cakravia_verify.traffic.http1 import TextSearch
+from cakravia_verify.traffic.client.connection import Connection
+from cakravia_verify.traffic.client.http1 import TextSearch
+from cakravia_verify.traffic.client.shared import StrictRun, Told, Work
+from cakravia_verify.traffic.client.streams import RETRY, Dialogue, EventReader
+from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.plan.mix import NOT_MODIFIED, REQUEST_ID
 from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
-from cakravia_verify.traffic.streams import RETRY, Dialogue, EventReader
-from cakravia_verify.traffic.strict_run import StrictRun, Told, Work
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.http1 import Digest
+    from cakravia_verify.traffic.client.http1 import Digest
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.schedule import Arrival
 

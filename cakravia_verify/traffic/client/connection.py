@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.monkey import get_original
 
-from cakravia_verify.traffic.alarm import Alarm, now_us
-from cakravia_verify.traffic.http1 import ResponseReader
-from cakravia_verify.traffic.tls import TlsLayer
+from cakravia_verify.traffic.client.http1 import ResponseReader
+from cakravia_verify.traffic.client.timer import Alarm, now_us
+from cakravia_verify.traffic.client.tls import TlsLayer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from cakravia_verify.traffic.http1 import Digest
+    from cakravia_verify.traffic.client.http1 import Digest
 
 # Locust replaces socket.socket by gevent's cooperative one; this module does its own waiting.
 _socket: type[socket.socket] = get_original("socket", "socket")

@@ -1,0 +1,1 @@
+"""The strict HTTP client. Imports gevent: child process only."""
