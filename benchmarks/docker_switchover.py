@@ -37,7 +37,7 @@ from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE

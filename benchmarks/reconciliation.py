@@ -75,7 +75,7 @@ def write_logs(folder: Path, number: int) -> None:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Reconciles in this process: seconds from the call, peak resident memory in megabytes, and what was found."""
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
 
     started = time.perf_counter()
     with Ledger.build(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cakravia_verify.proxy.protocol import Flip
     from cakravia_verify.site.site import Site
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
     from cakravia_verify.traffic.process import TrafficSummary
 
 SECOND = 1_000_000

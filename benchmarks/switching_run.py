@@ -22,7 +22,7 @@ from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import plan_of
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.stats.rank_tests import fisher_exact
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
 
 SIGNIFICANT: Final = 0.05
 

@@ -20,7 +20,7 @@ from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ra
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
 
 
 class Ruling(StrEnum):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.traffic.evidence import Evidence, Kind
+from cakravia_verify.traffic.ledger.findings import Evidence, Kind
 
 if TYPE_CHECKING:
     from cakravia_verify.analysis.course import Course
     from cakravia_verify.slots import Colour
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
 
 # While requests are still under way, proxy and application know ids that the client has not written down yet, and
 # traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.

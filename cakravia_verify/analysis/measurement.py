@@ -22,8 +22,8 @@ from cakravia_verify.analysis.series import (
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.slots import Colour
 from cakravia_verify.stats.bounds import failures_in_words
-from cakravia_verify.traffic.evidence import Evidence
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.findings import Evidence
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.records.rows import FOLLOW_UP
 
 

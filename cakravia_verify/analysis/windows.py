@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cakravia_verify.stats.histogram import Histogram, bucket_sql
-from cakravia_verify.traffic.evidence import Counts
+from cakravia_verify.traffic.ledger.findings import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cakravia_verify.traffic.ledger import Ledger
+    from cakravia_verify.traffic.ledger.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.traffic.ledger import Ledger
-from cakravia_verify.traffic.ledger_formats import CLIENT_TYPES
+from cakravia_verify.traffic.ledger.formats import CLIENT_TYPES
+from cakravia_verify.traffic.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.evidence import OUTCOMES, Evidence, Kind
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.findings import OUTCOMES, Evidence, Kind
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 
 
@@ -143,7 +143,7 @@ def test_idle_closes_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_importing_the_ledger_does_not_import_the_engine() -> None:
-    modules = "cakravia_verify.traffic.ledger, cakravia_verify.analysis.comparison"
+    modules = "cakravia_verify.traffic.ledger.ledger, cakravia_verify.analysis.comparison"
     code = f"import sys, {modules}; print('duckdb' in sys.modules)"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "False"

@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cakravia_verify.traffic.evidence import Kind
-from cakravia_verify.traffic.ledger_formats import CLIENT_TYPES, EVENT_TYPES
+from cakravia_verify.traffic.ledger.findings import Kind
+from cakravia_verify.traffic.ledger.formats import CLIENT_TYPES, EVENT_TYPES
 from cakravia_verify.traffic.records import rows
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 

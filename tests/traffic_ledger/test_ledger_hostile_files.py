@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.evidence import Evidence, Kind
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.findings import Evidence, Kind
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 
 

@@ -12,7 +12,7 @@ import pytest
 from cakravia_verify.analysis.course import Course, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
-from cakravia_verify.traffic.evidence import Kind
+from cakravia_verify.traffic.ledger.findings import Kind
 from tests.traffic_ledger.ledger_files import Run, handled, passed, request
 
 HOUR = 3_600_000_000

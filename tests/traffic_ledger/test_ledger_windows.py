@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cakravia_verify.analysis.windows import Switch, crossover, latency, longest_gap, longest_gaps_by_connection, window
-from cakravia_verify.traffic.ledger import Ledger
+from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic_ledger.ledger_files import Run, handled, request
 
 if TYPE_CHECKING:

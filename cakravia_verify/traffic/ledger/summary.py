@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.traffic.evidence import Counts, Evidence, Finding, Kind, Rows, Schedule, Source
+from cakravia_verify.traffic.ledger.findings import Counts, Evidence, Finding, Kind, Rows, Schedule, Source
 
 if TYPE_CHECKING:
     from pathlib import Path

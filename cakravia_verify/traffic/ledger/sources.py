@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.ledger_formats import (
+from cakravia_verify.traffic.ledger.formats import (
     APPLICATION_KEPT,
     APPLICATION_TYPES,
     CLIENT_TYPES,

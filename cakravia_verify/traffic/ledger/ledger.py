@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.evidence import Evidence, FenceReport, Finding, Kind, Rows, Source
-from cakravia_verify.traffic.ledger_sources import RawFiles, Stage, Staged, fingerprint
-from cakravia_verify.traffic.reconciliation import duplicate_ids, reconcile, show_ledger
-from cakravia_verify.traffic.summary import Summary, read_schedule, rows_of
+from cakravia_verify.traffic.ledger.findings import Evidence, FenceReport, Finding, Kind, Rows, Source
+from cakravia_verify.traffic.ledger.reconciliation import duplicate_ids, reconcile, show_ledger
+from cakravia_verify.traffic.ledger.sources import RawFiles, Stage, Staged, fingerprint
+from cakravia_verify.traffic.ledger.summary import Summary, read_schedule, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

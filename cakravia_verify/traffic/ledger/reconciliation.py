@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cakravia_verify.traffic.evidence import OUTCOMES, Kind, Row, Rows
-from cakravia_verify.traffic.ledger_formats import PARQUET
+from cakravia_verify.traffic.ledger.findings import OUTCOMES, Kind, Row, Rows
+from cakravia_verify.traffic.ledger.formats import PARQUET
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""One row per request, from client, proxy and application."""
