@@ -25,7 +25,7 @@ import gevent
 
 from cakravia_verify.traffic.client.strict import StrictClient
 from cakravia_verify.traffic.client.timer import now_us
-from cakravia_verify.traffic.generator import Generator
+from cakravia_verify.traffic.generator.generator import Generator
 from cakravia_verify.traffic.plan.mix import Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import Arrival

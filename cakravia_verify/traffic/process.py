@@ -38,7 +38,7 @@ PLAN_VARIABLE = "CAKRAVIA_TRAFFIC_PLAN"
 # Where the child finds the real home directory: its own HOME is the folder of its records.
 HOME_VARIABLE = "REAL_HOME"
 STOP_WORD = "stop"
-_LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+_LOCUSTFILE = Path(__file__).with_name("generator") / "locustfile.py"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _TAIL_BYTES = 4000
 _AFTER_SIGTERM = 3.0

@@ -138,7 +138,7 @@ def test_nothing_of_the_release_reaches_the_side_of_the_traffics_child() -> None
 
 
 def test_the_child_of_the_traffic_is_what_imports_gevent() -> None:
-    child_side = reached_from({ROOT / PACKAGE / "traffic" / "locustfile.py"})
+    child_side = reached_from({ROOT / PACKAGE / "traffic" / "generator" / "locustfile.py"})
     assert {path for path in MODULES if patches_the_process(path)} <= child_side
 
 

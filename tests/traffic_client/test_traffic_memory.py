@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AN_HOUR_OF_LOCUST = """
 import json, time
 from locust.stats import RequestStats
-from cakravia_verify.traffic.locust_statistics import MOST_POINTS, forget, keep_lean
+from cakravia_verify.traffic.generator.locust_memory import MOST_POINTS, forget, keep_lean
 statistics = RequestStats()
 keep_lean(statistics)
 statistics.clear_all()  # as Locust does when its users start

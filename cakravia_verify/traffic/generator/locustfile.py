@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 # `statistics` and `records` here must not stand for modules of those names elsewhere.
 _HERE = Path(__file__).resolve().parent
 if sys.path and Path(sys.path[0]).resolve() == _HERE:
-    sys.path[0] = str(_HERE.parent.parent)
+    sys.path[0] = str(_HERE.parents[2])
 
 import gevent  # noqa: E402
 import psutil  # noqa: E402
@@ -28,8 +28,8 @@ from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner  # noqa: E4
 
 from cakravia_verify.errors import CakraviaError  # noqa: E402
 from cakravia_verify.traffic.client.timer import now_us  # noqa: E402
-from cakravia_verify.traffic.generator import Generator  # noqa: E402
-from cakravia_verify.traffic.locust_statistics import keep_lean  # noqa: E402
+from cakravia_verify.traffic.generator.generator import Generator  # noqa: E402
+from cakravia_verify.traffic.generator.locust_memory import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402
 from cakravia_verify.traffic.plan.plan import TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402

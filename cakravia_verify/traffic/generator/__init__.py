@@ -1,0 +1,1 @@
+"""The traffic generator. Imports Locust: child process only."""
