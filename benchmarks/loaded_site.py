@@ -12,8 +12,8 @@ from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
+from cakravia_verify.traffic.run import Flow
 
 USERS = 50
 

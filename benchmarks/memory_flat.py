@@ -24,8 +24,8 @@ from benchmarks.loaded_site import failures_of, loaded_site
 from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.flow import Flow
     from cakravia_verify.traffic.process import TrafficSummary
+    from cakravia_verify.traffic.run import Flow
 
 GROWTH_BAR = 0.05
 JUDGED_FROM = 600.0

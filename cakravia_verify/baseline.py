@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from cakravia_verify.gate.model import Budget
 from cakravia_verify.system.clock import Clock
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
+from cakravia_verify.traffic.run import Flow
 
 # A little more than the judgement's minimum: what is lost or unanswered counts for nobody.
 REQUESTS = 1_050

@@ -18,7 +18,7 @@ from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.users import who_acts
-from cakravia_verify.traffic.flow import Flow
+from cakravia_verify.traffic.run import Flow
 
 NOT_BEGUN = "not begun"
 TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost_bound", "idle_closes")

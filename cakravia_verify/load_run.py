@@ -31,11 +31,11 @@ from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.system.users import who_acts
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
+from cakravia_verify.traffic.run import Flow
 
 KIND = "load"
 MEASURED = "measured"

@@ -30,9 +30,9 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.run import Flow
 from cakravia_verify.witness import Witness, said
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long

@@ -16,11 +16,11 @@ from cakravia_verify.proxy.protocol import Flip
 from cakravia_verify.release.machine import Moment, Release
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.log_files import LogCuts
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.records.rows import Row
+from cakravia_verify.traffic.run import Flow
 
 MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0

@@ -25,9 +25,9 @@ from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan.from_settings import plan_of
 from cakravia_verify.traffic.records.rows import Row
+from cakravia_verify.traffic.run import Flow
 from tests.sessions.shop import Ended, Shop
 
 LANES = (os.cpu_count() or 1) + 1

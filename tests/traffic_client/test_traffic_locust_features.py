@@ -16,13 +16,13 @@ import pytest
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger.findings import Kind
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import free_port
 from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, read_rows
+from cakravia_verify.traffic.run import Flow
 from tests.traffic_client.conftest import RawServer
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from cakravia_verify.slots import Colour
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.ledger.ledger import Ledger
+from cakravia_verify.traffic.run import Flow
 from tests.traffic_zoo.ground import Bystander, Ground, patience
 
 DRAIN_BACK = "drain after rollback"

@@ -22,9 +22,9 @@ from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
-from cakravia_verify.traffic.flow import Flow
 from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
+from cakravia_verify.traffic.run import Flow
 from tests.ports import free_ports
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
