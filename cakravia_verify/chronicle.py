@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
@@ -16,12 +13,11 @@ from cakravia_verify.gate.model import Budget, Evidence, Exit, Verdict
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Intent
 from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.settings.models import Settings
+from cakravia_verify.report.facts import digest_of, instant, traffic_figures
 from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.run import Flow
 
 NOT_BEGUN = "not begun"
-TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost_bound", "idle_closes")
 
 
 @dataclass(frozen=True)
@@ -143,29 +139,3 @@ def _way_on(intent: Intent) -> str:
     if intent.kind == "rollback":
         return f" To bring {intent.active_version} again: pytest suites/deploy --version {intent.active_version}."
     return f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
-
-
-def traffic_figures(flow: Flow | None, measurement: Measurement | None) -> dict[str, Any]:
-    """The traffic's plan and what came of it, for whoever reads the report."""
-    if flow is None:
-        return {}
-    figures: dict[str, Any] = {
-        name: getattr(flow.plan, name) for name in ("users", "rate", "arrivals", "round_trip", "timeout")
-    }
-    if measurement:
-        figures |= measurement.figures
-        figures["total"] = {name: getattr(measurement.measured, name) for name in TOTALS}
-    if flow.summary:
-        figures["summary"] = flow.summary.raw
-    return figures
-
-
-def instant(wall: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
-
-
-def digest_of(settings: Settings) -> str:
-    """What the settings were, without what may be secret."""
-    shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
-    return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

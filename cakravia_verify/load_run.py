@@ -17,12 +17,12 @@ from cakravia_verify import __version__
 from cakravia_verify.analysis.course import Course
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.chronicle import digest_of, instant, traffic_figures
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.report.facts import digest_of, instant, traffic_figures
 from cakravia_verify.run import Outcome
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock

@@ -25,7 +25,7 @@ from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release.machine import Moment, Release
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
-from cakravia_verify.report.latest import require_writable
+from cakravia_verify.report.folder import require_writable
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot

@@ -17,7 +17,7 @@ from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release.machine import Moment
-from cakravia_verify.report.latest import require_writable
+from cakravia_verify.report.folder import require_writable
 from cakravia_verify.run import Outcome, ReleaseRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site

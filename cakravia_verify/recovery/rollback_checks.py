@@ -12,7 +12,7 @@ from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, Missin
 from cakravia_verify.history.releases import STUCK, flaw_of, highest_token, runs_still, unfinished
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.release.conditions import smoke_trouble
-from cakravia_verify.report.latest import require_writable
+from cakravia_verify.report.folder import require_writable
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.traffic.plan.from_settings import plan_of

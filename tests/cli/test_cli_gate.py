@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cakravia_verify.cli.main import main
-from cakravia_verify.report.latest import seal
+from cakravia_verify.report.folder import seal
 from cakravia_verify.report.verdict import write_verdict
 from tests.report import samples
 

@@ -18,7 +18,7 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.gate.model import Budget, Check, Evidence, Measured, Standing
 from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.report.latest import seal
+from cakravia_verify.report.folder import seal
 from cakravia_verify.report.schema import problems, verdict_schema
 from cakravia_verify.report.verdict import altered_files, as_json, read_verdict, still_holds, write_verdict
 from tests.report import samples

@@ -1,0 +1,39 @@
+"""Facts of a release as the report states them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.traffic.run import Flow
+
+TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost_bound", "idle_closes")
+
+
+def traffic_figures(flow: Flow | None, measurement: Measurement | None) -> dict[str, Any]:
+    """The traffic's plan and what came of it, for whoever reads the report."""
+    if flow is None:
+        return {}
+    figures: dict[str, Any] = {
+        name: getattr(flow.plan, name) for name in ("users", "rate", "arrivals", "round_trip", "timeout")
+    }
+    if measurement:
+        figures |= measurement.figures
+        figures["total"] = {name: getattr(measurement.measured, name) for name in TOTALS}
+    if flow.summary:
+        figures["summary"] = flow.summary.raw
+    return figures
+
+
+def instant(wall: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
+
+
+def digest_of(settings: Settings) -> str:
+    """What the settings were, without what may be secret."""
+    shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
+    return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"
