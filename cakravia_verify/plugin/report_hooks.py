@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report import pytest_html as pages
 from cakravia_verify.report.folder import LATEST, point_latest, seal
+from cakravia_verify.report.html import pytest_html as pages
 
 if TYPE_CHECKING:
     from cakravia_verify.run import Outcome

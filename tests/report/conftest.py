@@ -33,7 +33,8 @@ SESSION = '''
 import pickle
 from pathlib import Path
 
-from cakravia_verify.report.pytest_html import fill_columns, name_columns, safe_environment, summary_blocks, title_of
+from cakravia_verify.report.html.pytest_html import fill_columns, name_columns, safe_environment
+from cakravia_verify.report.html.pytest_html import summary_blocks, title_of
 
 DOCUMENT = pickle.loads(Path(__file__).with_name("document.pickle").read_bytes())
 PAGE = {}

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from cakravia_verify.analysis.model import Bucket, Window
 from cakravia_verify.gate.model import Check, Exit, Measured, Standing
 from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.report.page import render_summary
-from cakravia_verify.report.pytest_html import fill_columns, safe_environment, title_of
+from cakravia_verify.report.html.page import render_summary
+from cakravia_verify.report.html.pytest_html import fill_columns, safe_environment, title_of
+from cakravia_verify.report.html.timeline import timeline_of
+from cakravia_verify.report.html.traffic_chart import traffic_chart_of
 from cakravia_verify.report.summary import job_summary, terminal_summary
-from cakravia_verify.report.timeline import timeline_of
-from cakravia_verify.report.traffic_chart import traffic_chart_of
 from cakravia_verify.report.wording import (
     Tone,
     claim_of,

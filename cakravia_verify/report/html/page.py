@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.gate.model import Decision, Exit, Standing
 from cakravia_verify.report.document import ReleaseDocument
-from cakravia_verify.report.timeline import timeline_of
-from cakravia_verify.report.traffic_chart import traffic_chart_of
+from cakravia_verify.report.html.timeline import timeline_of
+from cakravia_verify.report.html.traffic_chart import traffic_chart_of
 from cakravia_verify.report.wording import (
     Tone,
     count_in_words,
@@ -78,7 +78,7 @@ def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
-        loader=PackageLoader("cakravia_verify.report"),
+        loader=PackageLoader("cakravia_verify.report.html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
