@@ -116,7 +116,7 @@ def _told_time(estimate: Estimate | None) -> str:
 
 
 def _told(record: Record) -> str:
-    from cakravia_verify.report.wording import one_line
+    from cakravia_verify.report.text.wording import one_line
 
     intent = record.intent
     asked = intent.kind == "rollback"

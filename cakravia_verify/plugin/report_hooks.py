@@ -77,7 +77,7 @@ class ReportHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from cakravia_verify.report.summary import terminal_summary
+        from cakravia_verify.report.text.summary import terminal_summary
 
         if (outcome := self._outcome()) is None:
             return
@@ -125,7 +125,7 @@ def write_outcome(
 
 
 def _add_job_summary(outcome: Outcome) -> None:
-    from cakravia_verify.report.summary import job_summary
+    from cakravia_verify.report.text.summary import job_summary
 
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as summary:

@@ -21,8 +21,8 @@ from cakravia_verify.report.html.page import render_summary
 from cakravia_verify.report.html.pytest_html import fill_columns, safe_environment, title_of
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
-from cakravia_verify.report.summary import job_summary, terminal_summary
-from cakravia_verify.report.wording import (
+from cakravia_verify.report.text.summary import job_summary, terminal_summary
+from cakravia_verify.report.text.wording import (
     Tone,
     claim_of,
     headline,

@@ -12,7 +12,7 @@ from cakravia_verify.gate.model import Decision, Exit, Standing
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
-from cakravia_verify.report.wording import (
+from cakravia_verify.report.text.wording import (
     Tone,
     count_in_words,
     headline,

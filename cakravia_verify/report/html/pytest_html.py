@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.page import render_frame, render_summary
-from cakravia_verify.report.wording import claim_of, headline, one_line
+from cakravia_verify.report.text.wording import claim_of, headline, one_line
 
 _RESULT, _TEST, _DURATION = range(3)
 

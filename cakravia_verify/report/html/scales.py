@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cakravia_verify.report.wording import seconds_in_words
+from cakravia_verify.report.text.wording import seconds_in_words
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.html.scales import Scale, Tick, time_scale, time_ticks
-from cakravia_verify.report.wording import one_line, returned_at, seconds_in_words, switched_at
+from cakravia_verify.report.text.wording import one_line, returned_at, seconds_in_words, switched_at
 
 _SYMBOLS = {"done": "✓", "failed": "✗", "undone": "↩", "undo failed": "‼", "begins": "…"}
 _WORDS = {"begins": "not finished"}

@@ -10,7 +10,7 @@ from cakravia_verify.analysis.model import Bucket
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.scales import Scale, Tick, count_ticks, latency_scale, latency_ticks, time_ticks
 from cakravia_verify.report.html.timeline import Mark, marks_of, time_axis
-from cakravia_verify.report.wording import count_in_words, one_line, seconds_in_words
+from cakravia_verify.report.text.wording import count_in_words, one_line, seconds_in_words
 
 _COLUMNS = 240
 _SLOTS = ("blue", "green")

@@ -8,7 +8,7 @@ from typing import Final
 
 from cakravia_verify.gate.model import Standing
 from cakravia_verify.report.document import ReleaseDocument
-from cakravia_verify.report.wording import (
+from cakravia_verify.report.text.wording import (
     ToldCheck,
     Tone,
     headline,

@@ -1,0 +1,1 @@
+"""The report as text, for terminals and job summaries."""
