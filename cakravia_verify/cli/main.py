@@ -181,7 +181,7 @@ def gate(verdict: Path, version: str, digest: str, release: str) -> None:
 
     Its evidence is weighed again, and every file beside it must be as the release left it.
     """
-    from cakravia_verify.report.verdict import altered_files, read_verdict, still_holds
+    from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
 
     if not digest:
         raise UsageError(

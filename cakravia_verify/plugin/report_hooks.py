@@ -110,7 +110,7 @@ def write_outcome(
 
     The job summary comes last: it is a courtesy to whoever looks at a pipeline, and `tell` hears where it fails.
     """
-    from cakravia_verify.report.verdict import write_verdict
+    from cakravia_verify.report.verdict.file import write_verdict
 
     sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
     write_verdict(sealed.document, folder)

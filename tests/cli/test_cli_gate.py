@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from cakravia_verify.cli.main import main
 from cakravia_verify.report.folder import seal
-from cakravia_verify.report.verdict import write_verdict
+from cakravia_verify.report.verdict.file import write_verdict
 from tests.report import samples
 
 NAMED = ("--version", "v1.2.0", "--digest", samples.NEW_DIGEST)

@@ -19,8 +19,8 @@ from cakravia_verify.gate.model import Budget, Check, Evidence, Measured, Standi
 from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.folder import seal
-from cakravia_verify.report.schema import problems, verdict_schema
-from cakravia_verify.report.verdict import altered_files, as_json, read_verdict, still_holds, write_verdict
+from cakravia_verify.report.verdict.file import altered_files, as_json, read_verdict, still_holds, write_verdict
+from cakravia_verify.report.verdict.schema import problems, verdict_schema
 from tests.report import samples
 
 ALL = (samples.promoted, samples.rolled_back, samples.inconclusive, samples.needs_a_person, samples.empty)

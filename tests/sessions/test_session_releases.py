@@ -15,7 +15,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from cakravia_verify.release.steps import STEPS
-from cakravia_verify.report.schema import verdict_schema
+from cakravia_verify.report.verdict.schema import verdict_schema
 from tests.sessions.shop import Ended, Shop, Witness
 
 

@@ -15,9 +15,9 @@ from cakravia_verify.gate.model import Check, Decision, Exit, Standing
 from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import fingerprint
-from cakravia_verify.report.schema import problems, verdict_schema
 from cakravia_verify.report.text.wording import returned_at, switch_seconds, switched_at, what_happened, what_to_do
-from cakravia_verify.report.weighing import contradictions
+from cakravia_verify.report.verdict.recheck import contradictions
+from cakravia_verify.report.verdict.schema import problems, verdict_schema
 from cakravia_verify.system.files import write_atomically
 
 SCHEMA: Final = "cakravia-verdict/1"

@@ -32,7 +32,7 @@ _SILENT: Final = frozenset({"$schema", "$id", "$defs", "title", "description"})
 @cache
 def verdict_schema() -> Schema:
     """The schema of verdict.json, as shipped in this package."""
-    text = resources.files("cakravia_verify.report").joinpath("verdict.schema.json").read_text(encoding="utf-8")
+    text = resources.files("cakravia_verify.report.verdict").joinpath("verdict.schema.json").read_text(encoding="utf-8")
     schema: Schema = json.loads(text)
     return schema
 

@@ -1,0 +1,1 @@
+"""verdict.json: its file, its schema, and how it is checked again."""
