@@ -15,7 +15,7 @@ from cakravia_verify.plugin.options import add_options
 if TYPE_CHECKING:
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
     from cakravia_verify.plugin.load_keeper import LoadKeeper
-    from cakravia_verify.run import Outcome
+    from cakravia_verify.runs.release_run import Outcome
 
 GATEKEEPER = "cakravia-gatekeeper"
 INCONCLUSIVE = 10

@@ -7,7 +7,7 @@ import pytest
 from cakravia_verify.gate.model import Budget
 from cakravia_verify.plugin.gatekeeper import NAME, Gatekeeper
 from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
-from cakravia_verify.run import ReleaseRun
+from cakravia_verify.runs.release_run import ReleaseRun
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import pytest
 
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
-from cakravia_verify.opening import Request
 from cakravia_verify.plugin.checks import REQUIRED, Checks
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
@@ -18,7 +17,8 @@ from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.folder import require_writable
-from cakravia_verify.run import Outcome, ReleaseRun
+from cakravia_verify.runs.preparation import Request
+from cakravia_verify.runs.release_run import Outcome, ReleaseRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 

@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from cakravia_verify.release.machine import Moment, Release
-    from cakravia_verify.run import Outcome
+    from cakravia_verify.runs.release_run import Outcome
 
 
 @pytest.hookspec(firstresult=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from cakravia_verify.gate.model import Budget
-from cakravia_verify.load_run import LoadRun, LoadSpan
 from cakravia_verify.plugin.gatekeeper import NAME
 from cakravia_verify.plugin.load_keeper import LoadKeeper
 from cakravia_verify.plugin.views import SiteView, SlotView
+from cakravia_verify.runs.load_run import LoadRun, LoadSpan
 from cakravia_verify.traffic.records.rows import Row
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from cakravia_verify.release.machine import Moment
-from cakravia_verify.run import ReleaseRun
+from cakravia_verify.runs.release_run import ReleaseRun
 
 MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}
 COLOURS = {"done": {"green": True}, "failed": {"red": True}, "undone": {"yellow": True}, "undo failed": {"red": True}}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cakravia_verify.gate.model import Budget, Measured
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import Intent
-from cakravia_verify.run import ReleaseRun
+from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.traffic.records.rows import Row

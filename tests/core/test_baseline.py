@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.baseline import planned_between
+from cakravia_verify.runs.control_sample import planned_between
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import NothingToDo
-from cakravia_verify.opening import Opening, Request, open_for
+from cakravia_verify.runs.preparation import Opening, Request, open_for
 from cakravia_verify.slots import Colour
 from tests.core.memory_stage import Stage
 

@@ -10,11 +10,11 @@ import pytest
 
 from cakravia_verify.errors import NothingToDo
 from cakravia_verify.health.probe import Answer
-from cakravia_verify.opening import Request, open_for
 from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.recovery.lifecycle import bring_down
 from cakravia_verify.recovery.rollback_checks import Finding
 from cakravia_verify.recovery.rollback_target import WayBack, look_back, target_of
+from cakravia_verify.runs.preparation import Request, open_for
 from cakravia_verify.settings.models import AppSettings, ReleaseSettings, SmokeRequest, TrafficSettings
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline

@@ -11,11 +11,11 @@ import pytest
 
 from cakravia_verify.errors import ReleaseError
 from cakravia_verify.proxy.protocol import Flip
+from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, Witness, most_requests
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.records.rows import Row
-from cakravia_verify.witness import OVERTIME_SECONDS, Witness, most_requests
 
 SECOND = 1_000_000
 RATE, BAKE, CONFIRM, DRAIN = 100.0, 2.0, 1.0, 3.0

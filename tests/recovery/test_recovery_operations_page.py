@@ -12,7 +12,7 @@ from cakravia_verify.cli.main import main
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.history import releases
 from cakravia_verify.plugin.signals import INTERRUPTING
-from cakravia_verify.run import HURRY
+from cakravia_verify.runs.release_run import HURRY
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")

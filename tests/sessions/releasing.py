@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
-from cakravia_verify.opening import Request
 from cakravia_verify.recovery.repair import repair
 from cakravia_verify.release.machine import Moment
-from cakravia_verify.run import ReleaseRun
+from cakravia_verify.runs.preparation import Request
+from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cakravia_verify.opening import Request
 from cakravia_verify.plugin.report_hooks import write_outcome
-from cakravia_verify.run import ReleaseRun
+from cakravia_verify.runs.preparation import Request
+from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 

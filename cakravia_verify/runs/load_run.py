@@ -23,7 +23,7 @@ from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standin
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
-from cakravia_verify.run import Outcome
+from cakravia_verify.runs.release_run import Outcome
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site, SiteState

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.baseline import gather_baseline
-from cakravia_verify.chronicle import Ended, document_of
 from cakravia_verify.errors import (
     CakraviaError,
     JournalError,
@@ -21,11 +19,14 @@ from cakravia_verify.errors import (
 from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict
 from cakravia_verify.gate.rules import judge, stands, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
-from cakravia_verify.opening import Request, open_for
 from cakravia_verify.release.machine import Moment, Release
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import require_writable
+from cakravia_verify.runs.control_sample import gather_baseline
+from cakravia_verify.runs.document import Ended, document_of
+from cakravia_verify.runs.preparation import Request, open_for
+from cakravia_verify.runs.traffic_watch import Witness, said
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
@@ -33,7 +34,6 @@ from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.run import Flow
-from cakravia_verify.witness import Witness, said
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
 # together; the rest is for measuring and for the report.
