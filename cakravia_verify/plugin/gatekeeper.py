@@ -10,10 +10,10 @@ import pytest
 
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
-from cakravia_verify.plugin.checks import REQUIRED, Checks
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
+from cakravia_verify.plugin.required_checks import REQUIRED, Checks
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release.machine import Moment
 from cakravia_verify.report.folder import require_writable

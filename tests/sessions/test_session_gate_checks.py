@@ -6,7 +6,7 @@ import pytest
 
 from cakravia_verify.gate.model import Budget, Evidence, Measured
 from cakravia_verify.gate.rules import judge
-from cakravia_verify.plugin.checks import REQUIRED
+from cakravia_verify.plugin.required_checks import REQUIRED
 from tests.sessions.lanes import Lanes, Scenario
 from tests.sessions.test_session_bad_releases import HARMFUL, HARMLESS
 from tests.sessions.test_session_sabotage import ALL
