@@ -61,11 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[IS_RELEASE] = True
     if config.option.help:
         return
-    from cakravia_verify.plugin import fixtures, load_fixtures
+    from cakravia_verify.plugin.fixtures import load as load_fixtures
+    from cakravia_verify.plugin.fixtures import release as release_fixtures
     from cakravia_verify.plugin.gatekeeper import Gatekeeper
     from cakravia_verify.plugin.load_keeper import LoadKeeper
 
-    config.pluginmanager.register(load_fixtures if kind == "load" else fixtures, "cakravia-fixtures")
+    config.pluginmanager.register(load_fixtures if kind == "load" else release_fixtures, "cakravia-fixtures")
     if config.option.collectonly:
         return
     gatekeeper = LoadKeeper(config) if kind == "load" else Gatekeeper(config, kind)

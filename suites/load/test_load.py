@@ -3,7 +3,7 @@
 import pytest
 
 from cakravia_verify.gate.model import Budget
-from cakravia_verify.plugin.load_fixtures import LoadView
+from cakravia_verify.plugin.fixtures.load import LoadView
 
 pytestmark = pytest.mark.gate
 
