@@ -13,8 +13,8 @@ from cakravia_verify.plugin.command_line import respelled
 from cakravia_verify.plugin.options import add_options
 
 if TYPE_CHECKING:
-    from cakravia_verify.plugin.gatekeeper import Gatekeeper
-    from cakravia_verify.plugin.load_keeper import LoadKeeper
+    from cakravia_verify.plugin.sessions.load import LoadKeeper
+    from cakravia_verify.plugin.sessions.release import Gatekeeper
     from cakravia_verify.runs.release_run import Outcome
 
 GATEKEEPER = "cakravia-gatekeeper"
@@ -63,8 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from cakravia_verify.plugin.fixtures import load as load_fixtures
     from cakravia_verify.plugin.fixtures import release as release_fixtures
-    from cakravia_verify.plugin.gatekeeper import Gatekeeper
-    from cakravia_verify.plugin.load_keeper import LoadKeeper
+    from cakravia_verify.plugin.sessions.load import LoadKeeper
+    from cakravia_verify.plugin.sessions.release import Gatekeeper
 
     config.pluginmanager.register(load_fixtures if kind == "load" else release_fixtures, "cakravia-fixtures")
     if config.option.collectonly:

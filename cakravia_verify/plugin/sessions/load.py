@@ -10,11 +10,11 @@ import pytest
 
 from cakravia_verify.errors import CakraviaError, LockHeld, UsageError
 from cakravia_verify.gate.model import Exit
-from cakravia_verify.plugin.gatekeeper import refuse_unfit
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.required_checks import Checks
+from cakravia_verify.plugin.sessions.release import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.load_run import KIND, LoadRun
