@@ -43,7 +43,7 @@ types: $(STAMP)
 	$(VENV)/bin/mypy
 
 unit: $(STAMP)
-	$(VENV)/bin/pytest tests/core -q
+	$(VENV)/bin/pytest tests -q --ignore-glob='*/matrix/*' -m 'not slow' --ignore=tests/plugin/sessions --ignore=tests/platforms --ignore=tests/traffic/zoo --ignore=tests/traffic/client --ignore=tests/examples --ignore=tests/benchmarks --ignore=tests/report
 
 parts: $(STAMP)
 	$(RUN) -m tests $(PYTEST_ARGUMENTS)

@@ -21,11 +21,11 @@ from typing import IO
 
 HERE = Path(__file__).resolve().parent
 BESIDE = {
-    "sessions": ("sessions",),
-    "containers": ("docker", "docker_ground"),
-    "recovery": ("recovery",),
+    "sessions": ("plugin/sessions",),
+    "containers": ("platforms/docker",),
+    "recovery": ("recovery/matrix",),
 }
-LATE = ("benchmarks", "load", "traffic_client", "traffic_zoo")
+LATE = ("benchmarks", "traffic/client", "traffic/zoo")
 REST = "rest"
 NOTHING_SELECTED = 5
 QUIET_SECONDS = 30.0
@@ -66,7 +66,8 @@ class Part:
 
 def main(arguments: Sequence[str]) -> int:
     """Every part has run; what failed is told whole."""
-    rest = tuple(sorted(folder for folder in _folders() if folder not in {*sum(BESIDE.values(), ()), *LATE}))
+    placed = {*sum(BESIDE.values(), ()), *LATE}
+    rest = tuple(name for name in _folders() if not any(name == one or name.startswith(f"{one}/") for one in placed))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tests-") as name:
         start = _starter(Path(name), arguments)
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _folders() -> list[str]:
-    return [path.name for path in HERE.iterdir() if path.is_dir() and any(path.glob("test_*.py"))]
+    return sorted({path.parent.relative_to(HERE).as_posix() for path in HERE.rglob("test_*.py")} - {"."})
 
 
 def _starter(folder: Path, arguments: Sequence[str]) -> Callable[[str, tuple[str, ...]], Part]:

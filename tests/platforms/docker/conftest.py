@@ -1,0 +1,57 @@
+"""A real engine; without one, a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docker.errors import ImageNotFound
+
+from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, docker_site, unavailable
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A skip says why on the last lines, however quiet the run: one line a reason."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if "tests/docker" in report.nodeid and isinstance(report.longrepr, tuple)
+    )
+    for reason, number in reasons.items():
+        terminalreporter.write_line(f"{number} tests with Docker skipped: {reason}")
+
+
+MakeSite = Callable[..., DockerSite]
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[DockerClient]:
+    """The engine's client; the bases that applications are built on are there."""
+    found = connect()
+    if isinstance(found, str):
+        unavailable(found)
+    for base in map(base_of, ("python", "nginx", "node")):
+        try:
+            found.images.get(base)
+        except ImageNotFound:
+            found.close()
+            unavailable(f"the engine has no image {base}; .ci/provide-base-images makes it")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def make_site(client: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+    """Makes throw-away sites; what they leave in the engine is gone after the module."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> DockerSite:
+            return stack.enter_context(docker_site(client, tmp_path_factory.mktemp("site"), **options))
+
+        yield make

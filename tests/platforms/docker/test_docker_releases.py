@@ -1,0 +1,158 @@
+"""The reference application on a real engine: released, looked at, taken back, and kept for later."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from cakravia_verify.slots import Colour
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from tests.platforms.docker.conftest import MakeSite
+    from tests.platforms.docker.docker_stage import DockerSite
+
+# Everything in this file happens to one site, in this order: a release takes seconds.
+
+
+@pytest.fixture(scope="module")
+def shop(make_site: MakeSite) -> DockerSite:
+    """v1.1.0 serves on green, v1.0.0 is warm on blue."""
+    site = make_site()
+    for version in ("v1.0.0", "v1.1.0"):
+        ended = site.deploy(version)
+        assert ended.status == 0, ended.output
+    return site
+
+
+def compose(site: DockerSite, *arguments: str) -> str:
+    """What the compose program says of the rendered file."""
+    if not shutil.which("docker"):
+        pytest.skip("there is no docker program here")
+    command = ["docker", "compose", "-f", str(site.folder / "docker-compose.blue-green.yml"), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def ids(site: DockerSite, client: DockerClient) -> dict[str, str]:
+    mine: dict[str, Any] = {"label": f"cakravia.site={site.name}"}
+    return {str(each.name): str(each.id) for each in client.containers.list(filters=mine)}
+
+
+def test_a_release_under_traffic_is_promoted_and_loses_nothing(shop: DockerSite) -> None:
+    verdict = shop.verdict()
+    measured = verdict["evidence"]["measured"]
+    assert verdict["decision"] == "PROMOTE"
+    assert (measured["lost"], measured["duplicated"], measured["fence_violations"]) == (0, 0, 0)
+    assert measured["sent"] >= 50
+
+
+def test_the_verdict_is_bound_to_the_image_that_runs(shop: DockerSite, client: DockerClient) -> None:
+    running = client.containers.get(f"{shop.name}-app-green").attrs["Image"]
+    evidence = shop.verdict()["evidence"]
+    assert evidence["built_digest"] == evidence["running_digest"] == shop.verdict()["digest"] == running
+
+
+def test_proxy_and_application_both_testify(shop: DockerSite) -> None:
+    folder = (shop.folder / "reports" / "latest").resolve()
+    assert {"access.log", "application-blue.log", "application-green.log"} <= {each.name for each in folder.iterdir()}
+
+
+def test_only_the_proxy_publishes_a_port(shop: DockerSite, client: DockerClient) -> None:
+    published = {name: client.containers.get(name).ports for name in ids(shop, client)}
+    shown = {name: [each for each in ports.values() if each] for name, ports in published.items()}
+    assert shown == {
+        f"{shop.name}-nginx": [[{"HostIp": "127.0.0.1", "HostPort": str(shop.port)}]],
+        f"{shop.name}-app-blue": [],
+        f"{shop.name}-app-green": [],
+    }
+
+
+def test_the_suite_for_containers_finds_everything_in_order(shop: DockerSite) -> None:
+    ended = shop.pytest("suites/containers", "-q")
+    assert ended.status == 0, ended.output
+    assert "skipped" not in ended.output
+
+
+def test_compose_accepts_the_rendered_file_and_lists_what_runs(shop: DockerSite) -> None:
+    compose(shop, "config", "--quiet")
+    listed = compose(shop, "ps", "--format", "json")
+    rows = [json.loads(line) for line in listed.splitlines() if line.startswith("{")]
+    assert {row["Service"] for row in rows} == {"nginx", "app-blue", "app-green"}
+
+
+def test_compose_shows_the_log_of_a_slot(shop: DockerSite) -> None:
+    assert "reference_app v1.1.0 (green)" in compose(shop, "logs", "app-green")
+
+
+def test_a_stray_compose_up_leaves_everything_alone(shop: DockerSite, client: DockerClient) -> None:
+    before = ids(shop, client)
+    compose(shop, "up", "--detach")
+    assert ids(shop, client) == before
+
+
+def test_nginx_commands_of_the_troubleshooting_page_work(shop: DockerSite, client: DockerClient) -> None:
+    proxy = client.containers.get(f"{shop.name}-nginx")
+    for command in (["nginx", "-t"], ["nginx", "-s", "reload"]):
+        status, output = proxy.exec_run(command)
+        assert status == 0, output
+
+
+def test_status_and_logs_tell_of_the_containers(shop: DockerSite) -> None:
+    told = shop.cakravia("status").output
+    assert "v1.1.0 serves users on green" in told
+    assert "drift" not in told
+    assert "reference_app v1.0.0 (blue)" in shop.cakravia("logs", "blue").output
+
+
+def test_a_warm_rollback_brings_users_back(shop: DockerSite) -> None:
+    ended = shop.rollback()
+    assert ended.status == 0, ended.output
+    assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
+
+
+def test_a_bad_version_is_taken_back_and_its_last_words_are_kept(shop: DockerSite) -> None:
+    ended = shop.deploy("v6.6.6", "--set", 'app.environment.MISBEHAVE="never-ready"', "--set", "health.deadline=3")
+    assert ended.status not in (0, 70), ended.output
+    site = shop.open()
+    assert site.observe().drift == ()
+    assert "v6.6.6" in site.platform.logs(Colour.GREEN, lines=50)
+    assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
+
+
+def test_retention_keeps_what_slots_and_rollbacks_need(shop: DockerSite, client: DockerClient) -> None:
+    for version in ("v1.2.0", "v1.3.0"):
+        ended = shop.deploy(version, "--set", "release.retain=1", "--set", "slots.keep_warm=false")
+        assert ended.status == 0, ended.output
+    repository = f"cakravia-verify/{shop.name}"
+    tags = [tag.partition(":")[2] for image in client.images.list(repository) for tag in image.tags]
+    assert sorted(tag.rpartition("-")[0] for tag in tags) == ["v1.2.0", "v1.3.0"]
+
+
+def test_a_cold_rollback_starts_the_kept_image_again(shop: DockerSite, client: DockerClient) -> None:
+    assert shop.open().observe().slots.idle is None
+    ended = shop.rollback("--set", "slots.keep_warm=false")
+    assert ended.status == 0, ended.output
+    assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.2.0"
+
+
+def test_down_stops_everything_and_up_brings_the_same_version(shop: DockerSite, client: DockerClient) -> None:
+    assert shop.cakravia("down").status == 0
+    assert ids(shop, client) == {}
+    ended = shop.cakravia("up")
+    assert ended.status == 0, ended.output
+    assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.2.0"
+
+
+def test_an_idle_deployment_has_no_process_besides_nginx_and_the_application(
+    shop: DockerSite, client: DockerClient
+) -> None:
+    titles = [row[-1] for row in client.containers.get(f"{shop.name}-nginx").top()["Processes"]]
+    assert [title for title in titles if "nginx: " not in title and "init" not in title] == []

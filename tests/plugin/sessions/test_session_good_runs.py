@@ -1,0 +1,70 @@
+"""Good releases promote, however unsteady the road: a gate that refuses everything protects nobody."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.sessions.lanes import Lanes, Scenario, each
+from tests.plugin.sessions.test_session_sabotage import bent
+
+OBSERVER_FAILS = """
+def pytest_cakravia_moment(moment):
+    if moment.step in ("switch", "promote"):
+        pytest.fail("an observer of somebody's")
+def pytest_cakravia_outcome():
+    raise SystemExit(3)
+"""
+REVERSED = """
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.reverse()
+"""
+DOCTEST = '''
+def twice(number):
+    """
+    >>> twice(2)
+    4
+    """
+    return 2 * number
+'''
+GOOD = (
+    Scenario("plain"),
+    Scenario("late-ready", misbehave="late-ready:1.5"),
+    Scenario("flap", ("--set", "health.deadline=10"), misbehave="flap:4"),
+    Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03"),
+    Scenario("ignores-sigterm", misbehave="ignore-sigterm"),
+    Scenario("double-orders-nobody-repeats", misbehave="double-orders"),
+    Scenario(
+        "errors-within-budget",
+        ("--set", "budget.errors=0.2", "--set", 'release.smoke=[{path="/api/health/live"}]'),
+        misbehave="errors:0.02",
+    ),
+    Scenario(
+        "losses-within-budget",
+        ("--set", "budget.lost=60", "--set", 'release.smoke=[{path="/api/health/live"}]'),
+        misbehave="corrupt:0.02",
+    ),
+    Scenario("leak-within-limit", misbehave="leak:1000"),
+    Scenario("not-kept-warm", ("--set", "slots.keep_warm=false")),
+    Scenario("round-trip", ("--round-trip", "0.02")),
+    Scenario("reference-mix", ("--set", "traffic.profile=reference", "--set", "traffic.mix=[]")),
+    Scenario("own-gate-agrees", ("-p", "sabotage"), environment={"CAKRAVIA_TEST_SABOTAGE": "nothing"}),
+    Scenario("quiet", ("-q",)),
+    Scenario("verbose-and-strict", ("-vv", "-W", "error", "--strict-markers")),
+    Scenario("fail-fast", ("-x",)),
+    Scenario("uncaptured", ("-s",)),
+    Scenario("observer-fails", session=bent(conftest=OBSERVER_FAILS)),
+    Scenario("checks-in-another-order", session=bent(conftest=REVERSED)),
+    Scenario("doctest-beside", session=bent(test=DOCTEST, more=("--doctest-modules",))),
+)
+
+
+@pytest.mark.parametrize("scenario", each(*GOOD))
+def test_good_release_promotes(scenario: Scenario, lanes: Lanes) -> None:
+    seen = lanes.seen(scenario)
+    assert seen.ended.status == 0, seen.told
+    assert seen.verdict["decision"] == "PROMOTE"
+    assert seen.after[0] == seen.version
+    assert seen.outcome == "promoted"
+    assert seen.state.drift == ()
+    assert seen.verdict["evidence"]["measured"]["lost"] <= seen.verdict["budget"]["lost"]

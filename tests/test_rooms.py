@@ -1,0 +1,147 @@
+"""Imports point down only, and what patches or burdens a process is imported only where it may."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "cakravia_verify"
+# From the top down; a room imports itself and the rooms below it.
+ROOMS = (
+    "api",
+    "plugin",
+    "cli",
+    "fleet",
+    "monitor",
+    "runs",
+    "setup",
+    "checks",
+    "recovery",
+    "report",
+    "analysis",
+    "faults",
+    "traffic",
+    "release",
+    "site",
+    "testing",
+    "platforms",
+    "history",
+    "health",
+    "proxy",
+    "settings",
+    "system",
+    "stats",
+    "gate",
+    "slots",
+    "errors",
+)
+ALLOWED = {
+    "pytest": ("cakravia_verify/plugin/",),
+    "_pytest": ("cakravia_verify/plugin/",),
+    "docker": ("cakravia_verify/platforms/docker", "cakravia_verify/platforms/swarm"),
+    "locust": ("cakravia_verify/traffic/",),
+    "gevent": ("cakravia_verify/traffic/",),
+}
+MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
+
+
+def level_of(room: str) -> int:
+    assert room in ROOMS, f"{room} is no room: name it in ROOMS, at its level"
+    return ROOMS.index(room)
+
+
+def imported(path: Path, *, include_types: bool = True) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, wherever in it, with the line; those for annotations alone where wanted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING" and not include_types:
+            block.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(path.relative_to(ROOT).with_suffix("").parts[: -node.level]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module or "")))
+            yield module, node.lineno
+            if module == PACKAGE or module.count(".") == 1:
+                yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
+    for module, line in imported(path):
+        parts = module.split(".")
+        if parts[0] == PACKAGE and len(parts) > 1 and not parts[1].startswith("__"):
+            yield parts[1], line
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / PACKAGE)))
+def test_imports_point_down_only(path: Path) -> None:
+    room = room_of(path)
+    if room.startswith("__"):
+        return
+    upward = [
+        f"line {line}: {room} imports {other}"
+        for other, line in rooms_imported(path)
+        if level_of(other) < level_of(room)
+    ]
+    assert not upward
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_library_that_takes_over_a_process_is_imported_only_in_its_place(name: str) -> None:
+    elsewhere = [
+        f"{path.relative_to(ROOT)}, line {line}"
+        for path in MODULES
+        for module, line in imported(path)
+        if module.split(".")[0] == name and not path.relative_to(ROOT).as_posix().startswith(ALLOWED[name])
+    ]
+    assert not elsewhere
+
+
+def reached_from(start: set[Path]) -> set[Path]:
+    """Every file of the package that importing these imports in turn."""
+    reached: set[Path] = set()
+    waiting = list(start)
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        for module, _ in imported(path, include_types=False):
+            file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+            waiting += [file] if file in MODULES else []
+    return reached
+
+
+def patches_the_process(path: Path) -> bool:
+    return any(module.split(".")[0] in ("gevent", "locust") for module, _ in imported(path))
+
+
+def test_nothing_of_the_release_reaches_the_side_of_the_traffics_child() -> None:
+    """Locust and gevent patch the sockets and threads of the process that imports them."""
+    release_side = reached_from({path for path in MODULES if room_of(path) != "traffic"})
+    assert not [str(path.relative_to(ROOT)) for path in release_side if patches_the_process(path)]
+
+
+def test_the_child_of_the_traffic_is_what_imports_gevent() -> None:
+    child_side = reached_from({ROOT / PACKAGE / "traffic" / "generator" / "locustfile.py"})
+    assert {path for path in MODULES if patches_the_process(path)} <= child_side
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "common", "manager", "base", "misc"])
+def test_no_module_is_named_after_nothing(name: str) -> None:
+    assert not [path for path in MODULES if path.stem == name or name in path.parts]
+
+
+def test_the_rule_can_fail() -> None:
+    assert level_of("plugin") < level_of("release") < level_of("site") < level_of("history") < level_of("errors")
+    assert ("pytest", 9) in list(imported(Path(__file__)))
