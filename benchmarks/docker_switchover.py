@@ -118,7 +118,7 @@ def switches(site: Site, task: Task, folder: Path) -> Result:
     shuttle = Shuttle(site)
     shuttle.deploy()
     shuttle.deploy()
-    shuttle.flips.clear()
+    shuttle.switchovers.clear()
     shuttle.cold_starts = 0
     plan = plan_of(
         site.settings.traffic,
@@ -156,7 +156,7 @@ def switches(site: Site, task: Task, folder: Path) -> Result:
             task,
             ledger,
             site=site,
-            flips=shuttle.flips,
+            switchovers=shuttle.switchovers,
             cold_starts=shuttle.cold_starts,
             summary=summary,
             executed_twice=int(told["executions"]) - int(told["orders"]),

@@ -13,13 +13,13 @@ from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 USERS = 50
 
 
 @contextmanager
-def loaded_site(run: str, *, rate: float, processes: int, profile: str, mix: str = "") -> Iterator[Flow]:
+def loaded_site(run: str, *, rate: float, processes: int, profile: str, mix: str = "") -> Iterator[TrafficRun]:
     """Traffic of requests per second that has begun; nothing of it or the site is left. `mix` is added to the site's
     settings as it is."""
     traffic = {"users": USERS, "rate": rate, "round_trip": 0.0, "profile": profile, "processes": processes}
@@ -41,7 +41,7 @@ def loaded_site(run: str, *, rate: float, processes: int, profile: str, mix: str
             headers=headers_of(settings),
             root=settings.root,
         )
-        flow = Flow(plan, clock=SYSTEM_CLOCK)
+        flow = TrafficRun(plan, clock=SYSTEM_CLOCK)
         try:
             flow.start(deadline=Deadline("the traffic flows", 30), requests=100)
             yield flow
@@ -49,6 +49,6 @@ def loaded_site(run: str, *, rate: float, processes: int, profile: str, mix: str
             flow.kill()
 
 
-def failures_of(flow: Flow) -> int:
+def failures_of(flow: TrafficRun) -> int:
     """How many requests were lost, answered with an error, or never sent."""
     return len(flow.lost) + len(flow.errors) + len(flow.unreached)

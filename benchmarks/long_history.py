@@ -24,7 +24,7 @@ from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries
 from cakravia_verify.history.releases import highest_token, records
 from cakravia_verify.recovery.repair import repair
-from cakravia_verify.recovery.rollback_target import look_back
+from cakravia_verify.recovery.rollback_target import preview_rollback
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
@@ -103,7 +103,7 @@ def recover(site: Site) -> None:
 
 
 def validate(site: Site) -> None:
-    way = look_back(site)
+    way = preview_rollback(site)
     if not way.is_open:
         raise SystemExit(f"the way back is open here, but: {[each for each in way.findings if not each.is_ok]}")
 

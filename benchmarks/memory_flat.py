@@ -25,7 +25,7 @@ from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.process import TrafficSummary
-    from cakravia_verify.traffic.run import Flow
+    from cakravia_verify.traffic.run import TrafficRun
 
 GROWTH_BAR = 0.05
 JUDGED_FROM = 600.0
@@ -72,7 +72,7 @@ def _everybody(pid: int) -> list[Series]:
     return [*found, Series("follower", psutil.Process())]
 
 
-def _watch(flow: Flow, everybody: list[Series], duration: float) -> None:
+def _watch(flow: TrafficRun, everybody: list[Series], duration: float) -> None:
     began = time.monotonic()
     shown = -1
     while (now := time.monotonic() - began) < duration:

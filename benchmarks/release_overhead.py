@@ -26,7 +26,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.history.journal import Entry, Journal
+from cakravia_verify.history.journal import Journal, JournalEntry
 from cakravia_verify.history.releases import records
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
@@ -89,7 +89,7 @@ def _application_start(settings: Settings, steps: dict[str, float]) -> float:
     return steps.get("stage", 0.0) + until_healthy if until_healthy > settings.health.interval else 0.0
 
 
-def _spans(entries: list[Entry], began: float, over: float) -> tuple[tuple[str, float], ...]:
+def _spans(entries: list[JournalEntry], began: float, over: float) -> tuple[tuple[str, float], ...]:
     if not entries:
         return ()
     named = [("start-up and collection", _at(entries[0]) - began)]
@@ -100,7 +100,7 @@ def _spans(entries: list[Entry], began: float, over: float) -> tuple[tuple[str, 
     return (*named, ("report and end", over - _at(entries[-1])))
 
 
-def _at(entry: Entry) -> float:
+def _at(entry: JournalEntry) -> float:
     return datetime.fromisoformat(entry.at).timestamp()
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cakravia_verify.analysis.windows import Switch
+from cakravia_verify.analysis.windows import SlotChange
 from cakravia_verify.stats.bounds import failures_in_words
 from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from cakravia_verify.proxy.protocol import Flip
+    from cakravia_verify.proxy.protocol import Switchover
     from cakravia_verify.site.site import Site
     from cakravia_verify.traffic.ledger.ledger import Ledger
     from cakravia_verify.traffic.process import TrafficSummary
@@ -118,7 +118,7 @@ def measured(
     ledger: Ledger,
     *,
     site: Site,
-    flips: Sequence[Flip],
+    switchovers: Sequence[Switchover],
     cold_starts: int,
     summary: TrafficSummary,
     executed_twice: int,
@@ -126,8 +126,8 @@ def measured(
     """What the three records of a run say about its switches."""
     evidence = ledger.evidence
     switches = [
-        Switch(int(flip.decided_at * SECOND), int(flip.effective_at * SECOND) + 1, flip.colour.other, flip.colour)
-        for flip in flips
+        SlotChange(int(flip.decided_at * SECOND), int(flip.effective_at * SECOND) + 1, flip.colour.other, flip.colour)
+        for flip in switchovers
     ]
     fences = [
         ledger.fence_violations(switch.confirmed_at, switch.old, until=following)
@@ -182,12 +182,12 @@ def _complaints(error_log: Path) -> tuple[str, ...]:
     return tuple([line for line in text.splitlines() if "[warn]" not in line][-100:])
 
 
-def _with_following(switches: Sequence[Switch]) -> Iterator[tuple[Switch, int | None]]:
+def _with_following(switches: Sequence[SlotChange]) -> Iterator[tuple[SlotChange, int | None]]:
     for index, switch in enumerate(switches):
         yield switch, switches[index + 1].decided_at if index + 1 < len(switches) else None
 
 
-def _move(ledger: Ledger, switch: Switch, following: int | None, *, half: int) -> Move:
+def _move(ledger: Ledger, switch: SlotChange, following: int | None, *, half: int) -> Move:
     """What one switch did to the requests around it.
 
     The instant that the application began a request tells which switch it belongs to: what it began after the following

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cakravia_verify.proxy.protocol import Flip
+    from cakravia_verify.proxy.protocol import Switchover
 
 RUN = "switchover"
 BEFORE_AND_AFTER = 1.0
@@ -42,21 +42,21 @@ class Shuttle:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.flips: list[Flip] = []
+        self.switchovers: list[Switchover] = []
         self.cold_starts = 0
         self._artifacts: dict[str, Artifact] = {}
         self._number = 0
 
     def move(self, count: int) -> Iterator[None]:
         """Moves users `count` times; yields after each release."""
-        so_far = len(self.flips)
+        so_far = len(self.switchovers)
         rounds = (self.bring_back, self.deploy_and_fail, self.deploy)
-        while (left := count - (len(self.flips) - so_far)) > 0:
+        while (left := count - (len(self.switchovers) - so_far)) > 0:
             for release in rounds:
                 if release != self.deploy_and_fail or left >= 2:
                     release()
                     yield
-                if (left := count - (len(self.flips) - so_far)) <= 0:
+                if (left := count - (len(self.switchovers) - so_far)) <= 0:
                     break
 
     def deploy(self) -> None:
@@ -66,9 +66,9 @@ class Shuttle:
     def deploy_and_fail(self) -> None:
         """A version was freshly started, had all users and was rolled back; it is stopped."""
         release = self._forward("deploy", is_warm=False, until="bake")
-        before = len(release.seen.flips)
+        before = len(release.facts.switchovers)
         release.roll_back("the benchmark says so")
-        self.flips += release.seen.flips[before:]
+        self.switchovers += release.facts.switchovers[before:]
         release.finish(ROLLED_BACK)
 
     def bring_back(self) -> None:
@@ -102,9 +102,9 @@ class Shuttle:
         try:
             release.advance(until)
         finally:
-            self.flips += release.seen.flips
-        if release.seen.artifact:
-            self._artifacts[version] = release.seen.artifact
+            self.switchovers += release.facts.switchovers
+        if release.facts.artifact:
+            self._artifacts[version] = release.facts.artifact
         return release
 
 
@@ -123,7 +123,7 @@ def run(task: Task, *, keep: Path | None = None) -> Result:
         shuttle = Shuttle(site)
         shuttle.deploy()
         shuttle.deploy()
-        shuttle.flips.clear()
+        shuttle.switchovers.clear()
         shuttle.cold_starts = 0
         folder = file.parent / "traffic"
         summary = _under_traffic(site, shuttle, task, folder)
@@ -133,7 +133,7 @@ def run(task: Task, *, keep: Path | None = None) -> Result:
                 task,
                 ledger,
                 site=site,
-                flips=shuttle.flips,
+                switchovers=shuttle.switchovers,
                 cold_starts=shuttle.cold_starts,
                 summary=summary,
                 executed_twice=executed_twice,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.history.journal import Entry
+from cakravia_verify.history.journal import JournalEntry
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
@@ -94,7 +94,7 @@ def _session(file: Path, kind: str, version: str) -> subprocess.CompletedProcess
     )
 
 
-def _instant(entries: list[Entry], event: str) -> float:
+def _instant(entries: list[JournalEntry], event: str) -> float:
     at = next(entry.at for entry in entries if (entry.event, entry.step) == (event, "switch"))
     return datetime.fromisoformat(at).timestamp()
 

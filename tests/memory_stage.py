@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history.journal import Entry, Journal
+from cakravia_verify.history.journal import Journal, JournalEntry
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent, previous_of
 from cakravia_verify.recovery.interrupted import left_behind, recover
 from cakravia_verify.release.conditions import is_healthy
@@ -48,7 +48,7 @@ class MortalJournal(Journal):
         self._fuse = fuse
         self.is_full = False
 
-    def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> Entry:
+    def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> JournalEntry:
         if self.is_full:
             raise JournalError("the history cannot be written: no space left on device", remedy="free space")
         self._fuse.burn()
@@ -115,7 +115,7 @@ class Stage:
             return ROLLED_BACK
         release.record_verdict("PROMOTE", why="all good")
         release.advance("cleanup")
-        release.finish(PROMOTED, digest=release.seen.artifact.digest if release.seen.artifact else "")
+        release.finish(PROMOTED, digest=release.facts.artifact.digest if release.facts.artifact else "")
         return PROMOTED
 
     def deploy(self, version: str) -> str:
@@ -142,7 +142,7 @@ class Stage:
         return False
 
     def recover(self) -> list[str]:
-        return [recover(self.site, record, STEPS, audience=lambda _: None) for record in left_behind(self.site)]
+        return [recover(self.site, record, STEPS, on_event=lambda _: None) for record in left_behind(self.site)]
 
     @property
     def serving(self) -> Slot | None:

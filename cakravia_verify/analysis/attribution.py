@@ -48,18 +48,18 @@ _CLASSES: Final = (
 
 
 @dataclass(frozen=True)
-class Excuses:
+class Attribution:
     """How many failures of each count of `Measured` are not the candidate's, and in words what was decided and why."""
 
     excused: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
 
 
-def excuses(ledger: Ledger, *, touched: int | None, decided: int | None, old: str) -> Excuses:
+def attribute_failures(ledger: Ledger, *, touched: int | None, decided: int | None, old: str) -> Attribution:
     """The excuses of a release that touched something first at `touched` and decided to switch at `decided`, both in
     CLOCK_MONOTONIC microseconds; none where it never came to either."""
     if touched is None or decided is None:
-        return Excuses()
+        return Attribution()
     sums = ", ".join(f"count(*) FILTER ({each.rows})" for each in _CLASSES)
     # By its end: what was under way when the release began may have failed because of it.
     stretches = {
@@ -85,7 +85,7 @@ def excuses(ledger: Ledger, *, touched: int | None, decided: int | None, old: st
         excused[each.count] = excused.get(each.count, 0) + before + since
         owner = "its own" if each.is_answer else "the version before had such already when the release began"
         findings.append(f"before the switch: {before + since:,} {each.words}, which are not counted: {owner} ({seen})")
-    return Excuses(excused, tuple(findings))
+    return Attribution(excused, tuple(findings))
 
 
 def _objections(failing: _Failing, before: tuple[int, int], since: tuple[int, int]) -> Iterator[str]:

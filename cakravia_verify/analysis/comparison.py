@@ -63,7 +63,7 @@ calibrates it."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class MetricResult:
     """One comparison: its ruling and the sentence that explains it."""
 
     what: str
@@ -72,11 +72,11 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Comparison:
     """The ruling over all comparisons: FAIL if any fails, PASS only if all pass."""
 
     ruling: Ruling
-    findings: tuple[Finding, ...]
+    findings: tuple[MetricResult, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def sample(ledger: Ledger, slot: str, *, start: int, end: int, warm_up: int = 0,
     return Sample(seen.counts.total, seen.counts.failed, seen.latency)
 
 
-def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()) -> Judgement:
+def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()) -> Comparison:
     """The candidate against the previous slot (control)."""
     findings = tuple(_compare(control, candidate, tolerance))
     rulings = {finding.ruling for finding in findings}
@@ -104,13 +104,13 @@ def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()
         ruling = Ruling.FAIL
     else:
         ruling = Ruling.INCONCLUSIVE if Ruling.INCONCLUSIVE in rulings else Ruling.PASS
-    return Judgement(ruling, findings)
+    return Comparison(ruling, findings)
 
 
-def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterator[Finding]:
+def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterator[MetricResult]:
     for name, one in (("previous slot", control), ("candidate", candidate)):
         if one.requests < tolerance.minimum:
-            yield Finding(
+            yield MetricResult(
                 "samples",
                 Ruling.INCONCLUSIVE,
                 f"the {name} answered for {one.requests:,} requests; at least {tolerance.minimum:,} are needed",
@@ -118,7 +118,7 @@ def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterat
             return
     yield _failures(control, candidate, tolerance)
     if min(control.latency.count, candidate.latency.count) < tolerance.minimum:
-        yield Finding(
+        yield MetricResult(
             "latency",
             Ruling.INCONCLUSIVE,
             f"{min(control.latency.count, candidate.latency.count):,} good answers on one side; "
@@ -131,7 +131,7 @@ def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterat
     yield _tail(control.latency, candidate.latency, tolerance, share=0.99, limit=tolerance.p99)
 
 
-def _failures(control: Sample, candidate: Sample, tolerance: Tolerance) -> Finding:
+def _failures(control: Sample, candidate: Sample, tolerance: Tolerance) -> MetricResult:
     p = fisher_exact(candidate.failures, candidate.requests, control.failures, control.requests)
     added = rate_difference(
         candidate.failures, candidate.requests, control.failures, control.requests, confidence=1 - tolerance.error
@@ -139,19 +139,21 @@ def _failures(control: Sample, candidate: Sample, tolerance: Tolerance) -> Findi
     before = f"{control.failures:,} of {control.requests:,}"
     seen = f"failures {candidate.failures:,} of {candidate.requests:,} against {before}"
     if p < tolerance.error:
-        return Finding("failures", Ruling.FAIL, f"{seen}: more than chance explains (Fisher's exact test, p = {p:.2g})")
+        return MetricResult(
+            "failures", Ruling.FAIL, f"{seen}: more than chance explains (Fisher's exact test, p = {p:.2g})"
+        )
     if added <= tolerance.added_failures:
-        return Finding(
+        return MetricResult(
             "failures", Ruling.PASS, f"{seen}: at most {added:.2%} more, {tolerance.added_failures:.2%} allowed"
         )
-    return Finding(
+    return MetricResult(
         "failures",
         Ruling.INCONCLUSIVE,
         f"{seen}: up to {added:.2%} more cannot be excluded, {tolerance.added_failures:.2%} allowed",
     )
 
 
-def _shift(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Finding:
+def _shift(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> MetricResult:
     test = RankTest(control, candidate)
     limit = tolerance.shift + tolerance.slack / max(1, control.quantile(0.5))
     deviate = normal_quantile(1 - tolerance.error)
@@ -161,29 +163,31 @@ def _shift(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Fi
     )
     at_limit = test.deviate(limit)
     if at_limit >= deviate:
-        return Finding("shift", Ruling.FAIL, f"{seen}: slower beyond the limit")
+        return MetricResult("shift", Ruling.FAIL, f"{seen}: slower beyond the limit")
     if at_limit <= -deviate:
-        return Finding("shift", Ruling.PASS, f"{seen}: within the limit")
-    return Finding("shift", Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
+        return MetricResult("shift", Ruling.PASS, f"{seen}: within the limit")
+    return MetricResult("shift", Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
 
 
-def _mean(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Finding:
+def _mean(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> MetricResult:
     ratio = trimmed_ratio(control, candidate, deviate=normal_quantile(1 - tolerance.error))
     limit = tolerance.mean + tolerance.slack / max(1.0, ratio.control)
     return _by_bounds("mean", "mean latency (slowest 1% cut to p99)", ratio.low, ratio.high, ratio.ratio, limit)
 
 
-def _tail(control: Histogram, candidate: Histogram, tolerance: Tolerance, *, share: float, limit: float) -> Finding:
+def _tail(
+    control: Histogram, candidate: Histogram, tolerance: Tolerance, *, share: float, limit: float
+) -> MetricResult:
     ratio = quantile_ratio(control, candidate, share=share, deviate=normal_quantile(1 - tolerance.error))
     limit += tolerance.slack / max(1.0, ratio.control)
     return _by_bounds(f"p{share * 100:g}", f"p{share * 100:g}", ratio.low, ratio.high, ratio.ratio, limit)
 
 
-def _by_bounds(what: str, name: str, low: float, high: float, ratio: float, limit: float) -> Finding:
+def _by_bounds(what: str, name: str, low: float, high: float, ratio: float, limit: float) -> MetricResult:
     above = f"x{high:.2f}" if math.isfinite(high) else "any"
     seen = f"{name} x{ratio:.2f} (x{low:.2f} to {above}), limit x{limit:.2f}"
     if low > limit:
-        return Finding(what, Ruling.FAIL, f"{seen}: slower beyond the limit")
+        return MetricResult(what, Ruling.FAIL, f"{seen}: slower beyond the limit")
     if high <= limit:
-        return Finding(what, Ruling.PASS, f"{seen}: within the limit")
-    return Finding(what, Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
+        return MetricResult(what, Ruling.PASS, f"{seen}: within the limit")
+    return MetricResult(what, Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")

@@ -23,7 +23,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunTimeline:
     """The instants of a release that its traffic is measured against, in CLOCK_MONOTONIC microseconds.
 
     `touched` is when the release first changed anything; `until` is the instant up to which every planned request has

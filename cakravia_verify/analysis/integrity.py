@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.traffic.ledger.findings import Evidence, Kind
+from cakravia_verify.traffic.ledger.findings import Kind, LedgerFindings
 
 if TYPE_CHECKING:
-    from cakravia_verify.analysis.course import Course
+    from cakravia_verify.analysis.course import RunTimeline
     from cakravia_verify.slots import Colour
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
@@ -18,7 +18,7 @@ EXCUSED_WHILE_FLOWING = frozenset(
 )
 
 
-def integrity(ledger: Ledger, course: Course, *, unlogged: Colour | None) -> tuple[str, ...]:
+def integrity(ledger: Ledger, course: RunTimeline, *, unlogged: Colour | None) -> tuple[str, ...]:
     """Everything that speaks against the numbers, in words; nothing where every request is accounted for."""
     return (
         *disagreements(ledger.evidence, course),
@@ -29,13 +29,13 @@ def integrity(ledger: Ledger, course: Course, *, unlogged: Colour | None) -> tup
     )
 
 
-def disagreements(evidence: Evidence, course: Course) -> tuple[str, ...]:
+def disagreements(evidence: LedgerFindings, course: RunTimeline) -> tuple[str, ...]:
     """What the ledger found, but for what only seems so while requests are still under way."""
     excused = EXCUSED_WHILE_FLOWING if course.until is not None else frozenset()
     return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
 
 
-def _altered(evidence: Evidence, course: Course) -> tuple[str, ...]:
+def _altered(evidence: LedgerFindings, course: RunTimeline) -> tuple[str, ...]:
     """What the client's file said while it was written and says no more."""
     now = {name: getattr(evidence.counts, name) for name in course.followed}
     return tuple(
@@ -51,7 +51,7 @@ def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
     return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
 
 
-def _answered_as_another_version(ledger: Ledger, course: Course) -> tuple[str, ...]:
+def _answered_as_another_version(ledger: Ledger, course: RunTimeline) -> tuple[str, ...]:
     """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
     not what they were given. An answer that names none says nothing."""
     if not course.switches or not course.version:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cakravia_verify.analysis import windows
-from cakravia_verify.analysis.attribution import excuses
+from cakravia_verify.analysis.attribution import attribute_failures
 from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, judge, sample
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.integrity import disagreements, integrity
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.series import (
@@ -22,17 +22,19 @@ from cakravia_verify.analysis.series import (
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.slots import Colour
 from cakravia_verify.stats.bounds import failures_in_words
-from cakravia_verify.traffic.ledger.findings import Evidence
+from cakravia_verify.traffic.ledger.findings import LedgerFindings
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.records.rows import FOLLOW_UP
 
 
-def measure(ledger: Ledger, course: Course, *, has_application: bool, unlogged: Colour | None = None) -> Measurement:
+def measure(
+    ledger: Ledger, course: RunTimeline, *, has_application: bool, unlogged: Colour | None = None
+) -> Measurement:
     """What the ledger says of a release that took this course. `unlogged` is the slot whose request log has no line of
     this run, where that of the slot before has."""
     evidence = ledger.evidence
     first = course.switches[0] if course.switches else None
-    excuse = excuses(
+    excuse = attribute_failures(
         ledger,
         touched=course.touched,
         decided=first.decided if first else None,
@@ -95,14 +97,14 @@ def _since(ledger: Ledger, switch: Switch | None) -> tuple[int | None, int | Non
     return int(row[0]), int(row[1])
 
 
-def _duplicated(ledger: Ledger, evidence: Evidence, has_application: bool) -> int:
+def _duplicated(ledger: Ledger, evidence: LedgerFindings, has_application: bool) -> int:
     """By the application's own log; without one, by the proxy's: a body sent to two upstreams may have run twice."""
     if has_application and evidence.duplicated is not None:
         return evidence.duplicated.total
     return _number(ledger, "masked AND method IN ('POST', 'PUT', 'PATCH', 'DELETE')")
 
 
-def _fence(ledger: Ledger, course: Course) -> tuple[int | None, int]:
+def _fence(ledger: Ledger, course: RunTimeline) -> tuple[int | None, int]:
     violations, straddling = 0, 0
     asked = False
     for index, switch in enumerate(course.switches):
@@ -133,7 +135,7 @@ def _candidate_answers(ledger: Ledger, switch: Switch | None) -> int | None:
     )
 
 
-def _judgement(ledger: Ledger, course: Course) -> dict[str, str]:
+def _judgement(ledger: Ledger, course: RunTimeline) -> dict[str, str]:
     """The candidate since the switch against the previous slot before it, on the same traffic; empty on a first
     release, which has nothing to be compared with."""
     first = course.switches[0] if course.switches else None
@@ -156,7 +158,7 @@ def _judgement(ledger: Ledger, course: Course) -> dict[str, str]:
     return {"judgement": str(said.ruling), "judgement_gross": str(gross.ruling), "judgement_why": "; ".join(why)}
 
 
-def _share_held(ledger: Ledger, course: Course) -> float | None:
+def _share_held(ledger: Ledger, course: RunTimeline) -> float | None:
     """Arrivals that were really started by the end, over those the plan had until then."""
     row = ledger.query(
         "SELECT min(planned), max(planned), count(*) FILTER (WHERE started <= coalesce($until, started)) "
@@ -175,7 +177,7 @@ def _first_answer(ledger: Ledger, switch: Switch | None) -> float | None:
     """Milliseconds from the decision to switch to the first user answered by the candidate."""
     if switch is None:
         return None
-    moved = windows.Switch(switch.decided, switch.effective, str(switch.old or ""), str(switch.new))
+    moved = windows.SlotChange(switch.decided, switch.effective, str(switch.old or ""), str(switch.new))
     first = windows.crossover(ledger, moved).first_new
     return None if first is None else round(first / 1000, 3)
 

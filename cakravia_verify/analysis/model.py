@@ -15,7 +15,7 @@ class Measurement:
     measured: Measured
     findings: tuple[str, ...]
     buckets: tuple[Bucket, ...] = ()
-    windows: tuple[Window, ...] = ()
+    windows: tuple[ReportWindow, ...] = ()
     lost_rows: tuple[dict[str, object], ...] = ()
     figures: dict[str, object] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Window:
+class ReportWindow:
     """One stretch of time around a switch: `name` is before, during or after <what>."""
 
     name: str

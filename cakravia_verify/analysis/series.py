@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis import windows
-from cakravia_verify.analysis.model import Bucket, Window
+from cakravia_verify.analysis.model import Bucket, ReportWindow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cakravia_verify.analysis.course import Course
+    from cakravia_verify.analysis.course import RunTimeline
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
 SECOND = 1_000_000
 FOREVER = 1 << 62
 
 
-def buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Bucket]:
+def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence[Bucket]:
     bounds = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
     if bounds[0] is None:
         return []
@@ -54,9 +54,9 @@ def buckets(ledger: Ledger, course: Course, *, most: int = 240) -> Sequence[Buck
     ]
 
 
-def windows_of(ledger: Ledger, course: Course, *, around: int = SECOND) -> Sequence[Window]:
+def windows_of(ledger: Ledger, course: RunTimeline, *, around: int = SECOND) -> Sequence[ReportWindow]:
     """Before, during and after each switch. During: from the decision to one second after it took effect."""
-    found: list[Window] = []
+    found: list[ReportWindow] = []
     for index, switch in enumerate(course.switches):
         last = index + 1 == len(course.switches)
         what = "the switch" if index == 0 else "the rollback" if index == 1 else f"switch {index + 1}"
@@ -71,14 +71,14 @@ def windows_of(ledger: Ledger, course: Course, *, around: int = SECOND) -> Seque
     return found
 
 
-def _window(ledger: Ledger, name: str, since: int, until: int, course: Course) -> Window:
+def _window(ledger: Ledger, name: str, since: int, until: int, course: RunTimeline) -> ReportWindow:
     seen = windows.window(ledger, name, start=since, end=until, without=course.streams)
     # A window reaches no further than the run: before its first request and after its last one nobody was silent.
     low, high = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
     gap = None
     if seen.counts.total:
         gap = windows.longest_gap(ledger, rate_planned=course.rate, start=max(since, low), end=min(until, high))
-    return Window(
+    return ReportWindow(
         name=name,
         requests=seen.counts.total,
         lost=seen.counts.lost + seen.counts.unreached,
@@ -89,12 +89,12 @@ def _window(ledger: Ledger, name: str, since: int, until: int, course: Course) -
     )
 
 
-def longest_gap(ledger: Ledger, course: Course) -> float | None:
+def longest_gap(ledger: Ledger, course: RunTimeline) -> float | None:
     gap = windows.longest_gap(ledger, rate_planned=course.rate)
     return gap.duration / SECOND if gap else None
 
 
-def longest_gap_of_one(ledger: Ledger, course: Course) -> dict[str, object]:
+def longest_gap_of_one(ledger: Ledger, course: RunTimeline) -> dict[str, object]:
     """The longest time that one client, that is one connection, went without a good answer; streams left out."""
     gaps = windows.longest_gaps_by_connection(ledger, rate_planned=course.rate, first=1, without=course.streams)
     return {

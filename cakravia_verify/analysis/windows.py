@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Switch:
+class SlotChange:
     """Users moved from one slot to the other: when it was decided, and when it was confirmed."""
 
     decided_at: int
@@ -30,7 +30,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Window:
+class WindowStatistics:
     """The requests planned in [start, end); `latency` of good answers, from the planned instant."""
 
     label: str
@@ -99,7 +99,7 @@ def latency(
 
 def window(
     ledger: Ledger, label: str, *, start: int, end: int, slot: str | None = None, without: Sequence[str] = ()
-) -> Window:
+) -> WindowStatistics:
     """Everything planned in [start, end), or of it what one slot served."""
     counts = Counts()
     for outcome, number in ledger.query(
@@ -108,10 +108,12 @@ def window(
         {"start": start, "end": end, "slot": slot},
     ):
         counts = counts.plus(outcome, number)
-    return Window(label, start, end, counts, latency(ledger, start=start, end=end, slot=slot, without=without))
+    return WindowStatistics(
+        label, start, end, counts, latency(ledger, start=start, end=end, slot=slot, without=without)
+    )
 
 
-def crossover(ledger: Ledger, switch: Switch, *, until: int | None = None) -> Crossover:
+def crossover(ledger: Ledger, switch: SlotChange, *, until: int | None = None) -> Crossover:
     """How fast one switch took effect; `until` is the decision for the next one, where there was one."""
     ((first_new, last_old),) = ledger.query(
         """SELECT min(done) FILTER (WHERE outcome = 'answered' AND $new IN (served_slot, slot)) - $decided,

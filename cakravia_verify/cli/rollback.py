@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
     from cakravia_verify.recovery.rollback_estimate import Estimate
-    from cakravia_verify.recovery.rollback_target import WayBack
+    from cakravia_verify.recovery.rollback_target import RollbackTarget
     from cakravia_verify.site.site import Site
 
 HOW_TO_GO_BACK = 'pytest suites/rollback --reason "..."'
@@ -36,11 +36,11 @@ def rollback() -> None:
 @click.pass_obj
 def status(opened: Callable[[], Site], version: str, as_json: bool) -> None:
     """Where users are, where a rollback would bring them, and the last time one did."""
-    from cakravia_verify.recovery.rollback_target import look_back, ways_back
+    from cakravia_verify.recovery.rollback_target import preview_rollback, rollback_targets
 
     site = opened()
-    way = look_back(site, version=version)
-    last = next(iter(reversed(ways_back(site.journal.entries()))), None)
+    way = preview_rollback(site, version=version)
+    last = next(iter(reversed(rollback_targets(site.journal.entries()))), None)
     if as_json:
         click.echo(json.dumps(_as_json(way) | {"last": _record_as_json(last) if last else None}, indent=2))
         return
@@ -64,9 +64,9 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
 
     Exit status: 0 it would, 1 it would not, 4 there is nothing to go back to.
     """
-    from cakravia_verify.recovery.rollback_target import look_back
+    from cakravia_verify.recovery.rollback_target import preview_rollback
 
-    way = look_back(opened(), version=version)
+    way = preview_rollback(opened(), version=version)
     if as_json:
         click.echo(json.dumps(_as_json(way), indent=2))
     else:
@@ -82,10 +82,10 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
 @click.pass_obj
 def history(opened: Callable[[], Site], last: int, as_json: bool) -> None:
     """Every time users were brought back: by a person, or because a release was undone."""
-    from cakravia_verify.recovery.rollback_target import ways_back
+    from cakravia_verify.recovery.rollback_target import rollback_targets
 
     site = opened()
-    found = ways_back(site.journal.entries())[-last:]
+    found = rollback_targets(site.journal.entries())[-last:]
     if not as_json:
         for problem in site.journal.damage():
             click.echo(f"damaged: {problem}", err=True)
@@ -95,7 +95,7 @@ def history(opened: Callable[[], Site], last: int, as_json: bool) -> None:
         click.echo(json.dumps(_record_as_json(record)) if as_json else _told(record))
 
 
-def _told_findings(way: WayBack) -> Iterator[str]:
+def _told_findings(way: RollbackTarget) -> Iterator[str]:
     width = max(len(finding.name) for finding in way.findings)
     for finding in way.findings:
         yield f"{'ok ' if finding.is_ok else 'not'}  {finding.name:<{width}}  {finding.seen}"
@@ -129,7 +129,7 @@ def _told(record: Record) -> str:
     return "  ".join(one_line(part) for part in parts if part)
 
 
-def _as_json(way: WayBack) -> dict[str, Any]:
+def _as_json(way: RollbackTarget) -> dict[str, Any]:
     return {
         "possible": way.is_open,
         "active": way.active.version if way.active else None,

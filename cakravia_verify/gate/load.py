@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cakravia_verify.gate.model import Budget, Check, Decision, Evidence, Measured, Standing, Verdict
+from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evidence, Measured, Verdict
 from cakravia_verify.gate.rules import in_words, suite_checks, traffic_checks
 
 # What only a switch can bring: a load makes none.
@@ -19,8 +19,8 @@ def judge_load(evidence: Evidence, budget: Budget, *, seen_by: Sequence[str], tr
     all: with it nothing is proven, whatever failed.
     """
     checks = tuple(_checks(evidence, budget, seen_by))
-    failed = [check for check in checks if check.standing is Standing.FAILED]
-    unknown = [check for check in checks if check.standing is Standing.UNKNOWN]
+    failed = [check for check in checks if check.standing is CheckStatus.FAILED]
+    unknown = [check for check in checks if check.standing is CheckStatus.UNKNOWN]
     if evidence.interrupted or trouble:
         return Verdict(Decision.INCONCLUSIVE, trouble or f"interrupted: {evidence.interrupted}", checks)
     if failed:
@@ -38,14 +38,14 @@ def _checks(evidence: Evidence, budget: Budget, seen_by: Sequence[str]) -> list[
         Check(
             "duration",
             "The load lasted as long as asked",
-            Standing.PASSED if is_whole else Standing.UNKNOWN,
+            CheckStatus.PASSED if is_whole else CheckStatus.UNKNOWN,
             evidence.failure or ("not measured" if lasted is None else f"{lasted:.1f} s"),
             f"{evidence.bake_seconds_planned:g} s",
         ),
         Check(
             "unswitched",
             "One slot and one version answered throughout",
-            Standing.PASSED if len(seen_by) == 1 else Standing.UNKNOWN,
+            CheckStatus.PASSED if len(seen_by) == 1 else CheckStatus.UNKNOWN,
             "; ".join(seen_by) or "nobody named itself",
             evidence.candidate,
         ),

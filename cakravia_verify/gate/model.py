@@ -32,7 +32,7 @@ class Exit(IntEnum):
     UNPROVEN = 13
 
 
-class Standing(StrEnum):
+class CheckStatus(StrEnum):
     """How one check came out. Only PASSED speaks for promotion."""
 
     PASSED = "passed"
@@ -46,7 +46,7 @@ class Check:
 
     name: str
     title: str
-    standing: Standing
+    standing: CheckStatus
     value: str
     threshold: str
     detail: str = ""

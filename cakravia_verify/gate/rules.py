@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cakravia_verify.gate.model import Budget, Check, Decision, Evidence, Measured, Standing, Verdict
+from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evidence, Measured, Verdict
 
 
 def judge(evidence: Evidence, budget: Budget) -> Verdict:
     """The verdict. PROMOTE takes every check passed; one failed makes ROLL BACK; anything not shown, INCONCLUSIVE."""
     checks = tuple(_checks(evidence, budget))
-    failed = [check for check in checks if check.standing is Standing.FAILED]
-    unknown = [check for check in checks if check.standing is Standing.UNKNOWN]
+    failed = [check for check in checks if check.standing is CheckStatus.FAILED]
+    unknown = [check for check in checks if check.standing is CheckStatus.UNKNOWN]
     if evidence.interrupted:
         return Verdict(Decision.INCONCLUSIVE, f"interrupted: {evidence.interrupted}", checks)
     if failed:
@@ -25,7 +25,7 @@ def judge(evidence: Evidence, budget: Budget) -> Verdict:
 def stands(evidence: Evidence) -> bool:
     """Whether users stay on the target of a rollback whatever its traffic showed, or did not: every step was done and
     the target is well. Somebody wanted users off the version before; back to it takes more than doubt."""
-    is_well = all(check.standing is Standing.PASSED for check in _release_checks(evidence))
+    is_well = all(check.standing is CheckStatus.PASSED for check in _release_checks(evidence))
     return evidence.kind == "rollback" and not evidence.interrupted and is_well
 
 
@@ -45,14 +45,18 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
         Check(
             "steps",
             "Steps of the release",
-            Standing.FAILED if evidence.failure else Standing.PASSED if evidence.bake_rounds else Standing.UNKNOWN,
+            CheckStatus.FAILED
+            if evidence.failure
+            else CheckStatus.PASSED
+            if evidence.bake_rounds
+            else CheckStatus.UNKNOWN,
             evidence.failure or ("all done" if evidence.bake_rounds else "not all were reached"),
             "no failure",
         ),
         Check(
             "identity",
             "What runs is the exact artifact that was built",
-            Standing.PASSED if same else Standing.FAILED if different else Standing.UNKNOWN,
+            CheckStatus.PASSED if same else CheckStatus.FAILED if different else CheckStatus.UNKNOWN,
             evidence.running_digest[:19] or "not seen",
             evidence.built_digest[:19] or "not built",
         ),
@@ -69,14 +73,14 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
         Check(
             "serving",
             "Users are on the candidate at the end",
-            _passed_if(evidence.serving == evidence.candidate) if evidence.serving else Standing.UNKNOWN,
+            _passed_if(evidence.serving == evidence.candidate) if evidence.serving else CheckStatus.UNKNOWN,
             evidence.serving or "not seen",
             evidence.candidate or "not staged",
         ),
         Check(
             "bake",
             "The candidate stayed healthy under traffic for the whole bake",
-            Standing.UNKNOWN
+            CheckStatus.UNKNOWN
             if baked is None or not evidence.bake_rounds
             else _passed_if(baked >= evidence.bake_seconds_planned and _is_mostly_good(evidence)),
             "not reached"
@@ -85,7 +89,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             f"{evidence.bake_seconds_planned:g} s",
         ),
         *(
-            Check(f"objection {number}", "An operator's own gate", Standing.FAILED, text, "no objection")
+            Check(f"objection {number}", "An operator's own gate", CheckStatus.FAILED, text, "no objection")
             for number, text in enumerate(evidence.objections, start=1)
         ),
     ]
@@ -94,10 +98,10 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
 def suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
     """The required checks of the suite: only one that passed speaks for itself."""
     if not required:
-        return [Check("suite", "The suite's gate checks", Standing.UNKNOWN, "none was collected", "at least one")]
-    standings = {"passed": Standing.PASSED, "failed": Standing.FAILED, "error": Standing.FAILED}
+        return [Check("suite", "The suite's gate checks", CheckStatus.UNKNOWN, "none was collected", "at least one")]
+    standings = {"passed": CheckStatus.PASSED, "failed": CheckStatus.FAILED, "error": CheckStatus.FAILED}
     return [
-        Check(f"test {name}", name, standings.get(outcome, Standing.UNKNOWN), outcome, "passed")
+        Check(f"test {name}", name, standings.get(outcome, CheckStatus.UNKNOWN), outcome, "passed")
         for name, outcome in required.items()
     ]
 
@@ -109,21 +113,23 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
         Check(
             "samples",
             "Enough requests to judge by",
-            Standing.PASSED if (seen.sent or 0) >= budget.min_requests else Standing.UNKNOWN,
+            CheckStatus.PASSED if (seen.sent or 0) >= budget.min_requests else CheckStatus.UNKNOWN,
             _count(seen.sent),
             f">= {budget.min_requests:,}",
         ),
         Check(
             "schedule",
             "The planned load was really sent",
-            Standing.PASSED if held is not None and held >= budget.min_rate_held else Standing.UNKNOWN,
+            CheckStatus.PASSED if held is not None and held >= budget.min_rate_held else CheckStatus.UNKNOWN,
             "not measured" if held is None else f"{held:.2%} of plan",
             f">= {budget.min_rate_held:.0%}",
         ),
         Check(
             "ledger",
             "Every request is accounted for",
-            Standing.UNKNOWN if seen.sent is None or seen.integrity is None or seen.integrity else Standing.PASSED,
+            CheckStatus.UNKNOWN
+            if seen.sent is None or seen.integrity is None or seen.integrity
+            else CheckStatus.PASSED,
             "no ledger" if seen.sent is None or seen.integrity is None else "; ".join(seen.integrity[:3]) or "complete",
             "complete",
         ),
@@ -136,7 +142,7 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
         Check(
             "latency",
             "99th percentile of latency, from the planned instant",
-            Standing.UNKNOWN if seen.p99 is None or seen.p99 < 0 else _passed_if(seen.p99 <= budget.p99),
+            CheckStatus.UNKNOWN if seen.p99 is None or seen.p99 < 0 else _passed_if(seen.p99 <= budget.p99),
             "not measured" if seen.p99 is None else f"{seen.p99 * 1000:,.0f} ms",
             f"<= {budget.p99 * 1000:,.0f} ms",
         ),
@@ -144,7 +150,7 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
             "users",
             "Users were answered by the candidate after the switch",
             # Most of the traffic may have gone to the version before; what is judged is the candidate's part.
-            Standing.PASSED if (seen.candidate_answers or 0) >= _candidate_part(budget) else Standing.UNKNOWN,
+            CheckStatus.PASSED if (seen.candidate_answers or 0) >= _candidate_part(budget) else CheckStatus.UNKNOWN,
             _count(seen.candidate_answers),
             f">= {_candidate_part(budget):,}",
         ),
@@ -165,7 +171,7 @@ def _errors_check(seen: Measured, budget: Budget, *, has_previous: bool) -> Chec
         parts.append((after, since or 0, " since the switch"))
     shares = [None if count is None or count < 0 or total <= 0 else count / total for count, total, _ in parts]
     known = [share for share in shares if share is not None]
-    standing = Standing.UNKNOWN
+    standing = CheckStatus.UNKNOWN
     if len(known) == len(shares) or any(share > budget.errors for share in known):
         standing = _passed_if(max(known) <= budget.errors)
     told = [
@@ -181,15 +187,15 @@ def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
     is_required = budget.judge != "inform"
     if seen.judgement == "" or (seen.judgement is None and not is_required):
         return []
-    standings = {"PASS": Standing.PASSED, "FAIL": Standing.FAILED}
+    standings = {"PASS": CheckStatus.PASSED, "FAIL": CheckStatus.FAILED}
     if not is_required:
-        standings["INCONCLUSIVE"] = Standing.PASSED
+        standings["INCONCLUSIVE"] = CheckStatus.PASSED
     decides = seen.judgement if is_required else seen.judgement_gross
     return [
         Check(
             "judgement",
             "The candidate is no worse than the previous slot on the same traffic",
-            standings.get(decides or "", Standing.UNKNOWN),
+            standings.get(decides or "", CheckStatus.UNKNOWN),
             f"{_said(seen)}: {seen.judgement_why}" if seen.judgement else "not measured",
             "PASS" if is_required else "not grossly worse",
         )
@@ -211,16 +217,18 @@ def _is_mostly_good(evidence: Evidence) -> bool:
     return 0 <= evidence.bake_bad_rounds <= tolerated and evidence.bake_bad_rounds < evidence.bake_rounds
 
 
-def _passed_if(condition: bool) -> Standing:
-    return Standing.PASSED if condition else Standing.FAILED
+def _passed_if(condition: bool) -> CheckStatus:
+    return CheckStatus.PASSED if condition else CheckStatus.FAILED
 
 
 def _at_least(name: str, title: str, seen: int, needed: int) -> Check:
-    return Check(name, title, Standing.PASSED if seen >= needed else Standing.UNKNOWN, f"{seen:,}", f">= {needed:,}")
+    return Check(
+        name, title, CheckStatus.PASSED if seen >= needed else CheckStatus.UNKNOWN, f"{seen:,}", f">= {needed:,}"
+    )
 
 
 def _at_most(name: str, title: str, seen: int | None, allowed: int, *, note: str = "") -> Check:
-    standing = Standing.UNKNOWN if seen is None or seen < 0 else _passed_if(seen <= allowed)
+    standing = CheckStatus.UNKNOWN if seen is None or seen < 0 else _passed_if(seen <= allowed)
     return Check(name, title, standing, _count(seen), f"<= {allowed:,}" if allowed else "0", note)
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError, SiteLost
-from cakravia_verify.history.journal_file import FIELDS, Entries, Entry, Lines, Odd
+from cakravia_verify.history.journal_file import FIELDS, Entries, JournalEntry, Lines, Odd
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder, write_atomically
 from cakravia_verify.system.users import who_acts
 
-__all__ = ["FIELDS", "Entry", "Journal", "make_folder", "sync_folder", "who_acts", "write_atomically"]
+__all__ = ["FIELDS", "Journal", "JournalEntry", "make_folder", "sync_folder", "who_acts", "write_atomically"]
 
 
 class Journal:
@@ -36,7 +36,7 @@ class Journal:
         self._file_then = (-1, -1)
         self._inspected: tuple[Entries, _Inspection] | None = None
 
-    def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> Entry:
+    def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> JournalEntry:
         """The entry, durable on disk. Raises JournalError when the disk refuses it, and SiteLost when a later holder of
         the site has written: whoever lost it without noticing writes nothing more."""
         if taken := sorted(set(facts) & set(FIELDS)):
@@ -51,7 +51,7 @@ class Journal:
                     self._require_latest(entries)
                     newest = next(reversed(entries), None)
                     self._next_seq = newest.seq + 1 if newest else 1
-                entry = Entry(
+                entry = JournalEntry(
                     seq=self._next_seq,
                     at=datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
                     event=event,
@@ -147,7 +147,7 @@ class _Inspection:
     def go_on(self, entries: Entries) -> None:
         for number, line in entries.lines(since=self._looked_at):
             self._looked_at = number
-            if isinstance(line, Entry):
+            if isinstance(line, JournalEntry):
                 self._follow(line)
                 continue
             if line.rest:
@@ -157,7 +157,7 @@ class _Inspection:
             for entry in line.entries:
                 self._follow(entry)
 
-    def _follow(self, entry: Entry) -> None:
+    def _follow(self, entry: JournalEntry) -> None:
         if entry.seq != self._expected:
             missing = f"{self._path}: entry {self._expected} should follow, but entry {entry.seq} does"
             self.problems += [*self._doubts, missing]

@@ -20,7 +20,7 @@ _EMPTINESS: Final = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One line of the history. `event` is what happened; `facts` holds everything particular to it."""
 
     seq: int
@@ -41,12 +41,12 @@ class Entry:
             return (json.dumps(row, separators=(",", ":"), default=str) + "\n").encode()
 
 
-def entry_of(row: Any) -> Entry:
+def entry_of(row: Any) -> JournalEntry:
     """The entry a decoded line stands for; KeyError, TypeError, ValueError or OverflowError where it is none."""
     if not isinstance(row, dict):
         raise TypeError(f"{type(row).__name__} is no entry")
     facts = dict(row)
-    return Entry(
+    return JournalEntry(
         seq=int(facts.pop("seq")),
         at=str(facts.pop("at")),
         event=intern(str(facts.pop("event"))),
@@ -66,12 +66,12 @@ class Odd:
     written; `rest` is what cannot be read and is no beginning of an entry either.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[JournalEntry, ...] = ()
     empty: int = 0
     rest: bytes = b""
 
 
-def decoded(raw: bytes) -> Entry | Odd:
+def decoded(raw: bytes) -> JournalEntry | Odd:
     """What one line holds."""
     if b"\0" in raw:
         return _around_emptiness(raw)
@@ -87,7 +87,7 @@ def _around_emptiness(raw: bytes) -> Odd:
     """A file system may bring back the length of a file without its last blocks, which then are NUL bytes: in place of
     an entry that was never finished, and right before the one that came next."""
     parts = [part for part in map(decoded, _EMPTINESS.split(raw)) if part != Odd()]
-    entries = tuple(part for part in parts if isinstance(part, Entry))
+    entries = tuple(part for part in parts if isinstance(part, JournalEntry))
     rest = b" ".join(part.rest for part in parts if isinstance(part, Odd))
     return Odd(entries, raw.count(b"\0"), rest)
 
@@ -108,19 +108,19 @@ def _is_cut_off(raw: bytes) -> bool:
     return is_text or depth > 0
 
 
-class Entries(Sequence[Entry]):
+class Entries(Sequence[JournalEntry]):
     """Entries as they were when this was made, oldest first.
 
     Each is decoded when it is first met, so that whoever looks from the end pays for what he looks at.
     """
 
-    def __init__(self, lines: list[bytes | Entry | Odd], *, count: int, tail: bytes) -> None:
+    def __init__(self, lines: list[bytes | JournalEntry | Odd], *, count: int, tail: bytes) -> None:
         self._lines = lines
         self._count = count
         self._tail = decoded(tail)
-        self._all: list[Entry] | None = None
+        self._all: list[JournalEntry] | None = None
 
-    def lines(self, *, since: int = 0) -> Iterator[tuple[int, Entry | Odd]]:
+    def lines(self, *, since: int = 0) -> Iterator[tuple[int, JournalEntry | Odd]]:
         """Every whole line behind the first `since` ones with its number, from 1."""
         for at in range(since, self._count):
             yield at + 1, self._at(at)
@@ -129,36 +129,36 @@ class Entries(Sequence[Entry]):
         """Whether this is `other` and what was appended since."""
         return self._lines is other._lines and self._count >= other._count
 
-    def last_line(self) -> Entry | Odd:
+    def last_line(self) -> JournalEntry | Odd:
         """What stands behind the last line end: nothing, or what a crash left of an entry."""
         return self._tail
 
-    def _at(self, place: int) -> Entry | Odd:
+    def _at(self, place: int) -> JournalEntry | Odd:
         line = self._lines[place]
         if isinstance(line, bytes):
             line = self._lines[place] = decoded(line)
         return line
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[JournalEntry]:
         for at in range(self._count):
             yield from _entries_in(self._at(at))
         yield from _entries_in(self._tail)
 
-    def __reversed__(self) -> Iterator[Entry]:
+    def __reversed__(self) -> Iterator[JournalEntry]:
         yield from reversed(_entries_in(self._tail))
         for at in range(self._count - 1, -1, -1):
             yield from reversed(_entries_in(self._at(at)))
 
-    def _listed(self) -> list[Entry]:
+    def _listed(self) -> list[JournalEntry]:
         if self._all is None:
             self._all = list(iter(self))
         return self._all
 
     @overload
-    def __getitem__(self, index: int) -> Entry: ...
+    def __getitem__(self, index: int) -> JournalEntry: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Entry]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+    def __getitem__(self, index: slice) -> list[JournalEntry]: ...
+    def __getitem__(self, index: int | slice) -> JournalEntry | list[JournalEntry]:
         return self._listed()[index]
 
     def __len__(self) -> int:
@@ -176,8 +176,8 @@ class Entries(Sequence[Entry]):
         return repr(self._listed())
 
 
-def _entries_in(line: Entry | Odd) -> tuple[Entry, ...]:
-    return (line,) if isinstance(line, Entry) else line.entries
+def _entries_in(line: JournalEntry | Odd) -> tuple[JournalEntry, ...]:
+    return (line,) if isinstance(line, JournalEntry) else line.entries
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class _Seen:
     changed: int = 0
     whole: int = 0
     last: bytes = b""
-    lines: list[bytes | Entry | Odd] = field(default_factory=list)
+    lines: list[bytes | JournalEntry | Odd] = field(default_factory=list)
     count: int = 0
     tail: bytes = b""
     highest_token: int = 0

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.history.journal import Entry, Journal
+from cakravia_verify.history.journal import Journal, JournalEntry
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.processes import identity_of, process_named
 
@@ -62,7 +62,7 @@ class Intent:
         }
 
 
-def intent_of(entry: Entry) -> Intent:
+def intent_of(entry: JournalEntry) -> Intent:
     """The intent that a `release.started` entry records. Raises JournalError where it records none."""
     try:
         return _intent(entry)
@@ -73,7 +73,7 @@ def intent_of(entry: Entry) -> Intent:
         ) from error
 
 
-def _intent(entry: Entry) -> Intent:
+def _intent(entry: JournalEntry) -> Intent:
     facts = entry.facts
     return Intent(
         release=entry.release,
@@ -170,9 +170,9 @@ def highest_token(journal: Journal) -> int:
     return journal.highest_token()
 
 
-def records(entries: Iterable[Entry]) -> tuple[Record, ...]:
+def records(entries: Iterable[JournalEntry]) -> tuple[Record, ...]:
     """Every release in the journal, oldest first."""
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[JournalEntry]] = {}
     for entry in entries:
         if entry.event == "release.started":
             found[entry.release] = [entry]
@@ -181,9 +181,9 @@ def records(entries: Iterable[Entry]) -> tuple[Record, ...]:
     return tuple(_record_of(rows) for rows in found.values())
 
 
-def _newest_first(entries: Reversible[Entry]) -> Iterator[Record]:
+def _newest_first(entries: Reversible[JournalEntry]) -> Iterator[Record]:
     """Every release in the journal, newest first; of a long history only what is looked at is read."""
-    later: dict[str, list[Entry]] = {}
+    later: dict[str, list[JournalEntry]] = {}
     told: set[str] = set()
     for entry in reversed(entries):
         if not entry.release or entry.release in told:
@@ -194,7 +194,7 @@ def _newest_first(entries: Reversible[Entry]) -> Iterator[Record]:
             yield _record_of(later.pop(entry.release)[::-1])
 
 
-def _record_of(rows: Sequence[Entry]) -> Record:
+def _record_of(rows: Sequence[JournalEntry]) -> Record:
     """The release whose entries these are, in their order and beginning with `release.started`."""
     started, *later = rows
     begun: list[str] = []
@@ -246,7 +246,7 @@ def _number(facts: Mapping[str, Any], key: str) -> float:
         return 0.0
 
 
-def unfinished(entries: Reversible[Entry]) -> tuple[Record, ...]:
+def unfinished(entries: Reversible[JournalEntry]) -> tuple[Record, ...]:
     """Releases that came to no end, newest first: the order in which they are to be undone.
 
     What lies before one that holds users is history: undoing it now would take them away from where they are since.
@@ -260,7 +260,7 @@ def unfinished(entries: Reversible[Entry]) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def knows(entries: Iterable[Entry], release: str) -> bool:
+def knows(entries: Iterable[JournalEntry], release: str) -> bool:
     """Whether this history tells of a release: one that a running slot names and it does not know came after it, or
     before it was lost."""
     return any(entry.release == release and entry.event == "release.started" for entry in entries)
@@ -285,7 +285,7 @@ def flaw_of(journal: Journal) -> str:
     return ""
 
 
-def is_taken_down(entries: Reversible[Entry]) -> bool:
+def is_taken_down(entries: Reversible[JournalEntry]) -> bool:
     """Whether somebody took the site down and nothing has had users since: then it stays down until it is asked for."""
     for entry in reversed(entries):
         if entry.event == "site.down":
@@ -295,12 +295,12 @@ def is_taken_down(entries: Reversible[Entry]) -> bool:
     return False
 
 
-def last_holding(entries: Reversible[Entry]) -> Record | None:
+def last_holding(entries: Reversible[JournalEntry]) -> Record | None:
     """The release that made the present version active, as far as the journal knows."""
     return next((record for record in _newest_first(entries) if record.holds_users), None)
 
 
-def previous_of(entries: Iterable[Entry], *, version: str, digest: str = "") -> Build | None:
+def previous_of(entries: Iterable[JournalEntry], *, version: str, digest: str = "") -> Build | None:
     """The build that was active before the active one came.
 
     A rollback takes back what came after its target: rolling back twice goes two versions back, and never forward to

@@ -13,8 +13,8 @@ from cakravia_verify.plugin.command_line import respelled
 from cakravia_verify.plugin.options import add_options
 
 if TYPE_CHECKING:
-    from cakravia_verify.plugin.sessions.load import LoadKeeper
-    from cakravia_verify.plugin.sessions.release import Gatekeeper
+    from cakravia_verify.plugin.sessions.load import LoadSession
+    from cakravia_verify.plugin.sessions.release import ReleaseSession
     from cakravia_verify.runs.release_run import Outcome
 
 GATEKEEPER = "cakravia-gatekeeper"
@@ -63,20 +63,20 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from cakravia_verify.plugin.fixtures import load as load_fixtures
     from cakravia_verify.plugin.fixtures import release as release_fixtures
-    from cakravia_verify.plugin.sessions.load import LoadKeeper
-    from cakravia_verify.plugin.sessions.release import Gatekeeper
+    from cakravia_verify.plugin.sessions.load import LoadSession
+    from cakravia_verify.plugin.sessions.release import ReleaseSession
 
     config.pluginmanager.register(load_fixtures if kind == "load" else release_fixtures, "cakravia-fixtures")
     if config.option.collectonly:
         return
-    gatekeeper = LoadKeeper(config) if kind == "load" else Gatekeeper(config, kind)
+    gatekeeper = LoadSession(config) if kind == "load" else ReleaseSession(config, kind)
     gatekeeper.open()
     config.pluginmanager.register(gatekeeper, GATEKEEPER)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    gatekeeper: ReleaseSession | LoadSession | None = config.pluginmanager.get_plugin(GATEKEEPER)
     if gatekeeper is not None:
         gatekeeper.close()
 
@@ -91,7 +91,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _outcome(config: pytest.Config) -> Outcome | None:
-    gatekeeper: Gatekeeper | LoadKeeper | None = config.pluginmanager.get_plugin(GATEKEEPER)
+    gatekeeper: ReleaseSession | LoadSession | None = config.pluginmanager.get_plugin(GATEKEEPER)
     return None if gatekeeper is None else gatekeeper.outcome
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from cakravia_verify.release.machine import Moment, Release
+    from cakravia_verify.release.machine import Release, StepEvent
     from cakravia_verify.runs.release_run import Outcome
 
 
@@ -17,7 +17,7 @@ def pytest_cakravia_kind(config: pytest.Config) -> str | None:
 
 
 @pytest.hookspec
-def pytest_cakravia_moment(config: pytest.Config, moment: Moment) -> None:
+def pytest_cakravia_step(config: pytest.Config, event: StepEvent) -> None:
     """A step of the release began, was done, failed or was undone. Observers cannot change the release."""
 
 

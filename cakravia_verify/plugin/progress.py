@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from cakravia_verify.release.machine import Moment
+from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.runs.release_run import ReleaseRun
 
 MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}
@@ -54,9 +54,9 @@ class Progress:
         for notice in run.notices:
             self.line(f"  note: {notice}", yellow=True)
 
-    def moment(self, moment: Moment) -> None:
-        if moment.kind == "begins":
+    def event(self, event: StepEvent) -> None:
+        if event.kind == "begins":
             return
-        seconds = f"{moment.seconds:6.2f} s" if moment.seconds >= 0.005 else "   <0.01 s"[-8:]
-        text = f"  {moment.step:<8} {MARKS[moment.kind]:<7} {seconds}  {moment.note}"
-        self.line(text.rstrip(), **COLOURS[moment.kind])
+        seconds = f"{event.seconds:6.2f} s" if event.seconds >= 0.005 else "   <0.01 s"[-8:]
+        text = f"  {event.step:<8} {MARKS[event.kind]:<7} {seconds}  {event.note}"
+        self.line(text.rstrip(), **COLOURS[event.kind])

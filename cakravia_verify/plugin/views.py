@@ -123,26 +123,26 @@ class TrafficView:
 
     @property
     def is_flowing(self) -> bool:
-        return self._run.flow is not None and self._run.flow.is_alive
+        return self._run.traffic_run is not None and self._run.traffic_run.is_alive
 
     @property
     def sent(self) -> int:
         """Requests that have come to an end."""
-        return self._run.flow.follow() if self._run.flow else 0
+        return self._run.traffic_run.follow() if self._run.traffic_run else 0
 
     def lost(self, *, during: SwitchoverView) -> list[Row]:
         """Requests lost from the switchover on, once every request planned by the end of the bake has ended."""
-        flow, release = self._run.flow, self._run.release
-        if flow is None:
+        traffic_run, release = self._run.traffic_run, self._run.release
+        if traffic_run is None:
             return []
-        deadline = release.deadline("requests under way end", flow.plan.longest_timeout + 1)
-        flow.settle(deadline=deadline, until=release.seen.bake_ended)
+        deadline = release.deadline("requests under way end", traffic_run.plan.longest_timeout + 1)
+        traffic_run.settle(deadline=deadline, until=release.facts.bake_ended)
         now = self._run.site.clock.monotonic()
-        return flow.lost_between(during.begin, now)
+        return traffic_run.lost_between(during.begin, now)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class TrafficProblems:
     """What the gate would say of the traffic now."""
 
     measured: Measured | None
@@ -161,13 +161,13 @@ class BakeView:
 
     @property
     def seconds(self) -> float:
-        seen = self._run.release.seen
+        seen = self._run.release.facts
         return (seen.bake_ended or 0.0) - (seen.bake_began or 0.0)
 
     @property
     def bad_rounds(self) -> int:
-        return self._run.release.seen.bake_bad_rounds
+        return self._run.release.facts.bake_bad_rounds
 
-    def judged_by(self, budget: Budget) -> Judgement:
+    def judged_by(self, budget: Budget) -> TrafficProblems:
         measured = self._run.measured_so_far()
-        return Judgement(measured, self._run.problems(measured, budget))
+        return TrafficProblems(measured, self._run.problems(measured, budget))

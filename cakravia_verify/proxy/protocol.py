@@ -22,7 +22,7 @@ class ProxyState:
 
 
 @dataclass(frozen=True)
-class Flip:
+class Switchover:
     """One act of pointing users at a slot. Both instants are CLOCK_MONOTONIC seconds of this machine: before the
     system call and after it returned, its effect in force."""
 
@@ -60,7 +60,7 @@ class Proxy(Protocol):
 
     def observe(self) -> ProxyState: ...
 
-    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         """The proxy runs and sends users to `colour`; a running one is brought up to the present configuration."""
         ...
 
@@ -69,7 +69,7 @@ class Proxy(Protocol):
         before, or had lost files."""
         ...
 
-    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         """Every request that begins after this returns goes to `colour`."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release.conditions import is_healthy, require_confirmed, standing
-from cakravia_verify.release.machine import Moment, Release, Step
+from cakravia_verify.release.machine import Release, Step, StepEvent
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.clock import poll
@@ -31,7 +31,7 @@ def doubt_about_history(site: Site) -> str:
     return site.doubt_about_history(site.observe().active)
 
 
-def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Callable[[Moment], None]) -> str:
+def recover(site: Site, record: Record, steps: Sequence[Step], *, on_event: Callable[[StepEvent], None]) -> str:
     """The outcome of a release that died.
 
     Where the verdict PROMOTE is on record it stands, and so does a rollback that was to stand without it: the candidate
@@ -42,7 +42,7 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, audience: Call
     Raises RollbackFailed where an undo fails, the next recovery tries again from the first undo; ProxyError where the
     proxy does not take users to what was promoted, which stays to be finished.
     """
-    release = Release(site, record.intent, steps, audience=audience)
+    release = Release(site, record.intent, steps, on_event=on_event)
     release.begun = list(record.begun)
     site.journal.append("recovery.started", release=record.intent.release, begun=list(record.begun))
     why = DIED

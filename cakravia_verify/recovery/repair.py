@@ -70,7 +70,7 @@ def finish_or_undo(site: Site) -> Iterator[str]:
             yield f"{doubt}; no release is finished or undone by it"
         return
     for record in left_behind(site):
-        outcome = recover(site, record, STEPS, audience=lambda _: None)
+        outcome = recover(site, record, STEPS, on_event=lambda _: None)
         yield f"release {record.intent.release} ({record.intent.version}): {outcome}"
 
 

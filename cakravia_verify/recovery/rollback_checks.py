@@ -21,7 +21,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing a rollback needs: what was seen, and what to do where it is not so."""
 
     name: str
@@ -30,7 +30,7 @@ class Finding:
     remedy: str = ""
 
 
-def needs_of_site(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[Finding]:
+def site_checks(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[CheckResult]:
     """What any rollback needs. `mended` is the site as the rollback will find it."""
     yield _lock(site)
     yield _history(site)
@@ -38,44 +38,46 @@ def needs_of_site(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[
     yield _users(now, mended)
 
 
-def needs_of_target(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[Finding]:
+def target_checks(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[CheckResult]:
     """What the way to this artifact needs."""
     intact = f"{target.digest[:19]}, as when it was made"
     yield _found("its artifact is intact", lambda: site.platform.verify(target), seen=intact)
     yield _slot(site, state, target, is_warm=is_warm)
 
 
-def _lock(site: Site) -> Finding:
+def _lock(site: Site) -> CheckResult:
     name = "the site is free"
     holder = site.lock.holder()
     if holder is not None:
         remedy = "wait for it to end, or give the rollback --wait 60"
-        return Finding(name, is_ok=False, seen=f"held by {holder}", remedy=remedy)
+        return CheckResult(name, is_ok=False, seen=f"held by {holder}", remedy=remedy)
     try:
         highest_token(site.journal)
     except LockHeld as error:
-        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
+        return CheckResult(name, is_ok=False, seen=error.message, remedy=error.remedy)
     except JournalError:
         pass  # told of the history
-    return Finding(name, is_ok=True, seen="nobody holds the lock")
+    return CheckResult(name, is_ok=True, seen="nobody holds the lock")
 
 
-def _history(site: Site) -> Finding:
+def _history(site: Site) -> CheckResult:
     name = "the history is whole"
     if flaw := flaw_of(site.journal):
         remedy = "mend that line or the file's permissions; keep a copy of the file"
-        return Finding(name, is_ok=False, seen=flaw, remedy=remedy)
+        return CheckResult(name, is_ok=False, seen=flaw, remedy=remedy)
     if site.journal.path.exists() and not os.access(site.journal.path, os.W_OK):
-        return Finding(name, is_ok=False, seen="it cannot be written", remedy=f"mend {site.journal.path}")
+        return CheckResult(name, is_ok=False, seen="it cannot be written", remedy=f"mend {site.journal.path}")
     left = unfinished(site.journal.entries())
     if left and not runs_still(left[0]) and site.lock.holder() is None:
         what = "cannot be undone" if left[0].outcome == STUCK else "died and is neither finished nor undone"
-        return Finding(name, is_ok=False, seen=f"release {left[0].intent.release} {what}", remedy="cakravia recover")
+        return CheckResult(
+            name, is_ok=False, seen=f"release {left[0].intent.release} {what}", remedy="cakravia recover"
+        )
     seen = "; ".join(["it can be read and written, and no release is left half done", *site.journal.scars()])
-    return Finding(name, is_ok=True, seen=seen)
+    return CheckResult(name, is_ok=True, seen=seen)
 
 
-def _tools(site: Site) -> Iterator[Finding]:
+def _tools(site: Site) -> Iterator[CheckResult]:
     for name, ask in (
         ("slots can run", site.platform.check),
         ("the proxy can run", site.proxy.check),
@@ -99,24 +101,24 @@ def _plan_traffic(site: Site) -> None:
     )
 
 
-def _users(now: SiteState, mended: SiteState) -> Finding:
+def _users(now: SiteState, mended: SiteState) -> CheckResult:
     name = "users are served"
     drift = "; ".join(now.drift)
     if mended is not now:
-        return Finding(name, is_ok=True, seen=f"will be mended first, with users on {mended.active}: {drift}")
+        return CheckResult(name, is_ok=True, seen=f"will be mended first, with users on {mended.active}: {drift}")
     if now.proxy.is_running and now.served is None and not now.is_empty:
         # Whoever is ill may recover while the rollback waits for it; what is to come does not depend on it.
-        return Finding(name, is_ok=True, seen=f"tried to be mended first: {drift}")
+        return CheckResult(name, is_ok=True, seen=f"tried to be mended first: {drift}")
     if now.proxy.is_running and now.served is not now.proxy.chosen:
-        return Finding(name, is_ok=True, seen=f"will be mended first, with users on {now.active}: {drift}")
+        return CheckResult(name, is_ok=True, seen=f"will be mended first, with users on {now.active}: {drift}")
     if not now.proxy.is_running:
-        return Finding(name, is_ok=False, seen="the proxy is not running", remedy="cakravia up")
+        return CheckResult(name, is_ok=False, seen="the proxy is not running", remedy="cakravia up")
     if now.drift:
-        return Finding(name, is_ok=False, seen=drift, remedy="cakravia recover")
-    return Finding(name, is_ok=True, seen=f"{now.active} serves them, and proxy, slots and history agree")
+        return CheckResult(name, is_ok=False, seen=drift, remedy="cakravia recover")
+    return CheckResult(name, is_ok=True, seen=f"{now.active} serves them, and proxy, slots and history agree")
 
 
-def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Finding:
+def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> CheckResult:
     colour, idle = state.slots.idle_colour, state.slots.idle
     name = f"{colour} is ready for it"
     if not is_warm or idle is None:
@@ -126,10 +128,10 @@ def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> F
         )
     remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
-        return Finding(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
+        return CheckResult(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
     if trouble := next(_safe_smoke_trouble(site, idle), ""):
-        return Finding(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
-    return Finding(name, is_ok=True, seen=f"warm: {idle} is healthy")
+        return CheckResult(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
+    return CheckResult(name, is_ok=True, seen=f"warm: {idle} is healthy")
 
 
 def _require_startable(site: Site, target: Artifact) -> None:
@@ -162,9 +164,9 @@ def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:
             yield f"smoke request {request.method} {request.path}: {trouble}"
 
 
-def _found(name: str, ask: Callable[[], object], *, seen: str) -> Finding:
+def _found(name: str, ask: Callable[[], object], *, seen: str) -> CheckResult:
     try:
         ask()
     except CakraviaError as error:
-        return Finding(name, is_ok=False, seen=error.message, remedy=error.remedy)
-    return Finding(name, is_ok=True, seen=seen)
+        return CheckResult(name, is_ok=False, seen=error.message, remedy=error.remedy)
+    return CheckResult(name, is_ok=True, seen=seen)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cakravia_verify.errors import JournalError, NothingToDo
-from cakravia_verify.history.journal import Entry
+from cakravia_verify.history.journal import JournalEntry
 from cakravia_verify.history.releases import (
     ROLLED_BACK,
     STUCK,
@@ -17,7 +17,7 @@ from cakravia_verify.history.releases import (
     previous_of,
     records,
 )
-from cakravia_verify.recovery.rollback_checks import Finding, needs_of_site, needs_of_target
+from cakravia_verify.recovery.rollback_checks import CheckResult, site_checks, target_checks
 from cakravia_verify.recovery.rollback_estimate import Estimate, estimate_of
 from cakravia_verify.release.conditions import is_healthy, kept_artifact
 from cakravia_verify.site.site import Site, SiteState
@@ -25,14 +25,14 @@ from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_versi
 
 
 @dataclass(frozen=True)
-class WayBack:
+class RollbackTarget:
     """What a rollback would meet now. `target` is None where there is nothing to go back to; `estimate` is None where
     the history has measured nothing like it."""
 
     active: Slot | None
     target: Artifact | None
     is_warm: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckResult, ...]
     estimate: Estimate | None
 
     @property
@@ -85,13 +85,13 @@ def _refuse_another_build(before: Build, retained: Sequence[Artifact]) -> None:
         )
 
 
-def is_promoted(entries: Sequence[Entry], slot: Slot) -> bool:
+def is_promoted(entries: Sequence[JournalEntry], slot: Slot) -> bool:
     """Whether the history promoted this slot's version last, so that users are on it by a verdict."""
     last = last_holding(entries)
     return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
 
 
-def _stood_in(entries: Sequence[Entry], active: Slot) -> Build | None:
+def _stood_in(entries: Sequence[JournalEntry], active: Slot) -> Build | None:
     """The version before the promoted one, where users are on that version already because the promoted one died or
     gave no answer: going back makes it theirs by a verdict, and goes no further back."""
     last = last_holding(entries)
@@ -101,23 +101,23 @@ def _stood_in(entries: Sequence[Entry], active: Slot) -> Build | None:
     return before if before and before.is_of(active.version, active.digest) else None
 
 
-def look_back(site: Site, *, version: str = "") -> WayBack:
+def preview_rollback(site: Site, *, version: str = "") -> RollbackTarget:
     """Whether a rollback would succeed now; nothing is changed. Raises UsageError for a name that cannot be one."""
     if version:
         checked_version(version)
     now = site.observe()
     state = _once_mended(site, now)
-    findings = [*needs_of_site(site, now, mended=state)]
+    findings = [*site_checks(site, now, mended=state)]
     try:
         target = target_of(site, state, version=version)
     except (NothingToDo, JournalError) as error:
-        findings.append(Finding("target", is_ok=False, seen=error.message, remedy=error.remedy))
-        return WayBack(state.active, None, is_warm=False, findings=tuple(findings), estimate=None)
+        findings.append(CheckResult("target", is_ok=False, seen=error.message, remedy=error.remedy))
+        return RollbackTarget(state.active, None, is_warm=False, findings=tuple(findings), estimate=None)
     idle = state.slots.idle
     is_warm = idle is not None and (idle.version, idle.digest) == (target.version, target.digest)
-    findings += [_target(site, state, target), *needs_of_target(site, state, target, is_warm=is_warm)]
+    findings += [_target(site, state, target), *target_checks(site, state, target, is_warm=is_warm)]
     estimate = estimate_of(site, is_warm=is_warm)
-    return WayBack(state.active, target, is_warm=is_warm, findings=tuple(findings), estimate=estimate)
+    return RollbackTarget(state.active, target, is_warm=is_warm, findings=tuple(findings), estimate=estimate)
 
 
 def _once_mended(site: Site, state: SiteState) -> SiteState:
@@ -149,7 +149,7 @@ def _started(colour: Colour, artifact: Artifact) -> Slot:
     return Slot(colour, artifact.version, artifact.digest, "", Address("", 0), identity="", started_at=0.0)
 
 
-def ways_back(entries: Sequence[Entry]) -> tuple[Record, ...]:
+def rollback_targets(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
     """Every release in which users went back, or should have: rollbacks somebody asked for, and releases undone."""
     return tuple(
         record
@@ -158,12 +158,12 @@ def ways_back(entries: Sequence[Entry]) -> tuple[Record, ...]:
     )
 
 
-def _target(site: Site, state: SiteState, target: Artifact) -> Finding:
+def _target(site: Site, state: SiteState, target: Artifact) -> CheckResult:
     active = state.active
     is_active = active is not None and (active.version, active.digest) == (target.version, target.digest)
     # Users may be on the target only because the promoted version died: then a rollback makes it the promoted one.
     if active is not None and is_active and is_promoted(site.journal.entries(), active):
-        return Finding(
+        return CheckResult(
             "target", is_ok=False, seen=f"{target.version} is active already", remedy="name another one with --version"
         )
-    return Finding("target", is_ok=True, seen=target.version)
+    return CheckResult("target", is_ok=True, seen=target.version)

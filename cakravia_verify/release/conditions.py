@@ -32,14 +32,14 @@ def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
             remedy=f"see its log: cakravia logs {slot.colour}",
         )
     readings = release.site.readings(slot)
-    release.seen.last_readings = readings
+    release.facts.last_readings = readings
     for reading in readings:
         if reading.is_healthy and not reading.names(slot=str(slot.colour), version=slot.version):
             raise NotHealthy(f"{slot} does not say that it is {slot}: {reading}")
     if all(reading.is_healthy for reading in readings):
-        release.seen.good_rounds += 1
+        release.facts.good_rounds += 1
     else:
-        release.seen.bad_rounds += 1
+        release.facts.bad_rounds += 1
     return readings
 
 
@@ -103,7 +103,7 @@ def require_users_on(site: Site, colour: Colour) -> None:
         )
 
 
-def standing_slot(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
+def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
     """The slot users return to, running the version it ran before; restarted where it died.
 
     Where users are already (`must_be_healthy` False), its health is not this release's doing.

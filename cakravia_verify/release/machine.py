@@ -9,12 +9,12 @@ from typing import Any, Final
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import PROMOTE, Intent, this_process
-from cakravia_verify.proxy.protocol import Flip
+from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline
 
-A_MOMENT: Final = 0.5
+SHORTEST_GRACE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepEvent:
     """Something a release did, for whoever looks on. `at` is in CLOCK_MONOTONIC seconds; `seconds` is how long it took.
 
     `kind` is one of begins, done, failed, undone and undo failed.
@@ -42,7 +42,7 @@ class Moment:
 
 
 @dataclass
-class Seen:
+class ReleaseFacts:
     """What the steps saw, for the gate. Counters count readings; flips are in order of happening."""
 
     artifact: Artifact | None = None
@@ -51,7 +51,7 @@ class Seen:
     bad_rounds: int = 0
     last_readings: tuple[Reading, ...] = ()
     smoke_passed: int = 0
-    flips: list[Flip] = field(default_factory=list)
+    switchovers: list[Switchover] = field(default_factory=list)
     confirmed_at: float | None = None
     confirmations: int = 0
     drained_at: float | None = None
@@ -78,21 +78,21 @@ class Release:
         steps: Sequence[Step],
         *,
         target: Artifact | None = None,
-        audience: Callable[[Moment], None] = lambda _: None,
+        on_event: Callable[[StepEvent], None] = lambda _: None,
     ) -> None:
         self.site = site
         self.intent = intent
         self.steps = tuple(steps)
         self.target = target
-        self.audience = audience
+        self.on_event = on_event
         self.watchers: list[Callable[[], None]] = []
-        self.seen = Seen()
+        self.facts = ReleaseFacts()
         self.begun: list[str] = []
         self.done: list[str] = []
         self.undone: list[str] = []
-        self.moments: list[Moment] = []
+        self.events: list[StepEvent] = []
         self.failure: BaseException | None = None
-        self.hurry: Deadline | None = None
+        self.shutdown_deadline: Deadline | None = None
         self._started = site.clock.monotonic()
 
     @property
@@ -100,10 +100,14 @@ class Release:
         return self.intent.release
 
     @property
-    def patience(self) -> float:
+    def grace(self) -> float:
         """What an undo may spend, in seconds, on being gentle. However great the hurry, there is a moment for it."""
         grace = self.site.settings.app.grace
-        return grace if self.hurry is None else min(grace, max(self.hurry.remaining, A_MOMENT))
+        return (
+            grace
+            if self.shutdown_deadline is None
+            else min(grace, max(self.shutdown_deadline.remaining, SHORTEST_GRACE))
+        )
 
     def start(self) -> None:
         """The history knows of this release; nothing has been touched yet."""
@@ -123,13 +127,13 @@ class Release:
         self.site.journal.append("step.intent", release=self.id, step=step.name)
         self.begun.append(step.name)
         began = self.site.clock.monotonic()
-        self._tell(Moment(step.name, "begins", began))
+        self._tell(StepEvent(step.name, "begins", began))
         try:
             facts = step.do(self)
         except BaseException as error:
             self.failure = error
             seconds = self.site.clock.monotonic() - began
-            self._tell(Moment(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
+            self._tell(StepEvent(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
             self._note("step.failed", step.name, seconds=round(seconds, 4), error=_first_line(error))
             raise
         seconds = self.site.clock.monotonic() - began
@@ -139,7 +143,7 @@ class Release:
             self.failure = error
             raise
         self.done.append(step.name)
-        self._tell(Moment(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+        self._tell(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def roll_back(self, why: str) -> None:
         """Users are where they were before the release, and what it started is gone.
@@ -159,7 +163,7 @@ class Release:
             try:
                 facts = step.undo(self)
             except Exception as error:
-                self._tell(Moment(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
+                self._tell(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
                 self._note("undo.failed", step.name, error=_first_line(error))
                 raise RollbackFailed(
                     f"undoing '{step.name}' failed: {_first_line(error)}", remedy=_remedy_of(error)
@@ -167,7 +171,7 @@ class Release:
             seconds = self.site.clock.monotonic() - began
             self._note("undo.done", step.name, seconds=round(seconds, 4), **facts)
             self.undone.append(step.name)
-            self._tell(Moment(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+            self._tell(StepEvent(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def record_verdict(self, decision: str, *, why: str, stands: bool = False) -> None:
         """The history knows what the gate decided, before anything is done about it. PROMOTE, and any other decision
@@ -220,11 +224,11 @@ class Release:
         except JournalError:
             return
 
-    def _tell(self, moment: Moment) -> None:
-        self.moments.append(moment)
+    def _tell(self, event: StepEvent) -> None:
+        self.events.append(event)
         # A closed terminal or a failing plugin must not stop a release, least of all its way back.
         try:
-            self.audience(moment)
+            self.on_event(event)
         except KeyboardInterrupt:
             raise
         except BaseException:  # also pytest.fail, pytest.skip and sys.exit

@@ -15,8 +15,8 @@ from cakravia_verify.release.conditions import (
     require_healthy,
     require_its_name,
     require_users_on,
+    slot_to_return_to,
     smoke_trouble,
-    standing_slot,
     take_round,
     wait_until_drained,
 )
@@ -33,7 +33,7 @@ def build(release: Release) -> dict[str, Any]:
     if release.target is None:
         deadline = release.deadline("the build ends", release.site.settings.app.build_timeout)
         release.target = release.site.platform.build(release.intent.version, deadline=deadline)
-    release.seen.artifact = release.target
+    release.facts.artifact = release.target
     return {"digest": release.target.digest, "note": release.target.digest[:19]}
 
 
@@ -44,7 +44,7 @@ def prepare(release: Release) -> dict[str, Any]:
     if not proxy.observe().is_running:
         return {}
     reloaded = proxy.refresh(deadline=release.deadline("the proxy takes its configuration", PROXY_SECONDS))
-    release.seen.reloads += reloaded
+    release.facts.reloads += reloaded
     return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
 
 
@@ -55,11 +55,11 @@ def stage(release: Release) -> dict[str, Any]:
     running = site.platform.observe(intent.candidate)
     artifact = _artifact(release)
     if intent.is_warm and running is not None and running.digest == artifact.digest:
-        release.seen.candidate = running
+        release.facts.candidate = running
         return {"identity": running.identity, "note": "warm, nothing to start"}
     deadline = release.deadline(f"{intent.candidate} starts", site.settings.app.grace + site.settings.health.deadline)
     slot = site.platform.start(intent.candidate, artifact, release=release.id, deadline=deadline)
-    release.seen.candidate = slot
+    release.facts.candidate = slot
     return {"identity": slot.identity, "digest": slot.digest, "note": f"{slot} started"}
 
 
@@ -76,7 +76,7 @@ def unstage(release: Release) -> dict[str, Any]:
     if running.release != release.id:
         return {"note": f"{running} left warm"}
     refuse_the_slot_of_users(site, colour)
-    site.platform.stop(colour, deadline=release.deadline(f"{colour} stops", release.patience))
+    site.platform.stop(colour, deadline=release.deadline(f"{colour} stops", release.grace))
     return {"note": f"{colour} stopped"}
 
 
@@ -90,7 +90,7 @@ def prove(release: Release) -> dict[str, Any]:
         streak = streak + 1 if all(reading.is_healthy for reading in readings) else 0
         if streak >= health.consecutive:
             require_its_name(release, slot, readings)
-            rounds = release.seen.good_rounds + release.seen.bad_rounds
+            rounds = release.facts.good_rounds + release.facts.bad_rounds
             return {"rounds": rounds, "note": f"{streak} good rounds in a row, {rounds} in all"}
         if deadline.is_over:
             raise NotHealthy(
@@ -106,8 +106,8 @@ def smoke(release: Release) -> dict[str, Any]:
     for request in site.settings.release.smoke:
         if trouble := smoke_trouble(site, slot, request):
             raise NotHealthy(f"smoke: {request.method} {request.path} on {slot}: {trouble}")
-        release.seen.smoke_passed += 1
-    return {"requests": release.seen.smoke_passed, "note": f"{release.seen.smoke_passed} requests as expected"}
+        release.facts.smoke_passed += 1
+    return {"requests": release.facts.smoke_passed, "note": f"{release.facts.smoke_passed} requests as expected"}
 
 
 def switch(release: Release) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def switch(release: Release) -> dict[str, Any]:
     release.watch()
     deadline = release.deadline("the switchover", PROXY_SECONDS)
     if site.proxy.observe().is_running:
-        flip = site.proxy.point_at(slot.colour, deadline=deadline)
+        switchover = site.proxy.point_at(slot.colour, deadline=deadline)
     else:
-        flip = site.proxy.start(slot.colour, deadline=deadline)
-    release.seen.flips.append(flip)
-    milliseconds = (flip.effective_at - flip.decided_at) * 1000
+        switchover = site.proxy.start(slot.colour, deadline=deadline)
+    release.facts.switchovers.append(switchover)
+    milliseconds = (switchover.effective_at - switchover.decided_at) * 1000
     return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
 
 
@@ -131,21 +131,21 @@ def unswitch(release: Release) -> dict[str, Any]:
     state = site.proxy.observe()
     if intent.active is None or not intent.active_digest:  # a proxy may point at a slot where nothing runs
         if not intent.proxy_was_running:
-            site.proxy.stop(deadline=release.deadline("the proxy stops", release.patience))
+            site.proxy.stop(deadline=release.deadline("the proxy stops", release.grace))
         elif state.is_running:
             site.proxy.point_at(intent.candidate.other, deadline=release.deadline("users leave", PROXY_SECONDS))
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
     # What answered users before this release and was ill by its readings then is no worse now.
-    slot = standing_slot(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
+    slot = slot_to_return_to(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
     count = site.settings.release.confirmations
     if not (has_users and is_confirmed(site, slot, count=count)):
         # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
         tell = site.proxy.point_at if state.is_running else site.proxy.start
         deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
-        release.seen.flips.append(tell(slot.colour, deadline=deadline))
+        release.facts.switchovers.append(tell(slot.colour, deadline=deadline))
         require_confirmed(site, slot, count=count)
-    left = wait_until_drained(release, intent.candidate, seconds=min(release.patience, site.settings.release.drain))
+    left = wait_until_drained(release, intent.candidate, seconds=min(release.grace, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
 
 
@@ -153,8 +153,8 @@ def confirm(release: Release) -> dict[str, Any]:
     """Answers through the proxy name the candidate's slot and version, one after the other."""
     count = release.site.settings.release.confirmations
     require_confirmed(release.site, _candidate(release), count=count)
-    release.seen.confirmed_at = release.site.clock.monotonic()
-    release.seen.confirmations = count
+    release.facts.confirmed_at = release.site.clock.monotonic()
+    release.facts.confirmations = count
     return {"answers": count, "note": f"{count} answers in a row name {_candidate(release)}"}
 
 
@@ -165,14 +165,14 @@ def drain(release: Release) -> dict[str, Any]:
     left = wait_until_drained(
         release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause
     )
-    release.seen.left_in_flight = left
-    release.seen.drained_at = release.site.clock.monotonic()
+    release.facts.left_in_flight = left
+    release.facts.drained_at = release.site.clock.monotonic()
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
 
 
 def bake(release: Release) -> dict[str, Any]:
     """Users stayed on the candidate for the whole bake, and it stayed healthy."""
-    site, slot, seen = release.site, _candidate(release), release.seen
+    site, slot, seen = release.site, _candidate(release), release.facts
     seen.bake_began = site.clock.monotonic()
     over = release.deadline("the bake", site.settings.release.bake)
     in_a_row = 0
@@ -218,7 +218,7 @@ def cleanup(release: Release) -> dict[str, Any]:
     site = release.site
     needed = {release.intent.active_digest} - {""}
     promoted = {record.digest for record in records(site.journal.entries()) if record.holds_users} - {""}
-    promoted |= {release.seen.artifact.digest} if release.seen.artifact else set()
+    promoted |= {release.facts.artifact.digest} if release.facts.artifact else set()
     try:
         removed = site.platform.prune(keep=needed, retain=site.settings.release.retain, promoted=promoted)
     except (CakraviaError, OSError) as error:  # old files in the way are no reason to take users back
@@ -251,12 +251,12 @@ STEPS: Final = (
 
 
 def _artifact(release: Release) -> Artifact:
-    if release.seen.artifact is None:
+    if release.facts.artifact is None:
         raise ReleaseError("there is no artifact to start")
-    return release.seen.artifact
+    return release.facts.artifact
 
 
 def _candidate(release: Release) -> Slot:
-    if release.seen.candidate is None:
+    if release.facts.candidate is None:
         raise ReleaseError("no candidate was staged")
-    return release.seen.candidate
+    return release.facts.candidate

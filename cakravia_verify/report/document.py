@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cakravia_verify.analysis.model import Bucket, Window
+from cakravia_verify.analysis.model import Bucket, ReportWindow
 from cakravia_verify.gate.model import Budget, Evidence, Verdict
 
 
@@ -56,7 +56,7 @@ class ReleaseDocument:
     timeline: tuple[Event, ...] = ()
     buckets: tuple[Bucket, ...] = ()
     bucket_seconds: float = 0.1
-    windows: tuple[Window, ...] = ()
+    windows: tuple[ReportWindow, ...] = ()
     lost_rows: tuple[Mapping[str, object], ...] = ()
     traffic: Mapping[str, object] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

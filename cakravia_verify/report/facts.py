@@ -8,23 +8,23 @@ from typing import Any
 
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost_bound", "idle_closes")
 
 
-def traffic_figures(flow: Flow | None, measurement: Measurement | None) -> dict[str, Any]:
+def traffic_figures(traffic_run: TrafficRun | None, measurement: Measurement | None) -> dict[str, Any]:
     """The traffic's plan and what came of it, for whoever reads the report."""
-    if flow is None:
+    if traffic_run is None:
         return {}
     figures: dict[str, Any] = {
-        name: getattr(flow.plan, name) for name in ("users", "rate", "arrivals", "round_trip", "timeout")
+        name: getattr(traffic_run.plan, name) for name in ("users", "rate", "arrivals", "round_trip", "timeout")
     }
     if measurement:
         figures |= measurement.figures
         figures["total"] = {name: getattr(measurement.measured, name) for name in TOTALS}
-    if flow.summary:
-        figures["summary"] = flow.summary.raw
+    if traffic_run.summary:
+        figures["summary"] = traffic_run.summary.raw
     return figures
 
 

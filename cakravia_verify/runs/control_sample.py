@@ -8,7 +8,7 @@ from cakravia_verify.gate.model import Budget
 from cakravia_verify.system.clock import Clock
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 # A little more than the judgement's minimum: what is lost or unanswered counts for nobody.
 REQUESTS = 1_050
@@ -16,18 +16,20 @@ LONGEST_SECONDS = 120.0
 _EVERY = 0.1
 
 
-def gather_baseline(flow: Flow, budget: Budget, *, clock: Clock, pause: Callable[[float], None]) -> float:
+def gather_control_sample(
+    traffic_run: TrafficRun, budget: Budget, *, clock: Clock, pause: Callable[[float], None]
+) -> float:
     """The previous slot has been asked enough for a judgement that is required. Returns the seconds that took.
 
     After LONGEST_SECONDS the release goes on: the judgement then says what is missing.
     """
     if budget.judge != "require":
         return 0.0
-    flow.follow()
-    zero = flow.first_planned / 1e6
+    traffic_run.follow()
+    zero = traffic_run.first_planned / 1e6
     began = clock.monotonic()
     while clock.monotonic() - began < LONGEST_SECONDS:
-        if planned_between(flow.plan, budget.judge_warm_up, clock.monotonic() - zero) >= REQUESTS:
+        if planned_between(traffic_run.plan, budget.judge_warm_up, clock.monotonic() - zero) >= REQUESTS:
             break
         pause(_EVERY)
     return clock.monotonic() - began

@@ -15,13 +15,13 @@ from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
 from cakravia_verify.system.users import who_acts
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunEnd:
     """How a release run ended. `stuck` is what stopped its rollback; `stands` says that users stay on the target of a
     rollback without a PROMOTE; `judged` is what the verdict was based on and
     `final` what the whole traffic showed; `began` is in CLOCK_MONOTONIC seconds, `began_wall` in seconds since 1970."""
@@ -52,15 +52,15 @@ class Ended:
         return ROLLED_BACK if self.has_started else NOT_BEGUN
 
 
-def document_of(release: Release, ended: Ended, *, flow: Flow | None) -> ReleaseDocument:
+def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | None) -> ReleaseDocument:
     """The whole release, told."""
-    intent, seen, settings, clock = release.intent, release.seen, release.site.settings, release.site.clock
+    intent, seen, settings, clock = release.intent, release.facts, release.site.settings, release.site.clock
     shown = ended.final or ended.judged
-    touched = (m.at for m in release.moments if m.step == "prepare" and m.kind == "begins")
+    touched = (m.at for m in release.events if m.step == "prepare" and m.kind == "begins")
     zero = next(touched, ended.began)
-    flips = [flip.effective_at - zero for flip in seen.flips]
+    switchovers = [switchover.effective_at - zero for switchover in seen.switchovers]
     # Starting a proxy on an empty site is no switch.
-    switch = seen.flips[0] if seen.flips and ended.evidence.has_previous else None
+    switch = seen.switchovers[0] if seen.switchovers and ended.evidence.has_previous else None
     return ReleaseDocument(
         release=release.id,
         kind=intent.kind,
@@ -85,21 +85,21 @@ def document_of(release: Release, ended: Ended, *, flow: Flow | None) -> Release
         drift=ended.drift,
         findings=tuple(_findings(ended)),
         timeline=tuple(
-            Event(m.step, m.kind, m.at - zero, m.seconds, m.note) for m in release.moments if m.kind != "begins"
+            Event(m.step, m.kind, m.at - zero, m.seconds, m.note) for m in release.events if m.kind != "begins"
         ),
         buckets=shown.buckets if shown else (),
         windows=shown.windows if shown else (),
         lost_rows=shown.lost_rows if shown else (),
-        traffic=traffic_figures(flow, shown),
-        switched_at=flips[0] if flips else None,
-        returned_at=flips[1] if len(flips) > 1 else None,
+        traffic=traffic_figures(traffic_run, shown),
+        switched_at=switchovers[0] if switchovers else None,
+        returned_at=switchovers[1] if len(switchovers) > 1 else None,
         switch_seconds=switch.effective_at - switch.decided_at if switch else None,
         settings_digest=digest_of(settings),
         tool=f"cakravia-verify {__version__}",
     )
 
 
-def _findings(ended: Ended) -> Iterator[str]:
+def _findings(ended: RunEnd) -> Iterator[str]:
     yield from ended.notices
     shown = ended.final or ended.judged
     yield from shown.findings if shown else ()
@@ -111,7 +111,7 @@ def _findings(ended: Ended) -> Iterator[str]:
             yield f"{late} more requests were lost after the verdict, while the old slot retired"
 
 
-def _next_step(release: Release, ended: Ended) -> str:
+def _next_step(release: Release, ended: RunEnd) -> str:
     intent, stuck = release.intent, ended.stuck
     if stuck is not None:
         remedy = f"{stuck.remedy}. " if stuck.remedy else ""

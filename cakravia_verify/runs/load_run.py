@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify import __version__
-from cakravia_verify.analysis.course import Course
+from cakravia_verify.analysis.course import RunTimeline
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
-from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Standing, Verdict
-from cakravia_verify.release.machine import Moment
+from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Verdict
+from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
 from cakravia_verify.runs.release_run import Outcome
@@ -35,7 +35,7 @@ from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 KIND = "load"
 MEASURED = "measured"
@@ -57,16 +57,16 @@ class LoadRun:
     """One load from `open` to `close`. A release always goes first: where one holds the site the load is refused, and
     where one begins later the load makes way. `duration` in seconds."""
 
-    def __init__(self, site: Site, *, duration: float, audience: Callable[[Moment], None] = lambda _: None) -> None:
+    def __init__(self, site: Site, *, duration: float, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
         self.site = site
         self.settings: Settings = site.settings
         self.duration = duration
-        self.audience = audience
+        self.on_event = on_event
         self.notices: list[str] = []
         self.objections: list[str] = []
         self.interrupted = ""
         self.outcome: Outcome | None = None
-        self.flow: Flow | None = None
+        self.traffic_run: TrafficRun | None = None
         self.state: SiteState | None = None
         self._lock = Lock(self.settings.state / "load.lock")
         self._cuts = LogCuts()
@@ -113,8 +113,8 @@ class LoadRun:
 
     def close(self) -> None:
         """No traffic of this load is left."""
-        if self.flow is not None:
-            self.flow.kill()
+        if self.traffic_run is not None:
+            self.traffic_run.kill()
         self._lock.release()
 
     @property
@@ -167,54 +167,56 @@ class LoadRun:
         """The site has been under load for `duration` seconds, or until that could prove nothing more."""
         if self._span is None:
             try:
-                self._span = self._flow_through()
+                self._span = self._traffic_through()
             except CakraviaError as error:
                 self._trouble = error.message
                 self._span = LoadSpan(0.0, error.message)
         return self._span
 
-    def _flow_through(self) -> LoadSpan:
+    def _traffic_through(self) -> LoadSpan:
         plan, clock = self._plan(), self.site.clock
         self.site.bound_logs()
         self.site.fetch_logs()
         self._cuts.remember(self.site.proxy.access_log, *(self.site.platform.request_log(each) for each in Colour))
-        self.flow = flow = Flow(plan, clock=clock, slow=self.settings.budget.p99)
+        self.traffic_run = traffic_run = TrafficRun(plan, clock=clock, slow=self.settings.budget.p99)
         began = clock.monotonic()
-        flow.start(deadline=Deadline("the load flows", START_SECONDS, clock=clock), requests=1)
+        traffic_run.start(deadline=Deadline("the load flows", START_SECONDS, clock=clock), requests=1)
         self._tell("traffic", began, f"{plan.round_trip * 1000:g} ms round trip")
-        began = flow.first_planned / 1e6 or clock.monotonic()
+        began = traffic_run.first_planned / 1e6 or clock.monotonic()
         hopeless = ""
         while not hopeless and (left := began + self.duration - clock.monotonic()) > 0:
             clock.sleep(min(WATCH_EVERY, left))
-            flow.follow()
-            flow.ensure_alive()
-            hopeless = self._hopeless(flow, plan)
+            traffic_run.follow()
+            traffic_run.ensure_alive()
+            hopeless = self._hopeless(traffic_run, plan)
             if holder := self.site.lock.holder():
                 self._trouble = hopeless = f"the load made way for {holder}"
         ended = clock.monotonic()
-        flow.stop(deadline=Deadline("requests under way end", plan.longest_timeout + 5, clock=clock))
+        traffic_run.stop(deadline=Deadline("requests under way end", plan.longest_timeout + 5, clock=clock))
         span = LoadSpan(ended - began, hopeless)
-        self._tell("load", began, hopeless or f"{flow.finished:,} requests")
+        self._tell("load", began, hopeless or f"{traffic_run.finished:,} requests")
         return span
 
-    def _hopeless(self, flow: Flow, plan: TrafficPlan) -> str:
+    def _hopeless(self, traffic_run: TrafficRun, plan: TrafficPlan) -> str:
         """Why the budget cannot be kept any more, whatever comes; empty while it can."""
         budget, whole = self.settings.budget, planned_within(plan, self.duration)
-        if len(flow.lost) > budget.lost:
-            row = flow.lost[0]
-            return f"{len(flow.lost)} requests lost (budget {budget.lost}): {row.method} {row.name}: {row.detail}"
-        if len(flow.unreached) > budget.lost:
-            row = flow.unreached[0]
-            return f"{len(flow.unreached)} requests could not be sent (budget {budget.lost}): {row.detail}"
-        if len(flow.errors) > budget.errors * whole:
-            row = flow.errors[0]
+        if len(traffic_run.lost) > budget.lost:
+            row = traffic_run.lost[0]
             return (
-                f"{len(flow.errors)} error answers (budget {budget.errors:.3%} of {whole:,}): "
+                f"{len(traffic_run.lost)} requests lost (budget {budget.lost}): {row.method} {row.name}: {row.detail}"
+            )
+        if len(traffic_run.unreached) > budget.lost:
+            row = traffic_run.unreached[0]
+            return f"{len(traffic_run.unreached)} requests could not be sent (budget {budget.lost}): {row.detail}"
+        if len(traffic_run.errors) > budget.errors * whole:
+            row = traffic_run.errors[0]
+            return (
+                f"{len(traffic_run.errors)} error answers (budget {budget.errors:.3%} of {whole:,}): "
                 f"{row.method} {row.name}: {row.detail}"
             )
-        if flow.slow > _SLOW_SHARE * whole:
+        if traffic_run.slow > _SLOW_SHARE * whole:
             return (
-                f"{flow.slow} answers took longer than {budget.p99:g} s: "
+                f"{traffic_run.slow} answers took longer than {budget.p99:g} s: "
                 f"more than 1% of all {whole:,} requests of this load"
             )
         return ""
@@ -223,13 +225,13 @@ class LoadRun:
         now = self.site.clock.monotonic()
         self._timeline.append(Event(step, "done", now - self._began, now - began, note))
         with contextlib.suppress(Exception):
-            self.audience(Moment(step, "done", now, now - began, note))
+            self.on_event(StepEvent(step, "done", now, now - began, note))
 
     # Concluding.
 
     def conclude(self, required: Mapping[str, str]) -> Outcome:
         """The verdict on this load. `required` maps the suite's required checks to their outcomes."""
-        if self.flow is not None and self.flow.summary is None:
+        if self.traffic_run is not None and self.traffic_run.summary is None:
             self._stop_early()
         measurement = self._measure()
         evidence = self._evidence(required, measurement)
@@ -241,15 +243,15 @@ class LoadRun:
         return self.outcome
 
     def _stop_early(self) -> None:
-        assert self.flow is not None
+        assert self.traffic_run is not None
         try:
-            self.flow.stop(deadline=Deadline("the load ends", INTERRUPTED_PATIENCE, clock=self.site.clock))
+            self.traffic_run.stop(deadline=Deadline("the load ends", INTERRUPTED_PATIENCE, clock=self.site.clock))
         except TrafficError as error:
             self._trouble = self._trouble or error.message
-            self.flow.kill()
+            self.traffic_run.kill()
 
     def _measure(self) -> Measurement | None:
-        if self.flow is None or not self.flow.requests.exists():
+        if self.traffic_run is None or not self.traffic_run.requests.exists():
             return None
         folder = self.folder
         self.site.fetch_logs()
@@ -261,20 +263,20 @@ class LoadRun:
         try:
             with Ledger.build(
                 folder,
-                requests=self.flow.requests,
+                requests=self.traffic_run.requests,
                 access_log=self._cuts.copy(self.site.proxy.access_log, folder / "access.log"),
                 application_logs=logs,
-                events=self.flow.events,
+                events=self.traffic_run.events,
                 traffic=folder / "traffic.json",
                 run=self._id,
             ) as ledger:
-                plan = self.flow.plan
-                course = Course(
+                plan = self.traffic_run.plan
+                course = RunTimeline(
                     touched=None,
                     switches=(),
                     until=None,
                     rate=plan.rate,
-                    followed=self.flow.counts,
+                    followed=self.traffic_run.counts,
                     streams=plan.streams,
                     expected=partial(planned_within, plan),
                 )
@@ -345,7 +347,7 @@ class LoadRun:
             buckets=self._buckets(measurement),
             windows=(),
             lost_rows=measurement.lost_rows if measurement else (),
-            traffic=traffic_figures(self.flow, measurement),
+            traffic=traffic_figures(self.traffic_run, measurement),
             settings_digest=digest_of(self.settings),
             tool=f"cakravia-verify {__version__}",
         )
@@ -367,7 +369,7 @@ def _next_step(verdict: Verdict) -> str:
     if verdict.decision is Decision.WITHIN_BUDGET:
         return "Nothing."
     if verdict.decision is Decision.OVER_BUDGET:
-        names = ", ".join(check.title.lower() for check in verdict.checks if check.standing is Standing.FAILED)
+        names = ", ".join(check.title.lower() for check in verdict.checks if check.standing is CheckStatus.FAILED)
         return f"The site serves as before, and does not bear this load: see {names or 'the failed checks'} below."
     return "Mend what kept the load from proving anything, then load again. The site serves as before."
 

@@ -13,7 +13,7 @@ from cakravia_verify.recovery.interrupted import doubt_about_history, left_behin
 from cakravia_verify.recovery.repair import reconnect, serve_again
 from cakravia_verify.recovery.rollback_target import is_promoted, target_of
 from cakravia_verify.release.conditions import is_healthy
-from cakravia_verify.release.machine import Moment
+from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Opening:
+class Preparation:
     """What is to be done on a site that is held now. `target` is the artifact a rollback goes to; `notices` is what was
     met on the way, in words."""
 
@@ -42,9 +42,9 @@ class Opening:
     notices: tuple[str, ...]
 
 
-def open_for(
-    request: Request, site: Site, *, audience: Callable[[Moment], None], waiting: Callable[[str], None]
-) -> Opening:
+def prepare_run(
+    request: Request, site: Site, *, on_event: Callable[[StepEvent], None], waiting: Callable[[str], None]
+) -> Preparation:
     """The site's lock is held, earlier releases are finished or undone, users who got no answer are served, and it is
     settled what comes now. `waiting` is told whom this waits for.
 
@@ -54,14 +54,14 @@ def open_for(
     notices = list(_hold(request, site, waiting))
     try:
         notices += reconnect(site)
-        notices += _settle_the_past(request, site, audience)
+        notices += _settle_the_past(request, site, on_event)
         state = site.observe()
         intent, target = _planned(request, site, state)
     except BaseException:
         site.lock.release()
         raise
     notices += [f"drift: {each}" for each in state.drift]
-    return Opening(state, intent, target, tuple(notices))
+    return Preparation(state, intent, target, tuple(notices))
 
 
 def _prefetch(request: Request, site: Site) -> None:
@@ -91,14 +91,14 @@ def _hold(request: Request, site: Site, waiting: Callable[[str], None]) -> Itera
         yield f"took the lock over from {dead}, which is dead"
 
 
-def _settle_the_past(request: Request, site: Site, audience: Callable[[Moment], None]) -> Iterator[str]:
+def _settle_the_past(request: Request, site: Site, on_event: Callable[[StepEvent], None]) -> Iterator[str]:
     stuck: RollbackFailed | None = None
     if doubt := doubt_about_history(site):
         yield f"{doubt}; nothing is finished or undone by it"
     for record in () if doubt else left_behind(site):
         release = record.intent.release
         try:
-            yield f"recovered release {release}: {recover(site, record, STEPS, audience=audience)}"
+            yield f"recovered release {release}: {recover(site, record, STEPS, on_event=on_event)}"
         except RollbackFailed as error:
             # A person was told already. What gets a site out of this is a working version: let it come.
             if record.outcome != STUCK or request.kind != "deploy":

@@ -16,28 +16,28 @@ from cakravia_verify.errors import (
     RollbackFailed,
     UsageError,
 )
-from cakravia_verify.gate.model import Budget, Decision, Evidence, Exit, Measured, Standing, Verdict
+from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import judge, stands, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
-from cakravia_verify.release.machine import Moment, Release
+from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import require_writable
-from cakravia_verify.runs.control_sample import gather_baseline
-from cakravia_verify.runs.document import Ended, document_of
-from cakravia_verify.runs.preparation import Request, open_for
-from cakravia_verify.runs.traffic_watch import Witness, said
+from cakravia_verify.runs.control_sample import gather_control_sample
+from cakravia_verify.runs.document import RunEnd, document_of
+from cakravia_verify.runs.preparation import Request, prepare_run
+from cakravia_verify.runs.traffic_watch import TrafficWatch, said
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
 # together; the rest is for measuring and for the report.
-HURRY = 3.0
+SHUTDOWN_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Outcome:
 class ReleaseRun:
     """Holds a site's lock from `open` to `close`; in between one release goes forward, or back."""
 
-    def __init__(self, site: Site, request: Request, *, audience: Callable[[Moment], None] = lambda _: None) -> None:
+    def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
         self.site = site
         self.settings: Settings = site.settings
         self.request = request
-        self.audience = audience
+        self.on_event = on_event
         self.notices: list[str] = []
         self.state: SiteState | None = None
         self.outcome: Outcome | None = None
@@ -66,7 +66,7 @@ class ReleaseRun:
         self._folder: Path | None = None
         self._began_wall = site.clock.wall()
         self._began = site.clock.monotonic()
-        self._witness: Witness | None = None
+        self._traffic_watch: TrafficWatch | None = None
         self._reserve = DescriptorReserve()
         self.has_started = False
 
@@ -81,16 +81,16 @@ class ReleaseRun:
         self.site.platform.check()
         self.site.proxy.check()
         self._traffic_plan(self.settings.reports, run="unnamed")
-        opening = open_for(self.request, self.site, audience=self.audience, waiting=waiting)
+        opening = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
         self.state = opening.state
         self.notices += opening.notices
-        self._release = Release(self.site, opening.intent, STEPS, target=opening.target, audience=self.audience)
+        self._release = Release(self.site, opening.intent, STEPS, target=opening.target, on_event=self.on_event)
 
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
         self._reserve.give_back()
-        if self._witness is not None:
-            self._witness.end()
+        if self._traffic_watch is not None:
+            self._traffic_watch.end()
         self.site.lock.release()
 
     # Going forward.
@@ -109,16 +109,16 @@ class ReleaseRun:
         return self._folder
 
     @property
-    def witness(self) -> Witness:
+    def traffic_watch(self) -> TrafficWatch:
         """Who sends the traffic and tells what it showed."""
-        if self._witness is None:
-            self._witness = Witness(self.release, folder=self.folder)
-        return self._witness
+        if self._traffic_watch is None:
+            self._traffic_watch = TrafficWatch(self.release, folder=self.folder)
+        return self._traffic_watch
 
     @property
-    def flow(self) -> Flow | None:
+    def traffic_run(self) -> TrafficRun | None:
         """The traffic, once it flows."""
-        return self._witness.flow if self._witness else None
+        return self._traffic_watch.traffic_run if self._traffic_watch else None
 
     def begin(self) -> None:
         """The history knows of the release, and users' traffic flows where there are users."""
@@ -129,17 +129,17 @@ class ReleaseRun:
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
         if self.release.intent.active is not None and self.release.intent.proxy_was_running:
-            self.witness.start(self._traffic_plan(self.folder, run=self.release.id), audience=self.audience)
+            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
 
     def reach(self, step: str) -> Release:
         """The release has done every step up to `step`, under traffic."""
         self.begin()
-        if self.flow is None and not self.witness.trouble and _comes_after(step, "confirm"):
+        if self.traffic_run is None and not self.traffic_watch.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
-            self.witness.start(self._traffic_plan(self.folder, run=self.release.id), audience=self.audience)
+            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
         elif _comes_after(step, "smoke"):
             self.release.advance("smoke")
-            self._gather_baseline()
+            self._gather_control_sample()
         self.release.advance(step)
         return self.release
 
@@ -154,18 +154,18 @@ class ReleaseRun:
             root=self.settings.root,
         )
 
-    def _gather_baseline(self) -> None:
+    def _gather_control_sample(self) -> None:
         """The previous slot has answered enough for the judgement that is required of the candidate."""
-        if self.flow is None or self.request.kind != "deploy" or self.release.seen.flips:
+        if self.traffic_run is None or self.request.kind != "deploy" or self.release.facts.switchovers:
             return
         clock = self.site.clock
-        waited = gather_baseline(self.flow, self.budget, clock=clock, pause=self.release.pause)
+        waited = gather_control_sample(self.traffic_run, self.budget, clock=clock, pause=self.release.pause)
         if waited >= 0.1:
-            self.audience(Moment("baseline", "done", clock.monotonic(), waited, "the previous slot, for comparison"))
+            self.on_event(StepEvent("baseline", "done", clock.monotonic(), waited, "the previous slot, for comparison"))
 
     def measured_so_far(self) -> Measured | None:
         """What the traffic showed up to now; None where it cannot be told."""
-        snapshot = self.witness.so_far()
+        snapshot = self.traffic_watch.so_far()
         return snapshot.measured if snapshot else None
 
     def problems(self, measured: Measured | None, budget: Budget) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ class ReleaseRun:
         return tuple(
             f"{check.title}: {check.value} (required: {check.threshold})"
             for check in checks
-            if check.standing is not Standing.PASSED
+            if check.standing is not CheckStatus.PASSED
         )
 
     @property
@@ -187,10 +187,10 @@ class ReleaseRun:
 
     # Concluding.
 
-    def hasten(self) -> None:
+    def shorten_waits(self) -> None:
         """Somebody waits for the end: what is still to come is less patient, and no less true."""
-        if self.release.hurry is None:
-            self.release.hurry = self.release.deadline("the end", HURRY)
+        if self.release.shutdown_deadline is None:
+            self.release.shutdown_deadline = self.release.deadline("the end", SHUTDOWN_SECONDS)
 
     def conclude(self, required: Mapping[str, str]) -> Outcome:
         """The verdict on what this session showed, acted upon: promoted, or rolled back under the same traffic.
@@ -200,8 +200,8 @@ class ReleaseRun:
         release = self.release
         self._reserve.give_back()
         if self.interrupted:
-            self.hasten()
-        snapshot = None if self.interrupted or release.failure else self.witness.so_far()
+            self.shorten_waits()
+        snapshot = None if self.interrupted or release.failure else self.traffic_watch.so_far()
         evidence = self._evidence(required, snapshot)
         verdict = judge(evidence, self.budget)
         stuck: CakraviaError | None = None
@@ -211,20 +211,20 @@ class ReleaseRun:
                 verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
             is_settled = not refused
         if not is_settled and release.failure is None and stands(evidence):
-            why = "; ".join(filter(None, (self.witness.trouble, verdict.why)))
+            why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
             is_settled = not self._settle(verdict, UNPROVEN)
         if not is_settled and self.has_started:
             release.record_verdict(verdict.decision, why=verdict.why)
             stuck = self._roll_back(verdict)
-        final = self.witness.at_the_end(patience=release.patience if release.hurry else None)
+        final = self.traffic_watch.at_the_end(grace=release.grace if release.shutdown_deadline else None)
         if not verdict.is_promote and snapshot is None:
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
         is_unproven = is_settled and not verdict.is_promote
         status = Exit.UNPROVEN if is_unproven else self._exit(verdict, stuck)
         self.notices += full_disks((self.settings.state, self.settings.reports))
-        ended = Ended(
+        ended = RunEnd(
             verdict=verdict,
             evidence=evidence,
             budget=self.budget,
@@ -235,17 +235,17 @@ class ReleaseRun:
             judged=snapshot,
             final=final,
             notices=tuple(self.notices),
-            trouble=self.witness.trouble,
+            trouble=self.traffic_watch.trouble,
             drift=self.state.drift if self.state else (),
             began=self._began,
             began_wall=self._began_wall,
         )
-        document = document_of(release, ended, flow=self.flow)
+        document = document_of(release, ended, traffic_run=self.traffic_run)
         self.outcome = Outcome(status, verdict, document)
         return self.outcome
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
-        release, seen, settings = self.release, self.release.seen, self.settings
+        release, seen, settings = self.release, self.release.facts, self.settings
         baked = None if seen.bake_began is None or seen.bake_ended is None else seen.bake_ended - seen.bake_began
         serving, running_digest = "", ""
         if seen.confirmed_at is not None and seen.candidate is not None:
@@ -314,7 +314,7 @@ class ReleaseRun:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
             self.notices.append(f"{outcome}, but the old slot could not be retired: {said(error)}")
             return ""
-        digest = release.seen.artifact.digest if release.seen.artifact else ""
+        digest = release.facts.artifact.digest if release.facts.artifact else ""
         try:
             release.advance("cleanup")
             release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)

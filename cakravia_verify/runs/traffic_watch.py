@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
-from cakravia_verify.proxy.protocol import Flip
-from cakravia_verify.release.machine import Moment, Release
+from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.records.rows import Row
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 
 MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
@@ -30,7 +30,7 @@ OLD_WORKERS_SECONDS = 1.0
 OVERTIME_SECONDS = 5.0
 
 
-class Witness:
+class TrafficWatch:
     """Sends users' traffic through a release and tells what it showed.
 
     `trouble` says in words why something could not be measured, '' where everything could.
@@ -39,37 +39,37 @@ class Witness:
     def __init__(self, release: Release, *, folder: Path) -> None:
         self.release = release
         self.folder = folder
-        self.flow: Flow | None = None
+        self.traffic_run: TrafficRun | None = None
         self.trouble = ""
         self._cuts = LogCuts()
 
-    def start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
+    def start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
         """The traffic flows, and whoever waits in the release is told when users suffer.
 
         Raises CakraviaError or OSError where it does not flow; a rollback goes on without, and `trouble` says so.
         """
         try:
-            self._start(plan, audience=audience)
+            self._start(plan, on_event=on_event)
         except (CakraviaError, OSError) as error:
             if not self._goes_back:
                 raise
             self.trouble = f"there was none, and users went back without it: {said(error)}"
             self.end()
-            self.flow = None
+            self.traffic_run = None
 
-    def _start(self, plan: TrafficPlan, *, audience: Callable[[Moment], None]) -> None:
+    def _start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
         site = self.release.site
         site.bound_logs()
         site.fetch_logs()
         self._cuts.remember(*self._raw_logs())
-        self.flow = Flow(plan, clock=site.clock)
+        self.traffic_run = TrafficRun(plan, clock=site.clock)
         began = site.clock.monotonic()
-        audience(Moment("traffic", "begins", began))
+        on_event(StepEvent("traffic", "begins", began))
         deadline = self.release.deadline("the traffic flows", TRAFFIC_START_SECONDS)
-        self.flow.start(deadline=deadline, requests=WARM_UP_REQUESTS)
+        self.traffic_run.start(deadline=deadline, requests=WARM_UP_REQUESTS)
         now = site.clock.monotonic()
         note = f"{plan.rate:g} requests/s over {plan.users} connections, {plan.round_trip * 1000:g} ms round trip"
-        audience(Moment("traffic", "done", now, now - began, note))
+        on_event(StepEvent("traffic", "done", now, now - began, note))
         self.release.watchers.append(self.watch)
 
     def watch(self) -> None:
@@ -77,26 +77,26 @@ class Witness:
 
         A rollback goes on without traffic that ends or cannot be followed: it proves nothing then, and is not stopped.
         """
-        flow, flips = self.flow, self.release.seen.flips
-        if flow is None or (self.trouble and self._goes_back):
+        traffic_run, switchovers = self.traffic_run, self.release.facts.switchovers
+        if traffic_run is None or (self.trouble and self._goes_back):
             return
-        flow.follow()
+        traffic_run.follow()
         try:
-            flow.ensure_alive()
+            traffic_run.ensure_alive()
             self._cuts.require_growth(*self._raw_logs())
         except TrafficError as error:
             self.trouble = error.message
             if self._goes_back:
                 return
             raise
-        if flips:
-            self._require_budget(flow, flips[0])
+        if switchovers:
+            self._require_budget(traffic_run, switchovers[0])
 
     @property
     def _goes_back(self) -> bool:
         return self.release.intent.kind == "rollback"
 
-    def _require_budget(self, flow: Flow, switch: Flip) -> None:
+    def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
         decided, effective = round(switch.decided_at * MICROSECONDS), round(switch.effective_at * MICROSECONDS)
 
         def sent_since(row: Row) -> bool:
@@ -107,38 +107,42 @@ class Witness:
 
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
         loses = sent_since if self._goes_back else lambda row: not ended_before(row)
-        to_come = most_requests(flow.plan, since=effective - flow.first_planned, until=self._bake_over_by(flow, switch))
-        if flow.plan.streams or flow.plan.locustfile:
+        to_come = most_requests(
+            traffic_run.plan, since=effective - traffic_run.first_planned, until=self._bake_over_by(traffic_run, switch)
+        )
+        if traffic_run.plan.streams or traffic_run.plan.locustfile:
             # Nobody planned how often these come again; what they did until now, twice over, has to do.
-            to_come = max(to_come, 2 * flow.finished)
-        suffered = self._suffered(flow, loses, sent_since, requests=to_come)
+            to_come = max(to_come, 2 * traffic_run.finished)
+        suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
         if suffered and self._goes_back:
             # Users do not return to a version that failed them as well.
-            before = most_requests(flow.plan, since=0, until=decided - flow.first_planned)
-            if self._suffered(flow, ended_before, ended_before, requests=before):
+            before = most_requests(traffic_run.plan, since=0, until=decided - traffic_run.first_planned)
+            if self._suffered(traffic_run, ended_before, ended_before, requests=before):
                 return
         if suffered:
             raise ReleaseError(suffered)
 
-    def _bake_over_by(self, flow: Flow, switch: Flip) -> int:
+    def _bake_over_by(self, traffic_run: TrafficRun, switch: Switchover) -> int:
         """When the bake is over at the latest, in microseconds since the first planned request."""
-        settings, began = self.release.site.settings.release, self.release.seen.bake_began
+        settings, began = self.release.site.settings.release, self.release.facts.bake_began
         if began is None:
             began = switch.effective_at + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
         over = max(began + settings.bake, self.release.site.clock.monotonic()) + OVERTIME_SECONDS
-        return round(over * MICROSECONDS) - flow.first_planned
+        return round(over * MICROSECONDS) - traffic_run.first_planned
 
-    def _suffered(self, flow: Flow, loses: Callable[[Row], bool], errs: Callable[[Row], bool], *, requests: int) -> str:
+    def _suffered(
+        self, traffic_run: TrafficRun, loses: Callable[[Row], bool], errs: Callable[[Row], bool], *, requests: int
+    ) -> str:
         """What users suffered beyond the budget, in words, in the rows that count; '' where they did not, or where so
         many requests may still bring the share of errors back within it."""
         budget = self.release.site.settings.budget
-        bad = [row for row in (*flow.lost, *flow.unreached) if loses(row)]
+        bad = [row for row in (*traffic_run.lost, *traffic_run.unreached) if loses(row)]
         if len(bad) > budget.lost:
             return (
                 f"users lost {len(bad)} requests since the switch (budget {budget.lost}): "
                 f"{bad[0].method} {bad[0].name}: {bad[0].detail or bad[0].status}"
             )
-        errors = [row for row in flow.errors if errs(row)]
+        errors = [row for row in traffic_run.errors if errs(row)]
         if len(errors) > budget.errors * requests:
             first = errors[0]
             return (
@@ -149,25 +153,25 @@ class Witness:
 
     def so_far(self) -> Measurement | None:
         """The ledger up to now, every request planned until now ended; the traffic flows on. None: see `trouble`."""
-        if self.flow is None:
+        if self.traffic_run is None:
             return None
         try:
-            deadline = self.release.deadline("requests under way end", self.flow.plan.longest_timeout + 1)
-            return self._measure(self.flow.settle(deadline=deadline))
+            deadline = self.release.deadline("requests under way end", self.traffic_run.plan.longest_timeout + 1)
+            return self._measure(self.traffic_run.settle(deadline=deadline))
         except Exception as error:  # whatever keeps it from being measured: then nothing is shown
             self.trouble = self.trouble or said(error)
             return None
 
-    def at_the_end(self, *, patience: float | None = None) -> Measurement | None:
+    def at_the_end(self, *, grace: float | None = None) -> Measurement | None:
         """The whole ledger; the traffic has ended. `patience` bounds, in seconds, the wait for requests under way."""
-        if self.flow is None:
+        if self.traffic_run is None:
             return None
-        seconds = self.flow.plan.longest_timeout + 1 if patience is None else patience
+        seconds = self.traffic_run.plan.longest_timeout + 1 if grace is None else grace
         try:
-            self.flow.stop(deadline=self.release.deadline("the traffic ends", seconds))
+            self.traffic_run.stop(deadline=self.release.deadline("the traffic ends", seconds))
         except (CakraviaError, OSError) as error:
             self.trouble = self.trouble or said(error)
-            self.flow.kill()
+            self.traffic_run.kill()
         try:
             return self._measure(None)
         except Exception as error:
@@ -176,18 +180,18 @@ class Witness:
 
     def end(self) -> None:
         """Nothing of the traffic is left."""
-        if self.flow is not None:
-            self.flow.kill()
+        if self.traffic_run is not None:
+            self.traffic_run.kill()
 
     def _measure(self, until: int | None) -> Measurement:
-        assert self.flow is not None
+        assert self.traffic_run is not None
         site, folder = self.release.site, self.folder
         self._cuts.require_growth(*self._raw_logs())
         requests = folder / "requests.csv"
         if until is not None:
             # The client's records first: whatever they hold, the logs copied afterwards know already.
             requests = folder / ".requests-so-far.csv"
-            self.flow.copy_requests(requests)
+            self.traffic_run.copy_requests(requests)
         site.fetch_logs()
         access = self._cuts.copy(site.proxy.access_log, folder / "access.log")
         written = {
@@ -221,7 +225,7 @@ class Witness:
         logs = [site.proxy.access_log, *(site.platform.request_log(colour) for colour in Colour)]
         return [path for path in logs if path is not None]
 
-    def _unlogged(self, written: Mapping[Colour, Path | None], course: Course) -> Colour | None:
+    def _unlogged(self, written: Mapping[Colour, Path | None], course: RunTimeline) -> Colour | None:
         """The new slot, where the one before it logged requests of this run and it logged none."""
         first = course.switches[0] if course.switches else None
         if first is None or first.old is None or written[first.new] is not None:
@@ -230,35 +234,35 @@ class Witness:
         return first.new if before is not None and _names(before, self.release.id) else None
 
     def _slots_with_users(self) -> set[Colour]:
-        seen = self.release.seen
-        slots = {seen.candidate.colour} if seen.flips and seen.candidate else set()
+        seen = self.release.facts
+        slots = {seen.candidate.colour} if seen.switchovers and seen.candidate else set()
         return slots | ({self.release.intent.active} if self.release.intent.active else set())
 
-    def _course(self, until: int | None) -> Course:
-        assert self.flow is not None
+    def _course(self, until: int | None) -> RunTimeline:
+        assert self.traffic_run is not None
         intent, settings = self.release.intent, self.release.site.settings
-        touched = next((m.at for m in self.release.moments if m.step == "prepare" and m.kind == "begins"), None)
+        touched = next((m.at for m in self.release.events if m.step == "prepare" and m.kind == "begins"), None)
         # After a reload the old workers may pass one more request of every kept connection to the old slot.
         grace = settings.proxy.keepalive_min + OLD_WORKERS_SECONDS if settings.proxy.switch == "reload" else 0.0
         switches = tuple(
             Switch(
-                old=None if intent.active is None else flip.colour.other,
-                new=flip.colour,
-                decided=int(flip.decided_at * MICROSECONDS),
-                effective=int(flip.effective_at * MICROSECONDS) + 1,
+                old=None if intent.active is None else switchover.colour.other,
+                new=switchover.colour,
+                decided=int(switchover.decided_at * MICROSECONDS),
+                effective=int(switchover.effective_at * MICROSECONDS) + 1,
                 grace=int(grace * MICROSECONDS),
             )
-            for flip in self.release.seen.flips
+            for switchover in self.release.facts.switchovers
         )
-        return Course(
+        return RunTimeline(
             touched=int(touched * MICROSECONDS) if touched is not None else None,
             switches=switches,
             until=until,
-            rate=self.flow.plan.rate,
-            expected=partial(planned_within, self.flow.plan),
+            rate=self.traffic_run.plan.rate,
+            expected=partial(planned_within, self.traffic_run.plan),
             reload=settings.proxy.switch == "reload",
-            followed=self.flow.counts,
-            streams=self.flow.plan.streams,
+            followed=self.traffic_run.counts,
+            streams=self.traffic_run.plan.streams,
             version=intent.version,
             judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
             if intent.kind == "deploy"

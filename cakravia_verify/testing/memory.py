@@ -10,7 +10,7 @@ from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.protocol import beyond
-from cakravia_verify.proxy.protocol import Flip, ProxyState
+from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 
@@ -211,7 +211,7 @@ class MemoryProxy:
         site = self.site
         return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation))
 
-    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         self.site._act("start_proxy", str(colour))
         self.site.proxy_runs = True
         return self._choose(colour)
@@ -220,7 +220,7 @@ class MemoryProxy:
         self.site._act("refresh")
         return False
 
-    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         self.site._act("point_at", str(colour))
         return self._choose(colour)
 
@@ -232,10 +232,10 @@ class MemoryProxy:
         self.site._act("stop_proxy")
         self.site.proxy_runs = False
 
-    def _choose(self, colour: Colour) -> Flip:
+    def _choose(self, colour: Colour) -> Switchover:
         decided = self.site.clock.monotonic()
         self.site.chosen = colour
-        return Flip(colour, decided, self.site.clock.monotonic())
+        return Switchover(colour, decided, self.site.clock.monotonic())
 
 
 def running_slot(colour: Colour, version: str) -> Slot:

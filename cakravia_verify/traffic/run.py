@@ -24,7 +24,7 @@ from cakravia_verify.traffic.records.rows import (
 )
 
 
-class Flow:
+class TrafficRun:
     """One running traffic and everything its records say so far. Instants are CLOCK_MONOTONIC microseconds.
 
     Answers that took longer than `slow` seconds from their planned instant are counted.

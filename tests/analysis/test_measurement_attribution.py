@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.gate.model import Budget, Standing
+from cakravia_verify.gate.model import Budget, CheckStatus
 from cakravia_verify.gate.rules import traffic_checks
 from cakravia_verify.slots import Colour
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
@@ -23,7 +23,7 @@ EVERY = 10_000
 EARLY, LATE, AFTER = 50, 250, 300
 TOUCHED, DECIDED = EARLY * EVERY, (EARLY + LATE) * EVERY
 SWITCH = Switch(Colour.BLUE, Colour.GREEN, DECIDED, DECIDED)
-COURSE = Course(touched=TOUCHED, switches=(SWITCH,), until=None, rate=1e6 / EVERY, version="v2")
+COURSE = RunTimeline(touched=TOUCHED, switches=(SWITCH,), until=None, rate=1e6 / EVERY, version="v2")
 LOST = {"outcome": "lost", "status": None, "slot": None, "served_slot": None, "version": None}
 BAD_GATEWAY = {"outcome": "lost", "status": 502, "slot": None, "version": None, "detail": "gateway says 502"}
 UNREACHED = {"outcome": "unreached", "sent": None, "status": None, "slot": None, "served_slot": None, "version": None}
@@ -36,7 +36,7 @@ def released(
     folder: Path,
     failing: Mapping[str, tuple[int, int]],
     *,
-    course: Course = COURSE,
+    course: RunTimeline = COURSE,
     proxy: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> Measurement:
@@ -62,7 +62,7 @@ def released(
         return measure(ledger, course, has_application=False)
 
 
-def standing(seen: Measurement, name: str) -> Standing:
+def standing(seen: Measurement, name: str) -> CheckStatus:
     checks = traffic_checks(seen.measured, Budget(), has_previous=True)
     return next(check.standing for check in checks if check.name == name)
 
@@ -71,7 +71,7 @@ def test_an_error_of_the_version_before_is_its_own_whether_or_not_it_had_one_at_
     for early in (0, 1):
         seen = released(tmp_path, {"error": (early, 4)})
         assert (seen.measured.errors, seen.measured.excused) == (4 + early, {"errors": 4 + early})
-        assert standing(seen, "errors") is Standing.PASSED
+        assert standing(seen, "errors") is CheckStatus.PASSED
         assert seen.findings == (
             f"before the switch: {4 + early} error answers of the version before, which are not counted: its own "
             f"({early} of 50 requests before the release began, 4 of 250 after)",
@@ -82,7 +82,7 @@ def test_errors_of_the_version_before_that_rise_once_the_release_begins_are_the_
     """A candidate that changes the database under the version that serves."""
     seen = released(tmp_path, {"error": (0, 60)})
     assert (seen.measured.errors, seen.measured.excused) == (60, {})
-    assert standing(seen, "errors") is Standing.FAILED
+    assert standing(seen, "errors") is CheckStatus.FAILED
     assert "60 error answers of the version before, which count: they rose once it had begun" in seen.findings[0]
 
 
@@ -91,7 +91,7 @@ def test_what_is_lost_before_the_switch_counts_where_none_was_before_the_release
     seen = released(tmp_path, {kind: (0, 1)})
     name = COUNTS[kind]
     assert (getattr(seen.measured, name), seen.measured.excused) == (1, {})
-    assert standing(seen, name) is Standing.FAILED
+    assert standing(seen, name) is CheckStatus.FAILED
     assert "which count: there were none before the release began (0 of 50 requests" in seen.findings[0]
 
 
@@ -99,14 +99,14 @@ def test_errors_of_the_version_before_excuse_no_loss(tmp_path: Path) -> None:
     """The old slot stands still while the candidate is proven."""
     seen = released(tmp_path, {"error": (3, 15), "lost": (0, 61)})
     assert (seen.measured.lost, seen.measured.excused) == (61, {"errors": 18})
-    assert standing(seen, "lost") is Standing.FAILED
+    assert standing(seen, "lost") is CheckStatus.FAILED
     assert seen.measured.lost_bound.startswith("61 of 600")
 
 
 def test_loss_that_rises_once_the_release_begins_counts(tmp_path: Path) -> None:
     seen = released(tmp_path, {"lost": (2, 61)})
     assert (seen.measured.lost, seen.measured.excused) == (63, {})
-    assert standing(seen, "lost") is Standing.FAILED
+    assert standing(seen, "lost") is CheckStatus.FAILED
 
 
 @pytest.mark.parametrize("kind", FAILURES)
@@ -114,7 +114,7 @@ def test_a_release_that_mends_a_site_that_was_failing_all_along_can_pass(tmp_pat
     seen = released(tmp_path, {kind: (EARLY, LATE)})
     name = COUNTS[kind]
     assert (getattr(seen.measured, name), seen.measured.excused) == (EARLY + LATE, {name: EARLY + LATE})
-    assert standing(seen, name) is Standing.PASSED
+    assert standing(seen, name) is CheckStatus.PASSED
     assert f"{EARLY + LATE} " in seen.findings[0]
     assert len(seen.lost_rows) == (20 if name == "lost" else 0)
 
@@ -131,13 +131,13 @@ def test_an_error_that_the_old_slot_did_not_give_is_not_its_own(tmp_path: Path, 
 
     seen = released(tmp_path, {"error": (0, 4)}, proxy=line)
     assert (seen.measured.errors, seen.measured.excused) == (4, {})
-    assert standing(seen, "errors") is Standing.FAILED
+    assert standing(seen, "errors") is CheckStatus.FAILED
 
 
 @pytest.mark.parametrize(
     "course", [replace(COURSE, touched=None), replace(COURSE, switches=())], ids=["untouched", "none"]
 )
-def test_a_release_that_did_not_come_so_far_excuses_nothing(tmp_path: Path, course: Course) -> None:
+def test_a_release_that_did_not_come_so_far_excuses_nothing(tmp_path: Path, course: RunTimeline) -> None:
     assert released(tmp_path, {"error": (1, 4), "lost": (1, 1)}, course=course).measured.excused == {}
 
 
@@ -163,7 +163,7 @@ def test_errors_since_the_switch_are_counted_apart(tmp_path: Path) -> None:
 def test_answers_after_the_switch_that_name_another_version_are_told(tmp_path: Path) -> None:
     seen = released(tmp_path, {}, after={"version": "v1"})
     assert seen.measured.integrity == ("300 answers by green after the switch named version v1 instead of v2",)
-    assert standing(seen, "ledger") is Standing.UNKNOWN
+    assert standing(seen, "ledger") is CheckStatus.UNKNOWN
 
 
 @pytest.mark.parametrize("version", ["v2", None])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
 from tests.traffic.ledger.ledger_files import Run, request
@@ -19,10 +19,12 @@ SIDE = 1_500
 EVERY = 1_000
 GREEN = {"slot": "green", "served_slot": "green", "version": "v2"}
 SWITCH = Switch(Colour.BLUE, Colour.GREEN, SIDE * EVERY, SIDE * EVERY)
-COURSE = Course(touched=0, switches=(SWITCH,), until=None, rate=1e6 / EVERY, judge_warm_up=100 * EVERY)
+COURSE = RunTimeline(touched=0, switches=(SWITCH,), until=None, rate=1e6 / EVERY, judge_warm_up=100 * EVERY)
 
 
-def ruling(tmp_path: Path, course: Course, *, slower: int = 0, lost: int = 0) -> tuple[str | None, str | None, str]:
+def ruling(
+    tmp_path: Path, course: RunTimeline, *, slower: int = 0, lost: int = 0
+) -> tuple[str | None, str | None, str]:
     """`slower` microseconds on every answer of the candidate, `lost` of its requests lost."""
     rows = []
     for number in range(2 * SIDE):
@@ -71,5 +73,5 @@ def test_a_warm_up_that_leaves_too_little_is_inconclusive(tmp_path: Path) -> Non
         replace(COURSE, judge_warm_up=None),
     ],
 )
-def test_without_a_previous_slot_or_a_wish_there_is_no_judgement(tmp_path: Path, course: Course) -> None:
+def test_without_a_previous_slot_or_a_wish_there_is_no_judgement(tmp_path: Path, course: RunTimeline) -> None:
     assert ruling(tmp_path, course, slower=10_000) == ("", "", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.slots import Colour
@@ -16,7 +16,7 @@ EVERY = 10_000
 SIDE = 400
 AT = SIDE * EVERY
 STREAM_SECONDS = 3
-COURSE = Course(
+COURSE = RunTimeline(
     touched=0,
     switches=(Switch(Colour.BLUE, Colour.GREEN, AT, AT),),
     until=None,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cakravia_verify.gate.model import Budget, Decision, Evidence, Measured, Standing
+from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Measured
 from cakravia_verify.gate.rules import judge, stands
 
 GOOD_MEASURED = Measured(
@@ -94,7 +94,7 @@ def measured(**facts: Any) -> Evidence:
 def test_good_and_complete_evidence_promotes() -> None:
     verdict = judge(GOOD, BUDGET)
     assert verdict.is_promote
-    assert all(check.standing is Standing.PASSED for check in verdict.checks)
+    assert all(check.standing is CheckStatus.PASSED for check in verdict.checks)
 
 
 def test_no_evidence_at_all_is_inconclusive() -> None:
@@ -211,7 +211,7 @@ def test_errors_of_the_candidate_are_not_diluted_by_the_good_answers_of_the_vers
     seen = measured(sent=1_539, errors=40, sent_after_switch=270, errors_after_switch=40)
     verdict = judge(seen, Budget(errors=0.03))
     assert verdict.decision is Decision.ROLL_BACK
-    (failed,) = (check for check in verdict.checks if check.standing is Standing.FAILED)
+    (failed,) = (check for check in verdict.checks if check.standing is CheckStatus.FAILED)
     assert (failed.name, failed.value) == ("errors", "40 (2.599%), 40 (14.815%) since the switch")
     assert judge(seen, Budget(errors=0.149)).is_promote
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.gate.model import Budget, Check, Measured, Standing
+from cakravia_verify.gate.model import Budget, Check, CheckStatus, Measured
 from cakravia_verify.gate.rules import traffic_checks
 
-PASSED, FAILED, UNKNOWN = Standing.PASSED, Standing.FAILED, Standing.UNKNOWN
+PASSED, FAILED, UNKNOWN = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.UNKNOWN
 
 
 def judged(judgement: str | None, judge: str, *, gross: str | None = "", has_previous: bool = True) -> Check | None:
@@ -28,7 +28,7 @@ def judged(judgement: str | None, judge: str, *, gross: str | None = "", has_pre
         ("anything else", "anything else", UNKNOWN, UNKNOWN),
     ],
 )
-def test_a_ruling_weighs_as_configured(judgement: str, gross: str, inform: Standing, require: Standing) -> None:
+def test_a_ruling_weighs_as_configured(judgement: str, gross: str, inform: CheckStatus, require: CheckStatus) -> None:
     told, asked = judged(judgement, "inform", gross=gross), judged(judgement, "require", gross=gross)
     assert told is not None
     assert asked is not None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cakravia_verify.errors import JournalError, SiteLost
 from cakravia_verify.history.journal import FIELDS, Journal
-from cakravia_verify.history.journal_file import Entries, Entry, Odd
+from cakravia_verify.history.journal_file import Entries, JournalEntry, Odd
 from cakravia_verify.system.files import write_atomically
 from cakravia_verify.testing.memory import FakeClock
 
@@ -282,7 +282,7 @@ def test_a_history_that_was_removed_is_empty_and_begun_anew(journal: Journal) ->
 def test_looking_from_the_end_decodes_only_what_is_looked_at(journal: Journal) -> None:
     for event in ("a", "b", "c"):
         journal.append(event)
-    lines: list[bytes | Entry | Odd] = [*journal.path.read_bytes().splitlines()]
+    lines: list[bytes | JournalEntry | Odd] = [*journal.path.read_bytes().splitlines()]
     entries = Entries(lines, count=3, tail=b"")
     assert next(reversed(entries)).event == "c"
     assert [isinstance(line, bytes) for line in lines] == [True, True, False]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.history.journal import Entry
+from cakravia_verify.history.journal import JournalEntry
 from cakravia_verify.history.releases import (
     PROMOTED,
     ROLLED_BACK,
@@ -37,11 +37,13 @@ from cakravia_verify.system.processes import identity_of
 from tests.memory_stage import Stage
 
 
-def entry(event: str, release: str, **facts: Any) -> Entry:
-    return Entry(1, "2026-01-01T00:00:00+00:00", event, release, facts.pop("step", ""), "ada@build", 1, facts)
+def entry(event: str, release: str, **facts: Any) -> JournalEntry:
+    return JournalEntry(1, "2026-01-01T00:00:00+00:00", event, release, facts.pop("step", ""), "ada@build", 1, facts)
 
 
-def released(release: str, version: str, *, kind: str = "deploy", outcome: str = PROMOTED, **facts: Any) -> list[Entry]:
+def released(
+    release: str, version: str, *, kind: str = "deploy", outcome: str = PROMOTED, **facts: Any
+) -> list[JournalEntry]:
     rows = [
         entry("release.started", release, kind=kind, version=version, slot="green", from_slot="blue", **facts),
         entry("step.intent", release, step="build"),
@@ -95,7 +97,7 @@ def test_the_last_holding_release_is_the_newest_one_that_was_promoted() -> None:
     assert last.intent.version == "v2"
 
 
-def previous(rows: list[Entry], version: str) -> str | None:
+def previous(rows: list[JournalEntry], version: str) -> str | None:
     build = previous_of(rows, version=version, digest=f"sha256:{version}")
     return build.version if build else None
 

@@ -11,7 +11,7 @@ from cakravia_verify.errors import JournalError, NotHealthy, PlatformError, Prox
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, records, unfinished
 from cakravia_verify.recovery.interrupted import recover
 from cakravia_verify.recovery.lifecycle import bring_up
-from cakravia_verify.release.machine import A_MOMENT, Moment
+from cakravia_verify.release.machine import SHORTEST_GRACE, StepEvent
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import running_slot
@@ -152,11 +152,11 @@ def test_a_first_release_failing_under_a_proxy_that_ran_already_takes_its_candid
 
 
 def test_an_audience_that_fails_stops_neither_the_release_nor_its_way_back(site_with_v1: Stage) -> None:
-    def closed_terminal(moment: Moment) -> None:
+    def closed_terminal(event: StepEvent) -> None:
         raise BrokenPipeError
 
     release = site_with_v1.release("v2")
-    release.audience = closed_terminal
+    release.on_event = closed_terminal
     release.start()
     release.advance("bake")
     release.roll_back("no")
@@ -204,13 +204,13 @@ def test_a_way_back_that_somebody_waits_for_is_gentle_only_as_long_as_there_is_t
     release = site_with_v1.release("v2")
     release.start()
     release.advance("bake")
-    assert release.patience == site_with_v1.settings.app.grace
+    assert release.grace == site_with_v1.settings.app.grace
     site_with_v1.memory.open_connections[Colour.GREEN] = 3  # and they never end
-    release.hurry = release.deadline("the end", 1.0)
+    release.shutdown_deadline = release.deadline("the end", 1.0)
     began = site_with_v1.clock.monotonic()
     release.roll_back("SIGTERM")
     assert site_with_v1.clock.monotonic() - began < 1.2
-    assert release.patience == A_MOMENT
+    assert release.grace == SHORTEST_GRACE
     assert site_with_v1.serving is not None
     assert site_with_v1.serving.version == "v1"
 
@@ -565,7 +565,7 @@ def test_recover_is_callable_for_one_record(site_with_v1: Stage) -> None:
     release = site_with_v1.release("v2")
     release.start()
     (record,) = unfinished(site_with_v1.site.journal.entries())
-    assert recover(site_with_v1.site, record, STEPS, audience=lambda _: None) == ROLLED_BACK
+    assert recover(site_with_v1.site, record, STEPS, on_event=lambda _: None) == ROLLED_BACK
 
 
 def test_a_promotion_given_up_before_users_moved_is_still_given_up_after_a_crash(site_with_v1: Stage) -> None:

@@ -70,8 +70,8 @@ def test_a_late_but_punctual_candidate_is_accepted(site_with_v1: Stage) -> None:
 
     site_with_v1.clock.on_sleep = awake
     release = started(site_with_v1, to="prove")
-    assert release.seen.bad_rounds
-    assert release.seen.good_rounds == 2
+    assert release.facts.bad_rounds
+    assert release.facts.good_rounds == 2
 
 
 def test_health_counts_only_good_rounds_in_a_row(site_with_v1: Stage) -> None:
@@ -80,8 +80,8 @@ def test_health_counts_only_good_rounds_in_a_row(site_with_v1: Stage) -> None:
         site_with_v1.memory.sick.add("v2") if next(turns) else site_with_v1.memory.sick.clear()
     )
     release = started(site_with_v1, to="prove")
-    assert release.seen.good_rounds > 2
-    assert "good rounds in a row" in release.moments[-1].note
+    assert release.facts.good_rounds > 2
+    assert "good rounds in a row" in release.events[-1].note
 
 
 def test_a_candidate_that_names_another_version_is_refused_at_once(site_with_v1: Stage) -> None:
@@ -229,7 +229,7 @@ def test_a_proxy_that_flaps_between_slots_is_not_confirmed(site_with_v1: Stage) 
     )
     site_with_v1.memory.stuck_on = Colour.BLUE
     release.advance("confirm")
-    assert release.seen.confirmations == 2
+    assert release.facts.confirmations == 2
 
 
 def test_the_drain_waits_for_requests_in_flight(site_with_v1: Stage) -> None:
@@ -242,7 +242,7 @@ def test_the_drain_waits_for_requests_in_flight(site_with_v1: Stage) -> None:
 
     site_with_v1.clock.on_sleep = one_ends
     release.advance("drain")
-    assert release.seen.left_in_flight == 0
+    assert release.facts.left_in_flight == 0
     assert len(site_with_v1.clock.slept) >= 3
 
 
@@ -251,7 +251,7 @@ def test_a_drain_that_never_ends_says_what_is_left(site_with_v1: Stage) -> None:
     site_with_v1.memory.open_connections[Colour.BLUE] = 2
     began = site_with_v1.clock.monotonic()
     release.advance("drain")
-    assert release.seen.left_in_flight == 2
+    assert release.facts.left_in_flight == 2
     assert site_with_v1.clock.monotonic() - began <= site_with_v1.settings.release.drain + 0.1
 
 
@@ -267,7 +267,7 @@ def test_an_old_slot_that_died_has_nothing_in_flight(site_with_v1: Stage) -> Non
     release = started(site_with_v1, to="confirm")
     del site_with_v1.memory.running[Colour.BLUE]
     release.advance("drain")
-    assert release.seen.left_in_flight == 0
+    assert release.facts.left_in_flight == 0
 
 
 def flaps(stage: Stage, bad: Callable[[int], bool]) -> Release:
@@ -281,7 +281,7 @@ def flaps(stage: Stage, bad: Callable[[int], bool]) -> Release:
 def test_a_bake_tolerates_one_flap(flapping: Stage) -> None:
     release = flaps(flapping, lambda number: number == 2)
     release.advance("bake")
-    assert (release.seen.bake_bad_rounds, release.seen.bake_rounds > 3) == (1, True)
+    assert (release.facts.bake_bad_rounds, release.facts.bake_rounds > 3) == (1, True)
 
 
 def test_a_bake_refuses_two_bad_rounds_in_a_row(flapping: Stage) -> None:
@@ -301,9 +301,9 @@ def test_a_bake_does_not_end_on_a_bad_round(flapping: Stage) -> None:
 
 def test_a_bake_lasts_as_long_as_planned(site_with_v1: Stage) -> None:
     release = started(site_with_v1, to="bake")
-    assert release.seen.bake_began is not None
-    assert release.seen.bake_ended is not None
-    assert release.seen.bake_ended - release.seen.bake_began >= site_with_v1.settings.release.bake
+    assert release.facts.bake_began is not None
+    assert release.facts.bake_ended is not None
+    assert release.facts.bake_ended - release.facts.bake_began >= site_with_v1.settings.release.bake
 
 
 def test_a_promotion_retires_the_old_slot_where_it_is_not_kept_warm(quick_folder: Path) -> None:

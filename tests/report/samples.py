@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import replace
 
-from cakravia_verify.analysis.model import Bucket, Window
+from cakravia_verify.analysis.model import Bucket, ReportWindow
 from cakravia_verify.gate.model import Budget, Evidence, Exit, Measured
 from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
@@ -70,9 +70,9 @@ def promoted() -> ReleaseDocument:
         buckets=_buckets(30.0, per_second=1004),
         seconds=30.31,
         windows=(
-            Window("before the switch", 5642, 0, 0, 0.0220, 0.0281, 0.0088),
-            Window("during the switch", 1003, 0, 0, 0.0222, 0.0302, 0.0113),
-            Window("after the switch", 23_479, 0, 0, 0.0221, 0.0287, 0.0097),
+            ReportWindow("before the switch", 5642, 0, 0, 0.0220, 0.0281, 0.0088),
+            ReportWindow("during the switch", 1003, 0, 0, 0.0222, 0.0302, 0.0113),
+            ReportWindow("after the switch", 23_479, 0, 0, 0.0221, 0.0287, 0.0097),
         ),
     )
 
@@ -133,10 +133,10 @@ def rolled_back() -> ReleaseDocument:
         seconds=11.94,
         returned_at=BACK,
         windows=(
-            Window("before the switch", 5642, 0, 0, 0.0220, 0.0281, 0.0088),
-            Window("during the switch", 1003, 0, 0, 0.0222, 0.0302, 0.0113),
-            Window("after the switch", 2803, 23, 205, 0.0231, 0.4127, 0.184),
-            Window("after the way back", 2394, 0, 0, 0.0220, 0.0283, 0.0091),
+            ReportWindow("before the switch", 5642, 0, 0, 0.0220, 0.0281, 0.0088),
+            ReportWindow("during the switch", 1003, 0, 0, 0.0222, 0.0302, 0.0113),
+            ReportWindow("after the switch", 2803, 23, 205, 0.0231, 0.4127, 0.184),
+            ReportWindow("after the way back", 2394, 0, 0, 0.0220, 0.0283, 0.0091),
         ),
         lost_rows=tuple(_lost_row(number) for number in range(20)),
         findings=(

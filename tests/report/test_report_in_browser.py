@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cakravia_verify.gate.model import Check, Standing
+from cakravia_verify.gate.model import Check, CheckStatus
 from cakravia_verify.report.document import Event, ReleaseDocument
 from tests.report import samples
 
@@ -21,7 +21,7 @@ HOSTILE = "</style></title></svg></script><img src=x onerror=console.error('ran'
 
 
 def hostile(document: ReleaseDocument) -> ReleaseDocument:
-    check = Check(HOSTILE, HOSTILE, Standing.FAILED, HOSTILE, HOSTILE, HOSTILE)
+    check = Check(HOSTILE, HOSTILE, CheckStatus.FAILED, HOSTILE, HOSTILE, HOSTILE)
     return replace(
         document,
         version=HOSTILE,

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cakravia_verify.analysis.model import Window
+from cakravia_verify.analysis.model import ReportWindow
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.gate.model import Budget, Check, Evidence, Measured, Standing
+from cakravia_verify.gate.model import Budget, Check, CheckStatus, Evidence, Measured
 from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.folder import seal
@@ -85,7 +85,7 @@ def test_a_promotion_that_excuses_failures_of_the_version_before_holds_when_it_i
         (Budget, ("budget",)),
         (Check, ("checks", "items")),
         (Event, ("timeline", "items")),
-        (Window, ("windows", "items")),
+        (ReportWindow, ("windows", "items")),
     ],
 )
 def test_the_schema_describes_every_fact_that_is_written(kind: Any, place: tuple[str, ...]) -> None:
@@ -163,7 +163,7 @@ def test_a_verdict_that_contradicts_itself_does_not_hold(promoted: Path, change:
 
 def test_one_check_that_did_not_pass_is_enough(promoted: Path) -> None:
     checks = json.loads(promoted.read_text())["checks"]
-    checks[-1]["standing"] = str(Standing.UNKNOWN)
+    checks[-1]["standing"] = str(CheckStatus.UNKNOWN)
     assert holds(edited(promoted, checks=checks))[0].startswith(checks[-1]["title"])
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cakravia_verify.analysis.model import Bucket, Window
-from cakravia_verify.gate.model import Check, Exit, Measured, Standing
+from cakravia_verify.analysis.model import Bucket, ReportWindow
+from cakravia_verify.gate.model import Check, CheckStatus, Exit, Measured
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.html.page import render_summary
 from cakravia_verify.report.html.pytest_html import fill_columns, safe_environment, title_of
@@ -73,7 +73,7 @@ def documents(draw: st.DrawFn) -> ReleaseDocument:
         return draw(TEXTS)
 
     checks = [
-        Check(text(), text(), draw(st.sampled_from(Standing)), text(), text(), text())
+        Check(text(), text(), draw(st.sampled_from(CheckStatus)), text(), text(), text())
         for _ in range(draw(st.integers(0, 3)))
     ]
     kinds = st.sampled_from(["begins", "done", "failed", "undone", "undo failed", text()])
@@ -96,7 +96,7 @@ def documents(draw: st.DrawFn) -> ReleaseDocument:
             Bucket(draw(st.floats(-5, 100)), draw(st.integers(0, 500)), 1, 1, draw(NUMBERS), draw(NUMBERS), {text(): 3})
             for _ in range(draw(st.integers(0, 4)))
         ),
-        windows=(Window(text(), 1, 1, 1, draw(NUMBERS), draw(NUMBERS), None),),
+        windows=(ReportWindow(text(), 1, 1, 1, draw(NUMBERS), draw(NUMBERS), None),),
         lost_rows=({text(): text()}, {text(): None}),
         traffic={text(): text(), "nested": {text(): 1.5}},
         files={text(): text()},

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import NothingToDo
-from cakravia_verify.runs.preparation import Opening, Request, open_for
+from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.slots import Colour
 from tests.memory_stage import Stage
 
 
-def opened(stage: Stage, *, version: str = "") -> Opening:
+def opened(stage: Stage, *, version: str = "") -> Preparation:
     request = Request(kind="rollback", version=version)
-    opening = open_for(request, stage.opened(), audience=lambda _: None, waiting=lambda _: None)
+    opening = prepare_run(request, stage.opened(), on_event=lambda _: None, waiting=lambda _: None)
     stage.site.lock.release()
     return opening
 

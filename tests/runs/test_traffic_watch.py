@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cakravia_verify.errors import ReleaseError
-from cakravia_verify.proxy.protocol import Flip
-from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, Witness, most_requests
+from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, TrafficWatch, most_requests
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -56,7 +56,7 @@ class Flowing:
 
 
 def watch(
-    flow: Flowing, *, budget: float, now: float = 13.0, bake_began: float | None = None, kind: str = "deploy"
+    traffic_run: Flowing, *, budget: float, now: float = 13.0, bake_began: float | None = None, kind: str = "deploy"
 ) -> None:
     """The witness looks once, at `now`, on a release that switched at 12 s."""
     settings = SimpleNamespace(
@@ -69,10 +69,10 @@ def watch(
         proxy=SimpleNamespace(access_log=None),
         platform=SimpleNamespace(request_log=lambda _: None),
     )
-    seen = SimpleNamespace(flips=[Flip(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
+    seen = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
     release: Any = SimpleNamespace(site=site, seen=seen, intent=SimpleNamespace(kind=kind))
-    witness = Witness(release, folder=Path())
-    witness.flow = flow  # type: ignore[assignment]
+    witness = TrafficWatch(release, folder=Path())
+    witness.traffic_run = traffic_run  # type: ignore[assignment]
     witness.watch()
 
 

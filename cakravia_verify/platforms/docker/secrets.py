@@ -10,7 +10,7 @@ from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker.engine.files import Entry, send
+from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, send
 from cakravia_verify.platforms.docker.slot_spec import SECRETS, numbers_of
 from cakravia_verify.settings.models import Settings
 
@@ -54,7 +54,7 @@ def bring_secrets(engine: Engine, spec: Spec, secrets: Mapping[str, bytes]) -> N
     carrier = containers.create(engine, carrying, also={})
     try:
         uid, gid = numbers_of(engine, carrier, spec.user)
-        entries = [Entry(each, content, mode=0o400, uid=uid, gid=gid) for each, content in secrets.items()]
+        entries = [ArchiveEntry(each, content, mode=0o400, uid=uid, gid=gid) for each, content in secrets.items()]
         send(engine, carrier, SECRETS, entries)
     finally:
         containers.remove(engine, carrier)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
+from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Artifact, Colour
@@ -81,9 +81,9 @@ def prepare_volume(engine: Engine, container: Container, colour: Colour, user: s
     uid, gid = numbers_of(engine, container, user)
     entries = [
         # Both slots write here, and a version may run as another user than the one before.
-        Entry("data", mode=0o777, uid=uid, gid=gid),
-        Entry(str(colour), mode=0o700, uid=uid, gid=gid),
-        Entry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
+        ArchiveEntry("data", mode=0o777, uid=uid, gid=gid),
+        ArchiveEntry(str(colour), mode=0o700, uid=uid, gid=gid),
+        ArchiveEntry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
     ]
     send(engine, container, VOLUME, entries)
 

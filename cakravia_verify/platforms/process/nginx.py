@@ -26,7 +26,7 @@ from cakravia_verify.platforms.process.nginx_processes import (
 from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.protocol import Flip, ProxyState
+from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -123,7 +123,7 @@ class LocalNginx:
             generation=",".join(str(pid) for pid in workers),
         )
 
-    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._family.master() is not None:
             self.refresh(deadline=deadline)
             return self.point_at(colour, deadline=deadline)
@@ -144,7 +144,7 @@ class LocalNginx:
             )
         poll(self._is_ready, deadline=deadline, every=0.01, seen=lambda: "no worker process yet")
         self._taken_up()
-        return Flip(colour, decided, self._clock.monotonic())
+        return Switchover(colour, decided, self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
         is_changed = self._configuration.loaded != self._configuration.wanted()
@@ -163,11 +163,11 @@ class LocalNginx:
         self._family.write_pid_file(master)
         return True
 
-    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._configuration.runs_by_flag:
             wanted = colour is Colour.GREEN
             moved = self._configuration.flags.move(flag_files.GREEN_ACTIVE, wanted=wanted, clock=self._clock)
-            return Flip(colour, *moved)
+            return Switchover(colour, *moved)
         decided = self._clock.monotonic()
         if self._family.master() is None:
             return self.start(colour, deadline=deadline)
@@ -181,7 +181,7 @@ class LocalNginx:
             except BaseException:
                 self._configuration.write_upstream(before)
                 raise
-        return Flip(colour, decided, self._clock.monotonic())
+        return Switchover(colour, decided, self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
         # The classic switch knows no failover; a flag left then would come into force with the next change of the way.

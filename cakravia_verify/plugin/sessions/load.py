@@ -27,7 +27,7 @@ LONGEST_DURATION = 86_400.0
 LATEST_LOAD = "latest-load"
 
 
-class LoadKeeper:
+class LoadSession:
     """Owns the load of a pytest session."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -60,7 +60,7 @@ class LoadKeeper:
         try:
             settings = load_settings(Path(config.getoption("site")), overrides=overrides(config))
             require_writable(settings.reports)
-            return LoadRun(open_site(settings), duration=duration, audience=self.progress.moment)
+            return LoadRun(open_site(settings), duration=duration, on_event=self.progress.event)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
 

@@ -15,7 +15,7 @@ from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
 from cakravia_verify.plugin.required_checks import REQUIRED, Checks
 from cakravia_verify.plugin.signals import Interrupts
-from cakravia_verify.release.machine import Moment
+from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import Outcome, ReleaseRun
@@ -27,7 +27,7 @@ NAME = "cakravia-gatekeeper"
 UNFIT_PLUGINS = {"randomly": "-p no:randomly", "random_order": "-p no:random_order"}
 
 
-class Gatekeeper:
+class ReleaseSession:
     """Owns the release run of a pytest session."""
 
     def __init__(self, config: pytest.Config, kind: str) -> None:
@@ -61,7 +61,7 @@ class Gatekeeper:
 
                 checked_version(version)
             require_writable(settings.reports)
-            return ReleaseRun(open_site(settings), request, audience=self._audience)
+            return ReleaseRun(open_site(settings), request, on_event=self._on_event)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -101,9 +101,9 @@ class Gatekeeper:
             self.run.close()
             self.interrupts.restore()
 
-    def _audience(self, moment: Moment) -> None:
-        self.progress.moment(moment)
-        self._tell(lambda: self.config.hook.pytest_cakravia_moment(config=self.config, moment=moment))
+    def _on_event(self, event: StepEvent) -> None:
+        self.progress.event(event)
+        self._tell(lambda: self.config.hook.pytest_cakravia_step(config=self.config, event=event))
 
     # What pytest calls.
 
@@ -136,7 +136,7 @@ class Gatekeeper:
         session.exitstatus = self._conclude(objections).exit
 
     def _told_while_busy(self, name: str) -> None:
-        self.run.hasten()
+        self.run.shorten_waits()
         self.progress.line(f"  {name} received: the release is being concluded; this takes seconds", yellow=True)
 
     def _conclude(self, objections: Sequence[str]) -> Outcome:

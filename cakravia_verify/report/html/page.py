@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from cakravia_verify.gate.model import Decision, Exit, Standing
+from cakravia_verify.gate.model import CheckStatus, Decision, Exit
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
@@ -30,7 +30,7 @@ from cakravia_verify.report.text.wording import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
+SYMBOLS: Final = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
 _LOST_ROWS: Final = 20
 _KINDS: Final = {"rollback": "Rollback", "load": "Load"}
 _TELLING: Final = ("id", "method", "name", "status", "served_slot", "detail")
@@ -104,7 +104,7 @@ def _sign(document: ReleaseDocument) -> str:
 
 def _tally(document: ReleaseDocument) -> str:
     counted = Counter(check.standing for check in document.verdict.checks)
-    return ", ".join(f"{counted[standing]} {standing}" for standing in Standing if counted[standing]) or "none"
+    return ", ".join(f"{counted[standing]} {standing}" for standing in CheckStatus if counted[standing]) or "none"
 
 
 def _lost(document: ReleaseDocument) -> Mapping[str, object]:

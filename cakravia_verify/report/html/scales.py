@@ -32,9 +32,9 @@ class Scale:
         return round(100 * (here - low) / (high - low), 3) if high > low else 0.0
 
 
-def time_scale(moments: list[float]) -> Scale:
+def time_scale(events: list[float]) -> Scale:
     """An axis of seconds that holds every moment and is never empty."""
-    finite = [moment for moment in moments if math.isfinite(moment)]
+    finite = [event for event in events if math.isfinite(event)]
     low = min([0.0, *finite])
     return Scale(low, max([low + 0.001, *finite]))
 

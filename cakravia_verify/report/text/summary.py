@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import Final
 
-from cakravia_verify.gate.model import Standing
+from cakravia_verify.gate.model import CheckStatus
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.text.wording import (
     ToldCheck,
@@ -26,8 +26,8 @@ from cakravia_verify.report.text.wording import (
 
 _EMOJI: Final = {Tone.GOOD: "✅", Tone.BAD: "❌", Tone.UNSURE: "⚠️"}
 _ALERTS: Final = {Tone.GOOD: "TIP", Tone.BAD: "CAUTION", Tone.UNSURE: "WARNING"}
-_SYMBOLS: Final = {Standing.PASSED: "✓", Standing.FAILED: "✗", Standing.UNKNOWN: "?"}
-_WORDS: Final = {Standing.PASSED: "passed", Standing.FAILED: "FAILED", Standing.UNKNOWN: "NOT SHOWN"}
+_SYMBOLS: Final = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
+_WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", CheckStatus.UNKNOWN: "NOT SHOWN"}
 _COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
 _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
@@ -37,7 +37,7 @@ def job_summary(document: ReleaseDocument) -> str:
     """The verdict in GitHub-flavoured Markdown, for the file that GITHUB_STEP_SUMMARY names."""
     tone = tone_of(document)
     checks = told_checks(document)
-    objecting = [check for check in checks if check.standing is not Standing.PASSED]
+    objecting = [check for check in checks if check.standing is not CheckStatus.PASSED]
     figures = key_figures(document)
     lines = [
         f"## {_EMOJI[tone]} {_quoted(headline(document))}: {_quoted(document.version)} on {_quoted(document.site)}",
@@ -106,7 +106,7 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
     lines = [_painted(verdict.center(min(room, 100), "="), f"1;{paint}", colour)]
     lines += _wrapped(what_happened(document), room)
     lines += ["", *_wrapped(_figures(document), room)]
-    objecting = [check for check in told_checks(document) if check.standing is not Standing.PASSED]
+    objecting = [check for check in told_checks(document) if check.standing is not CheckStatus.PASSED]
     if objecting:
         lines.append("")
     elif not document.verdict.is_promote and document.verdict.why:
@@ -115,7 +115,7 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
     for check in objecting[:12]:
         text = f"{check.title}: {check.seen} (required: {check.threshold})"
         body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")
-        hue = "31" if check.standing is Standing.FAILED else "33"
+        hue = "31" if check.standing is CheckStatus.FAILED else "33"
         lines += [_painted(body[0], hue, colour), *body[1:]]
     if len(objecting) > 12:
         lines.append(f"... and {len(objecting) - 12} more, all in the report")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cakravia_verify.gate.model import Check, Decision, Exit, Measured, Standing
+from cakravia_verify.gate.model import Check, CheckStatus, Decision, Exit, Measured
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.stats.bounds import failures_in_words
@@ -37,7 +37,7 @@ class Figure:
     label: str
     value: str
     note: str
-    standing: Standing | None
+    standing: CheckStatus | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ToldCheck:
 
     title: str
     place: str
-    standing: Standing
+    standing: CheckStatus
     seen: str
     threshold: str
 
@@ -270,7 +270,7 @@ def _percent(share: float) -> str:
 
 def told_checks(document: ReleaseDocument) -> tuple[ToldCheck, ...]:
     """Every check of the gate, those that decided against the release first."""
-    rank = {Standing.FAILED: 0, Standing.UNKNOWN: 1, Standing.PASSED: 2}
+    rank = {CheckStatus.FAILED: 0, CheckStatus.UNKNOWN: 1, CheckStatus.PASSED: 2}
     seen = document.evidence.measured or Measured()
     of_all = {name: zero_in_words(getattr(seen, name), seen.sent) for name in _COUNTED_OF_ALL}
     of_all["fence"] = zero_in_words(seen.fence_violations, seen.sent_after_switch)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.gate.model import Check, Decision, Exit, Standing
+from cakravia_verify.gate.model import Check, CheckStatus, Decision, Exit
 from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import fingerprint
@@ -151,7 +151,7 @@ def read_verdict(path: Path) -> ReadVerdict:
         release=value["release"],
         version=value["version"],
         digest=value["digest"],
-        checks=tuple(Check(**row | {"standing": Standing(row["standing"])}) for row in value["checks"]),
+        checks=tuple(Check(**row | {"standing": CheckStatus(row["standing"])}) for row in value["checks"]),
         sent=measured.get("sent"),
         lost=measured.get("lost"),
         files=value["files"],
@@ -213,7 +213,7 @@ def still_holds(read: ReadVerdict, *, version: str, digest: str, release: str = 
     reasons += [
         f"{check.title}: {check.standing} ({check.value}; required: {check.threshold})"
         for check in read.checks
-        if check.standing is not Standing.PASSED
+        if check.standing is not CheckStatus.PASSED
     ]
     if not read.sent:
         reasons.append("no request was measured")

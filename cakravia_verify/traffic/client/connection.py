@@ -16,7 +16,7 @@ import gevent
 from gevent.monkey import get_original
 
 from cakravia_verify.traffic.client.http1 import ResponseReader
-from cakravia_verify.traffic.client.timer import Alarm, now_us
+from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.client.tls import TlsLayer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Target:
     family: int
     address: Any
     half: int
-    alarm: Alarm
+    alarm: Timer
     wanted: frozenset[bytes]
     tls: ssl.SSLContext | None = None
     server_name: str = ""

@@ -13,7 +13,7 @@ from cakravia_verify.traffic.plan.mix import SEQUENCE
 from cakravia_verify.traffic.records.rows import quoted
 
 if TYPE_CHECKING:
-    from cakravia_verify.traffic.client.timer import Alarm
+    from cakravia_verify.traffic.client.timer import Timer
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.plan import TrafficPlan
 
@@ -37,7 +37,7 @@ class Account(Protocol):
 class StrictRun:
     """What all clients of a run share: requests as bytes, the target, the account and the numbering of connections."""
 
-    def __init__(self, plan: TrafficPlan, *, alarm: Alarm, account: Account) -> None:
+    def __init__(self, plan: TrafficPlan, *, alarm: Timer, account: Account) -> None:
         parts = urlsplit(plan.url)
         self.plan = plan
         self.account = account

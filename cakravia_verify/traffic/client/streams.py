@@ -19,7 +19,7 @@ from cakravia_verify.traffic.client.timer import now_us
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.client.connection import Connection
-    from cakravia_verify.traffic.client.timer import Alarm
+    from cakravia_verify.traffic.client.timer import Timer
 
 PROPER_CLOSES = (1000, 1001, 1012)
 """Close codes by which a server takes its leave: done, going away, restarting (RFC 6455, 7.4.1, and its registry)."""
@@ -61,7 +61,7 @@ class Dialogue:
     was on its way when the server closed, for the next dialogue to send first. Times in microseconds.
     """
 
-    def __init__(self, connection: Connection, *, alarm: Alarm, half: int, patience: int) -> None:
+    def __init__(self, connection: Connection, *, alarm: Timer, half: int, patience: int) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.received = 0

@@ -27,7 +27,7 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-class Alarm:
+class Timer:
     """Calls back at instants of CLOCK_MONOTONIC, in their order, in the hub's greenlet; callbacks must not block."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
 from cakravia_verify.traffic.client.shared import StrictRun, Told
 from cakravia_verify.traffic.client.strict import StrictClient
-from cakravia_verify.traffic.client.timer import Alarm, now_us
+from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
 from cakravia_verify.traffic.records.rows import (
     COLUMNS,
@@ -61,7 +61,7 @@ class Generator:
         folder = Path(plan.records)
         self.plan = plan
         self.part, self._parts = part, plan.processes
-        self.alarm = Alarm()
+        self.alarm = Timer()
         self.run = StrictRun(plan, alarm=self.alarm, account=self)
         self._on_answer = on_answer
         self._more_users = more_users

@@ -168,7 +168,7 @@ class FenceReport:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class LedgerFindings:
     """One run in numbers; None where the log that could tell was not given."""
 
     total: int

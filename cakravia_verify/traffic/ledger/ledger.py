@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.ledger.findings import Evidence, FenceReport, Finding, Kind, Rows, Source
+from cakravia_verify.traffic.ledger.findings import FenceReport, Finding, Kind, LedgerFindings, Rows, Source
 from cakravia_verify.traffic.ledger.reconciliation import duplicate_ids, reconcile, show_ledger
 from cakravia_verify.traffic.ledger.sources import RawFiles, Stage, Staged, fingerprint
 from cakravia_verify.traffic.ledger.summary import Summary, read_schedule, rows_of
@@ -32,7 +32,7 @@ _MEMORY = "256MB"
 class Ledger:
     """An open ledger; a context manager. `evidence` holds what was found when it was built."""
 
-    def __init__(self, folder: Path, evidence: Evidence | None = None) -> None:
+    def __init__(self, folder: Path, evidence: LedgerFindings | None = None) -> None:
         if not list(folder.glob("*.parquet")):
             raise TrafficError(f"{folder} holds no ledger", remedy="build the ledger of this run first")
         self._evidence = evidence
@@ -80,7 +80,7 @@ class Ledger:
         return cls(folder / LEDGER_FOLDER, evidence)
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> LedgerFindings:
         if self._evidence is None:
             raise TrafficError(
                 "an opened ledger has rows, not evidence", remedy=f"read {EVIDENCE_FILE} beside it, or build it again"
@@ -122,7 +122,7 @@ class Ledger:
         self.close()
 
 
-def _reconciled(files: RawFiles, *, scratch: Path, traffic: Path | None, run: str, examples: int) -> Evidence:
+def _reconciled(files: RawFiles, *, scratch: Path, traffic: Path | None, run: str, examples: int) -> LedgerFindings:
     """The evidence; the part files stand in the scratch folder afterwards."""
     missing = files.missing
     files = files.without(missing)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.traffic.ledger.findings import Counts, Evidence, Finding, Kind, Rows, Schedule, Source
+from cakravia_verify.traffic.ledger.findings import Counts, Finding, Kind, LedgerFindings, Rows, Schedule, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ class Summary:
         sources: tuple[Source, ...],
         has_proxy: bool,
         has_application: bool,
-    ) -> Evidence:
+    ) -> LedgerFindings:
         groups = self._database.execute(
             "SELECT outcome, strict, coalesce(by_slot, ''), coalesce(by_version, ''), coalesce(name, ''), count(*), "
             "count(*) FILTER (WHERE executed), count(*) FILTER (WHERE executed AND outcome = 'lost') "
@@ -84,7 +84,7 @@ class Summary:
             not_strict = not_strict if is_strict else not_strict.plus(outcome, number)
             for table, key in ((by_slot, slot), (by_version, version), (by_name, name)):
                 table[key] = table.get(key, Counts()).plus(outcome, number)
-        return Evidence(
+        return LedgerFindings(
             total=counts.total,
             counts=counts,
             strict=strict,

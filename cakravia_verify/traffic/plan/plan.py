@@ -135,13 +135,6 @@ class TrafficPlan:
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
-    @classmethod
-    def from_json(cls, text: str) -> TrafficPlan:
-        """The plan a JSON text holds; raises SettingsError for what is unknown, missing or of the wrong type."""
-        from cakravia_verify.traffic.plan.plan_json import read_plan
-
-        return read_plan(text)
-
 
 def _is_run(run: str) -> bool:
     return 0 < len(run) <= 100 and run.isascii() and run.replace("-", "").replace("_", "").replace(".", "").isalnum()

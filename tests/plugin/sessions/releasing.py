@@ -17,7 +17,7 @@ from typing import Any
 
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.recovery.repair import repair
-from cakravia_verify.release.machine import Moment
+from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.settings.loading import load_settings
@@ -30,13 +30,13 @@ CHECKED = "everything was reached"
 class Fate:
     """Lets this process die `after` seconds from the `moment`-th moment of its release on, from its start where 0."""
 
-    def __init__(self, moment: int, after: float) -> None:
-        self._moments = moment
+    def __init__(self, event: int, after: float) -> None:
+        self._moments = event
         self._after = after
-        if moment == 0:
+        if event == 0:
             self._die_soon()
 
-    def __call__(self, _: Moment) -> None:
+    def __call__(self, _: StepEvent) -> None:
         self._moments -= 1
         if self._moments == 0:
             self._die_soon()
@@ -58,7 +58,7 @@ def perform(file: Path, command: dict[str, Any]) -> dict[str, Any]:
     fate = Fate(*death) if death else lambda _: None
     if command["kind"] == "recover":
         return _recover(site)
-    run = ReleaseRun(site, Request(command["kind"], command["version"]), audience=fate)
+    run = ReleaseRun(site, Request(command["kind"], command["version"]), on_event=fate)
     try:
         run.open()
     except LockHeld:

@@ -27,7 +27,7 @@ from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
 from cakravia_verify.traffic.plan.from_settings import plan_of
 from cakravia_verify.traffic.records.rows import Row
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 from tests.plugin.sessions.shop import Ended, Shop
 
 LANES = (os.cpu_count() or 1) + 1
@@ -102,7 +102,7 @@ class Lane:
 
     def __init__(self, folder: Path, *, shop: Shop | None = None) -> None:
         self.shop = shop or Shop(folder / "site")
-        self.flow = Flow(self._plan(folder / "users"), clock=SYSTEM_CLOCK)
+        self.flow = TrafficRun(self._plan(folder / "users"), clock=SYSTEM_CLOCK)
         for version in VERSIONS:
             first = self.release("deploy", version)
             assert first.status == 0, first.output

@@ -167,10 +167,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cakravia_moment(moment: Any) -> None:
-    if moment.kind == "begins":
-        FATE.step = moment.step
-    FATE.strike(f"{moment.step}.{moment.kind.replace(' ', '-')}")
+def pytest_cakravia_step(event: Any) -> None:
+    if event.kind == "begins":
+        FATE.step = event.step
+    FATE.strike(f"{event.step}.{event.kind.replace(' ', '-')}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ from cakravia_verify.cli.main import main
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.history import releases
 from cakravia_verify.plugin.signals import INTERRUPTING
-from cakravia_verify.runs.release_run import HURRY
+from cakravia_verify.runs.release_run import SHUTDOWN_SECONDS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
@@ -70,4 +70,4 @@ def test_every_entry_of_the_history_that_is_named_is_written() -> None:
 
 
 def test_patience_that_is_promised_after_a_signal_is_the_one_there_is() -> None:
-    assert f"gets {HURRY:g} s together" in PAGE
+    assert f"gets {SHUTDOWN_SECONDS:g} s together" in PAGE

@@ -22,7 +22,7 @@ from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import free_port
 from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, read_rows
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 from tests.traffic.client.conftest import RawServer
 
 if TYPE_CHECKING:
@@ -58,30 +58,30 @@ def answer(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bo
 
 
 @pytest.fixture
-def flows(serve: Serve, tmp_path: Path) -> Iterator[list[Flow]]:
-    made: list[Flow] = []
+def flows(serve: Serve, tmp_path: Path) -> Iterator[list[TrafficRun]]:
+    made: list[TrafficRun] = []
     yield made
     for flow in made:
         flow.kill()
 
 
-def flowing(flows: list[Flow], url: str, folder: Path, **settings: object) -> Flow:
+def flowing(flows: list[TrafficRun], url: str, folder: Path, **settings: object) -> TrafficRun:
     given = {"mix": (MixEntry("page"),), "users": 6, "rate": 200.0, "html_report": False, **settings}
     plan = TrafficPlan(url=url, records=str(folder / "records"), run="t", **given)  # type: ignore[arg-type]
-    flows.append(Flow(plan, clock=SYSTEM_CLOCK))
+    flows.append(TrafficRun(plan, clock=SYSTEM_CLOCK))
     flows[-1].start(deadline=Deadline("traffic flows", 30), requests=40)
     return flows[-1]
 
 
-def built(flow: Flow) -> Ledger:
+def built(flow: TrafficRun) -> Ledger:
     return Ledger.build(flow.folder, requests=flow.requests, events=flow.events, traffic=flow.folder / "traffic.json")
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flow, TrafficSummary]]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TrafficRun, TrafficSummary]]:
     """A traffic of two processes with users of other classes beside the strict ones, from its beginning to its end."""
     folder = tmp_path_factory.mktemp("shared")
-    server, flows = RawServer(answer), list[Flow]()
+    server, flows = RawServer(answer), list[TrafficRun]()
     (folder / "own.py").write_text(textwrap.dedent(OWN_CLASSES))
     own = {"locustfile": str(folder / "own.py"), "locustfile_users": 4}
     try:
@@ -95,7 +95,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flow, Tra
         server.close()
 
 
-def test_several_processes_leave_one_record_of_one_schedule(shared: tuple[Flow, TrafficSummary]) -> None:
+def test_several_processes_leave_one_record_of_one_schedule(shared: tuple[TrafficRun, TrafficSummary]) -> None:
     flow, summary = shared
     rows = read_rows(flow.requests)
     strict = sorted((row for row in rows if row.strict), key=lambda row: int(row.id.rpartition("-")[2]))
@@ -108,11 +108,15 @@ def test_several_processes_leave_one_record_of_one_schedule(shared: tuple[Flow, 
     assert "page" in (flow.folder / LOCUST_REPORT_FILE).read_text()
 
 
-def test_users_of_other_classes_in_several_processes_enter_the_one_ledger(shared: tuple[Flow, TrafficSummary]) -> None:
+def test_users_of_other_classes_in_several_processes_enter_the_one_ledger(
+    shared: tuple[TrafficRun, TrafficSummary],
+) -> None:
     ensure_not_strict(shared[0])
 
 
-def test_a_worker_that_dies_makes_the_whole_traffic_an_error(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+def test_a_worker_that_dies_makes_the_whole_traffic_an_error(
+    serve: Serve, tmp_path: Path, flows: list[TrafficRun]
+) -> None:
     flow = flowing(flows, serve(answer).url, tmp_path, processes=2)
     (leader,) = [each for each in psutil.process_iter() if each.pid == flow.pid]
     os.kill(leader.children()[0].pid, signal.SIGKILL)
@@ -120,7 +124,7 @@ def test_a_worker_that_dies_makes_the_whole_traffic_an_error(serve: Serve, tmp_p
         flow.stop(deadline=Deadline("traffic stops", 20))
 
 
-def test_workers_end_when_their_leader_is_killed(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+def test_workers_end_when_their_leader_is_killed(serve: Serve, tmp_path: Path, flows: list[TrafficRun]) -> None:
     flow = flowing(flows, serve(answer).url, tmp_path, processes=2)
     workers = psutil.Process(flow.pid).children()
     os.kill(flow.pid, signal.SIGKILL)
@@ -130,7 +134,9 @@ def test_workers_end_when_their_leader_is_killed(serve: Serve, tmp_path: Path, f
     )
 
 
-def test_locusts_own_page_shows_the_traffic_while_it_flows(serve: Serve, tmp_path: Path, flows: list[Flow]) -> None:
+def test_locusts_own_page_shows_the_traffic_while_it_flows(
+    serve: Serve, tmp_path: Path, flows: list[TrafficRun]
+) -> None:
     port = free_port()
     flow = flowing(flows, serve(answer).url, tmp_path, web_ui=f"127.0.0.1:{port}", html_report=True)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats/requests", timeout=5) as told:
@@ -140,7 +146,7 @@ def test_locusts_own_page_shows_the_traffic_while_it_flows(serve: Serve, tmp_pat
 
 
 def test_users_of_other_classes_enter_the_same_ledger_as_not_strict(
-    serve: Serve, tmp_path: Path, flows: list[Flow]
+    serve: Serve, tmp_path: Path, flows: list[TrafficRun]
 ) -> None:
     (tmp_path / "own.py").write_text(textwrap.dedent(OWN_CLASSES))
     own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 2}
@@ -150,7 +156,7 @@ def test_users_of_other_classes_enter_the_same_ledger_as_not_strict(
     ensure_not_strict(flow)
 
 
-def ensure_not_strict(flow: Flow) -> None:
+def ensure_not_strict(flow: TrafficRun) -> None:
     """Requests of both other classes are in the ledger, each once, marked, and nothing is missing for them."""
     with built(flow) as ledger:
         names = dict(ledger.query("SELECT name, count(*) FROM ledger WHERE NOT strict GROUP BY 1"))

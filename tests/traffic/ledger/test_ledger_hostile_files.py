@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.ledger.findings import Evidence, Kind
+from cakravia_verify.traffic.ledger.findings import Kind, LedgerFindings
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
 
-def kinds(evidence: Evidence) -> dict[Kind, int]:
+def kinds(evidence: LedgerFindings) -> dict[Kind, int]:
     return {finding.kind: finding.total for finding in evidence.findings}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.analysis.course import Course, Switch
+from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.ledger.findings import Kind
@@ -67,7 +67,7 @@ def told(run: Run) -> dict[str, Any]:
         names = [name for (name,) in ledger.query("SELECT column_name FROM (DESCRIBE ledger)") if name not in OWN]
         columns = ", ".join(f'"{name}"' for name in names)
         switch = Switch(Colour.BLUE, Colour.GREEN, decided=FENCE - 500, effective=FENCE)
-        course = Course(touched=5000, switches=(switch,), until=None, rate=1000.0)
+        course = RunTimeline(touched=5000, switches=(switch,), until=None, rate=1000.0)
         fence = ledger.fence_violations(FENCE, "blue")
         found: dict[str, Any] = {
             "rows": ledger.query(f"SELECT {columns} FROM ledger ORDER BY id"),  # noqa: S608 - its own column names

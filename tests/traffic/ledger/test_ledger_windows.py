@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.analysis.windows import Switch, crossover, latency, longest_gap, longest_gaps_by_connection, window
+from cakravia_verify.analysis.windows import (
+    SlotChange,
+    crossover,
+    latency,
+    longest_gap,
+    longest_gaps_by_connection,
+    window,
+)
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic.ledger.ledger_files import Run, handled, request
 
@@ -92,14 +99,14 @@ def test_latency_is_told_from_the_planned_instant_or_from_the_sent_one(clean: Le
 
 
 def test_a_clean_crossover_has_a_first_new_answer_and_no_late_old_one(clean: Ledger) -> None:
-    switch = Switch(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
+    switch = SlotChange(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
     seen = crossover(clean, switch)
     assert (seen.first_new, seen.last_old) == (700, None)
 
 
 def test_a_late_answer_of_the_old_slot_is_told_from_the_decision(tmp_path: Path) -> None:
     with built(tmp_path, [*switched_at(FENCE), request(30)]) as ledger:
-        switch = Switch(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
+        switch = SlotChange(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
         assert crossover(ledger, switch).last_old == 30_030 - 9_900
 
 

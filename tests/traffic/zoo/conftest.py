@@ -10,7 +10,7 @@ import pytest
 
 from cakravia_verify.slots import Colour
 from cakravia_verify.traffic.ledger.ledger import Ledger
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 from tests.traffic.zoo.ground import Bystander, Ground, patience
 
 DRAIN_BACK = "drain after rollback"
@@ -26,7 +26,7 @@ class Course:
     drains: dict[Colour, int]
 
 
-def ledger_of(ground: Ground, flow: Flow) -> Ledger:
+def ledger_of(ground: Ground, flow: TrafficRun) -> Ledger:
     return Ledger.build(
         flow.folder,
         requests=flow.requests,

@@ -24,7 +24,7 @@ from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
-from cakravia_verify.traffic.run import Flow
+from cakravia_verify.traffic.run import TrafficRun
 from tests.ports import free_ports
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -198,7 +198,7 @@ class Ground:
         self.apps[colour].wait(5)
         self.instants["death"] = now()
 
-    def traffic(self, *mix: MixEntry, **settings: object) -> Flow:
+    def traffic(self, *mix: MixEntry, **settings: object) -> TrafficRun:
         given = {"users": 60, "rate": 120.0, "round_trip": 0.01, "timeout": 8.0, "arrivals": "constant", **settings}
         plan = TrafficPlan(
             url=self.proxy.address.url,
@@ -208,7 +208,7 @@ class Ground:
             html_report=False,
             **given,  # type: ignore[arg-type]
         )
-        return Flow(plan, clock=SYSTEM_CLOCK)
+        return TrafficRun(plan, clock=SYSTEM_CLOCK)
 
     def bystanders(self) -> dict[str, Bystander]:
         """One of each kind, on its way."""

@@ -24,7 +24,7 @@ PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """A file to send (`content`), a folder (both empty) or a symbolic link (`link`)."""
 
     name: str
@@ -35,7 +35,7 @@ class Entry:
     link: str = ""
 
 
-def archive_of(entries: Iterable[Entry]) -> bytes:
+def archive_of(entries: Iterable[ArchiveEntry]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for entry in entries:
@@ -55,7 +55,7 @@ def send(
     engine: Engine,
     container: Container,
     folder: str,
-    entries: Iterable[Entry],
+    entries: Iterable[ArchiveEntry],
     *,
     kind: type[CakraviaError] = PlatformError,
 ) -> None:

@@ -49,7 +49,7 @@ class ContainerShell:
         status = self._until("\n")
         return int(status.strip() or 1), said.rstrip("\n")
 
-    def flip(self, act: str, *, durable: str) -> float:
+    def switchover(self, act: str, *, durable: str) -> float:
         """The instant, in CLOCK_MONOTONIC seconds, at which `act` was known to have returned; then `durable` is done.
 
         Raises ShellLost where nobody knows, and ProxyError where the shell said that it failed. A line cut short by a

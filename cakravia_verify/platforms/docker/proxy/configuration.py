@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.exec import run_in
-from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
+from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.flags import CONF, LOGS, ROOT, UID, VolumeFlags
 from cakravia_verify.proxy import flags as flag_files
@@ -42,11 +42,11 @@ class Told:
 
     text: str
     whole: str
-    others: tuple[Entry, ...]
+    others: tuple[ArchiveEntry, ...]
 
-    def files(self, *, name: str) -> list[Entry]:
+    def files(self, *, name: str) -> list[ArchiveEntry]:
         """`name` is what the main file is called in the folder for configuration."""
-        return [*self.others, Entry(name, self.text.encode())]
+        return [*self.others, ArchiveEntry(name, self.text.encode())]
 
 
 class VolumeConfiguration:
@@ -86,13 +86,13 @@ class VolumeConfiguration:
         )
         others = self.upstream_files(colour)
         if certificate is not None:
-            others.append(Entry(f"{name}.pem", certificate.chain))
-            others.append(Entry(f"{name}.key", certificate.key, mode=0o400, uid=UID, gid=UID))
+            others.append(ArchiveEntry(f"{name}.pem", certificate.chain))
+            others.append(ArchiveEntry(f"{name}.key", certificate.key, mode=0o400, uid=UID, gid=UID))
         return Told(text, text + self._upstream_text(colour), tuple(others))
 
     def send_first(self, container: Container, told: Told) -> None:
         """A container that has not been started yet will run it."""
-        files = [*told.files(name="nginx.conf"), Entry("nginx.conf.loaded", told.whole.encode())]
+        files = [*told.files(name="nginx.conf"), ArchiveEntry("nginx.conf.loaded", told.whole.encode())]
         send(self._engine, container, CONF, files, kind=ProxyError)
 
     @contextlib.contextmanager
@@ -108,7 +108,7 @@ class VolumeConfiguration:
             yield
         except BaseException:
             if before:
-                send(self._engine, container, CONF, [Entry("nginx.conf", before)], kind=ProxyError)
+                send(self._engine, container, CONF, [ArchiveEntry("nginx.conf", before)], kind=ProxyError)
                 self.keep_certificate_of(container, before.decode(errors="replace"))
             raise
         self.keep_certificate_of(container, told.text)
@@ -122,12 +122,12 @@ class VolumeConfiguration:
     def send_upstream(self, container: Container, colour: Colour) -> None:
         send(self._engine, container, CONF, self.upstream_files(colour), kind=ProxyError)
 
-    def upstream_files(self, colour: Colour) -> list[Entry]:
+    def upstream_files(self, colour: Colour) -> list[ArchiveEntry]:
         if self._settings.proxy.switch == "flag":
             return []
         texts = {each: render_upstream(self._settings.proxy, each, address=self._upstreams()[each]) for each in Colour}
-        templates = [Entry(f"upstream.{each}.template", text.encode()) for each, text in texts.items()]
-        return [*templates, Entry("upstream.conf", texts[colour].encode())]
+        templates = [ArchiveEntry(f"upstream.{each}.template", text.encode()) for each, text in texts.items()]
+        return [*templates, ArchiveEntry("upstream.conf", texts[colour].encode())]
 
     def test(self, container: Container, path: str) -> None:
         """Raises ProxyError, in nginx's words, for a configuration that it would not run."""
@@ -144,7 +144,7 @@ class VolumeConfiguration:
         return (self._flags.read(container, f"{CONF}/nginx.conf.loaded") or b"").decode(errors="replace")
 
     def note_loaded(self, container: Container, text: str) -> None:
-        send(self._engine, container, CONF, [Entry("nginx.conf.loaded", text.encode())], kind=ProxyError)
+        send(self._engine, container, CONF, [ArchiveEntry("nginx.conf.loaded", text.encode())], kind=ProxyError)
 
     def forget_loaded(self, container: Container) -> None:
         self._as_root(container, f"rm -f {CONF}/nginx.conf.loaded")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.exec import run_in
-from cakravia_verify.platforms.docker.engine.files import Entry, fetch, send
+from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.engine.shell import ContainerShell, ShellLost
 from cakravia_verify.system.clock import Clock
 
@@ -58,7 +58,7 @@ class VolumeFlags:
         shell = self._shell or self.open_shell()
         if shell is not None:
             try:
-                return shell.flip(act, durable=f"sync {FLAGS}")
+                return shell.switchover(act, durable=f"sync {FLAGS}")
             except ShellLost:
                 # Nobody knows whether the line ran.
                 self.close()
@@ -76,7 +76,9 @@ class VolumeFlags:
 
         nginx takes a symbolic link into the void for no file: a flag can be taken away without deleting anything.
         """
-        entry = Entry(name, b"", uid=UID, gid=UID) if wanted else Entry(name, link=NOWHERE, uid=UID, gid=UID)
+        entry = (
+            ArchiveEntry(name, b"", uid=UID, gid=UID) if wanted else ArchiveEntry(name, link=NOWHERE, uid=UID, gid=UID)
+        )
         send(self._engine, container, FLAGS, [entry], kind=ProxyError)
 
     def read(self, container: Container, path: str) -> bytes | None:

@@ -30,7 +30,7 @@ from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.platforms.process.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.protocol import Flip, ProxyState
+from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.settings.models import Settings, size_in_bytes
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -147,7 +147,7 @@ class DockerNginx:
             generation=",".join(workers),
         )
 
-    def start(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         container = self._container()
         if container is not None and container.status == "running":
             self.refresh(deadline=deadline)
@@ -175,7 +175,7 @@ class DockerNginx:
         self._forget_failover()
         self._configuration.keep_certificate_of(created, told.text)
         self._image.forget_others(image[1])
-        return Flip(colour, decided, self._clock.monotonic())
+        return Switchover(colour, decided, self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
         container = self._running()
@@ -188,13 +188,13 @@ class DockerNginx:
         self._forget_failover()
         return True
 
-    def point_at(self, colour: Colour, *, deadline: Deadline) -> Flip:
+    def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         container = self._running()
         loaded = self._configuration.loaded(container)
         if self._configuration.is_switched_by_flag(loaded):
             self._flags.open_shell()
             decided = self._clock.monotonic()
-            return Flip(colour, decided, self._flags.set(flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN))
+            return Switchover(colour, decided, self._flags.set(flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN))
         decided = self._clock.monotonic()
         before = self._configuration.chosen(container)
         if not loaded or before is not colour:
@@ -206,7 +206,7 @@ class DockerNginx:
             except BaseException:
                 self._configuration.send_upstream(container, before)
                 raise
-        return Flip(colour, decided, self._clock.monotonic())
+        return Switchover(colour, decided, self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
         if self._container() is not None:

@@ -12,8 +12,8 @@ import pytest
 SECONDS = 2.6
 
 
-def pytest_cakravia_moment(config: pytest.Config, moment: Any) -> None:
-    if (moment.step, moment.kind) == ("stage", "done"):
+def pytest_cakravia_step(config: pytest.Config, event: Any) -> None:
+    if (event.step, event.kind) == ("stage", "done"):
         gatekeeper: Any = config.pluginmanager.get_plugin("cakravia-gatekeeper")
         run = gatekeeper.run
         process = int(run.site.platform.observe(run.release.intent.active).identity.split("@")[0])

@@ -6,6 +6,6 @@ import gc
 import socket
 
 
-def pytest_cakravia_moment() -> None:
+def pytest_cakravia_step() -> None:
     socket.socket().fileno()
     gc.collect()

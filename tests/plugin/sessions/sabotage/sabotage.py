@@ -377,12 +377,12 @@ def nothing(_: Act) -> None:
 def _plans() -> list[tuple[str, str]]:
     told = os.environ.get("CAKRAVIA_TEST_SABOTAGE", "")
     pairs = [entry.partition("@")[::2] for entry in told.split(",") if entry]
-    return [(name, moment or "gate") for name, moment in pairs]
+    return [(name, event or "gate") for name, event in pairs]
 
 
-def _perform(config: pytest.Config, moment: str) -> None:
+def _perform(config: pytest.Config, event: str) -> None:
     for name, at in _plans():
-        if at == moment:
+        if at == event:
             # A sabotage that did not happen would prove nothing: the test looks for this note.
             ACTS[name](Act(config))
             with Path("sabotaged").open("a") as note:
@@ -390,8 +390,8 @@ def _perform(config: pytest.Config, moment: str) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cakravia_moment(config: pytest.Config, moment: Any) -> None:
-    _perform(config, f"{moment.step}.{moment.kind.replace(' ', '-')}")
+def pytest_cakravia_step(config: pytest.Config, event: Any) -> None:
+    _perform(config, f"{event.step}.{event.kind.replace(' ', '-')}")
 
 
 @pytest.hookimpl(tryfirst=True)
