@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
-from cakravia_verify.release.conditions import is_healthy, require_confirmed, standing
+from cakravia_verify.release.conditions import is_healthy, standing
+from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users
 from cakravia_verify.release.machine import Release, Step, StepEvent
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.clock import poll
 
 DIED = "the release died before its end"
-PROXY_SECONDS = 15.0
 
 
 def left_behind(site: Site) -> Iterator[Record]:
@@ -93,11 +93,14 @@ def _candidate_again(release: Release, record: Record) -> Slot:
 
 
 def _bring_users_to(release: Release, slot: Slot) -> None:
-    proxy = release.site.proxy
-    state = proxy.observe()
+    site = release.site
+    state = site.proxy.observe()
     if state.is_running and state.chosen is slot.colour:
         return
-    proxy.set_failover(allowed=False)
-    tell = proxy.point_at if state.is_running else proxy.start
-    tell(slot.colour, deadline=release.deadline(f"users reach {slot}", PROXY_SECONDS))
-    require_confirmed(release.site, slot, count=release.site.settings.release.confirmations)
+    site.proxy.set_failover(allowed=False)
+    direct_users(
+        site,
+        slot,
+        confirmations=site.settings.release.confirmations,
+        deadline=release.deadline(f"users reach {slot}", PROXY_SECONDS),
+    )

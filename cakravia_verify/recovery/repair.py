@@ -24,7 +24,8 @@ from cakravia_verify.release.conditions import (
     require_confirmed,
     require_healthy,
 )
-from cakravia_verify.release.steps import PROXY_SECONDS, STEPS
+from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users
+from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline, poll
@@ -48,7 +49,7 @@ def reconnect(site: Site) -> list[str]:
         site.journal.append("site.reconnected", parts=lines)
     if lines and site.proxy.observe().is_running:
         # Slots may have got other addresses than the proxy knows.
-        site.proxy.refresh(deadline=Deadline("the proxy takes its configuration", PROXY_SECONDS, clock=site.clock))
+        site.proxy.refresh(deadline=_proxy_deadline(site, "the proxy takes its configuration"))
     return lines
 
 
@@ -56,7 +57,7 @@ def take_up_changes(site: Site) -> list[str]:
     """The proxy runs by the settings and the certificate of now, and no log is longer than its bound; a line where that
     took a reload. Raises ProxyError or UsageError where they cannot be run by: then the proxy goes on as before."""
     site.bound_logs()
-    deadline = Deadline("the proxy takes its configuration", PROXY_SECONDS, clock=site.clock)
+    deadline = _proxy_deadline(site, "the proxy takes its configuration")
     if not site.proxy.observe().is_running or not site.proxy.refresh(deadline=deadline):
         return []
     site.journal.append("site.refreshed")
@@ -104,7 +105,7 @@ def _serve(site: Site, state: SiteState) -> str:
     slot = _healthy_slot(site, state)
     if not state.proxy.is_running:
         site.proxy.set_failover(allowed=False)
-        site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
+        direct_users(site, slot, confirmations=0, deadline=_proxy_deadline(site, "the proxy starts"))
     elif not (state.proxy.chosen is slot.colour and is_confirmed(site, slot, count=1)):
         _point_at(site, slot)
     site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
@@ -118,16 +119,15 @@ def _point_at(site: Site, slot: Slot) -> None:
     settings may name another address than the one it serves."""
     site.proxy.set_failover(allowed=False)
     count = site.settings.release.confirmations
-    deadline = Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock)
+    deadline = _proxy_deadline(site, f"users reach {slot}")
     try:
-        site.proxy.point_at(slot.colour, deadline=deadline)
+        direct_users(site, slot, confirmations=0, deadline=deadline)
         site.proxy.refresh(deadline=deadline)
         require_confirmed(site, slot, count=count)
     except (NotConfirmed, ProxyError):
         site.proxy.check()
         site.proxy.stop(deadline=Deadline("the proxy stops", site.settings.app.grace, clock=site.clock))
-        site.proxy.start(slot.colour, deadline=Deadline("the proxy starts", PROXY_SECONDS, clock=site.clock))
-        require_confirmed(site, slot, count=count)
+        direct_users(site, slot, confirmations=count, deadline=_proxy_deadline(site, "the proxy starts"))
 
 
 def _healthy_slot(site: Site, state: SiteState) -> Slot:
@@ -177,9 +177,7 @@ def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
         return []
     if chosen is not None and is_healthy(site, chosen):
         return []
-    site.proxy.point_at(
-        stand_in.colour, deadline=Deadline(f"users stay on {stand_in}", PROXY_SECONDS, clock=site.clock)
-    )
+    direct_users(site, stand_in, confirmations=0, deadline=_proxy_deadline(site, f"users stay on {stand_in}"))
     site.journal.append("site.repaired", version=stand_in.version, slot=str(stand_in.colour))
     return [f"{state.proxy.chosen} does not answer and {stand_in} stood in for it; users are on {stand_in} now"]
 
@@ -231,13 +229,15 @@ def _move_users(site: Site, slot: Slot, *, refuge: Slot) -> None:
     """Users are on `slot`, as answers to them say. Raises NotConfirmed or ProxyError; users are on `refuge` then."""
     site.proxy.set_failover(allowed=False)
     try:
-        site.proxy.point_at(slot.colour, deadline=Deadline(f"users reach {slot}", PROXY_SECONDS, clock=site.clock))
-        require_confirmed(site, slot, count=site.settings.release.confirmations)
+        count = site.settings.release.confirmations
+        direct_users(site, slot, confirmations=count, deadline=_proxy_deadline(site, f"users reach {slot}"))
     except (NotConfirmed, ProxyError):
-        site.proxy.point_at(
-            refuge.colour, deadline=Deadline(f"users stay on {refuge}", PROXY_SECONDS, clock=site.clock)
-        )
+        direct_users(site, refuge, confirmations=0, deadline=_proxy_deadline(site, f"users stay on {refuge}"))
         raise
+
+
+def _proxy_deadline(site: Site, what: str) -> Deadline:
+    return Deadline(what, PROXY_SECONDS, clock=site.clock)
 
 
 def _restart(site: Site) -> Slot:

@@ -20,11 +20,10 @@ from cakravia_verify.release.conditions import (
     take_round,
     wait_until_drained,
 )
+from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users, direct_users_to_empty_slot
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 
-# A proxy command is over in milliseconds; a reload waits for its new workers.
-PROXY_SECONDS: Final = 15.0
 BAKE_TOLERATES: Final = 1
 
 
@@ -115,11 +114,8 @@ def switch(release: Release) -> dict[str, Any]:
     site, slot = release.site, _candidate(release)
     require_healthy(site, slot)
     release.watch()
-    deadline = release.deadline("the switchover", PROXY_SECONDS)
-    if site.proxy.observe().is_running:
-        switchover = site.proxy.point_at(slot.colour, deadline=deadline)
-    else:
-        switchover = site.proxy.start(slot.colour, deadline=deadline)
+    # The step "confirm" asks for the answers, so that the journal has the switch before it waits for them.
+    switchover = direct_users(site, slot, confirmations=0, deadline=release.deadline("the switchover", PROXY_SECONDS))
     release.facts.switchovers.append(switchover)
     milliseconds = (switchover.effective_at - switchover.decided_at) * 1000
     return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
@@ -133,17 +129,17 @@ def unswitch(release: Release) -> dict[str, Any]:
         if not intent.proxy_was_running:
             site.proxy.stop(deadline=release.deadline("the proxy stops", release.grace))
         elif state.is_running:
-            site.proxy.point_at(intent.candidate.other, deadline=release.deadline("users leave", PROXY_SECONDS))
+            deadline = release.deadline("users leave", PROXY_SECONDS)
+            direct_users_to_empty_slot(site, intent.candidate.other, deadline=deadline)
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
     # What answered users before this release and was ill by its readings then is no worse now.
     slot = slot_to_return_to(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
     count = site.settings.release.confirmations
     if not (has_users and is_confirmed(site, slot, count=count)):
-        # Told even where it is told so already: a switch that died half-way may have been written, but not taken up.
-        tell = site.proxy.point_at if state.is_running else site.proxy.start
         deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
-        release.facts.switchovers.append(tell(slot.colour, deadline=deadline))
+        # The switchover is a fact of this release, whether or not the answers confirm it.
+        release.facts.switchovers.append(direct_users(site, slot, confirmations=0, deadline=deadline))
         require_confirmed(site, slot, count=count)
     left = wait_until_drained(release, intent.candidate, seconds=min(release.grace, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
