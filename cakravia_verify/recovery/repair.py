@@ -105,7 +105,8 @@ def _serve(site: Site, state: SiteState) -> str:
     slot = _healthy_slot(site, state)
     if not state.proxy.is_running:
         site.proxy.set_failover(allowed=False)
-        direct_users(site, slot, confirmations=0, deadline=_proxy_deadline(site, "the proxy starts"))
+        count = site.settings.release.confirmations
+        direct_users(site, slot, confirmations=count, deadline=_proxy_deadline(site, "the proxy starts"))
     elif not (state.proxy.chosen is slot.colour and is_confirmed(site, slot, count=1)):
         _point_at(site, slot)
     site.journal.append("site.up", version=slot.version, slot=str(slot.colour))
@@ -177,7 +178,8 @@ def _rely_on_stand_in(site: Site, state: SiteState) -> list[str]:
         return []
     if chosen is not None and is_healthy(site, chosen):
         return []
-    direct_users(site, stand_in, confirmations=0, deadline=_proxy_deadline(site, f"users stay on {stand_in}"))
+    count = site.settings.release.confirmations
+    direct_users(site, stand_in, confirmations=count, deadline=_proxy_deadline(site, f"users stay on {stand_in}"))
     site.journal.append("site.repaired", version=stand_in.version, slot=str(stand_in.colour))
     return [f"{state.proxy.chosen} does not answer and {stand_in} stood in for it; users are on {stand_in} now"]
 
@@ -196,7 +198,12 @@ def _bring_to_promoted(site: Site) -> list[str]:
         slot, again = _promoted_slot(site, last)
         _move_users(site, slot, refuge=refuge)
     except (ReleaseError, PlatformError, ProxyError, UsageError) as error:
-        return [f"the history promoted {promoted}, which cannot serve: {error.message}; users stay on {refuge}"]
+        why = f"the history promoted {promoted}, which cannot serve: {error.message}"
+        try:
+            require_confirmed(site, refuge, count=1)
+        except NotConfirmed as lost:
+            raise NotConfirmed(f"{why}; {lost.message}", remedy=lost.remedy) from error
+        return [f"{why}; users stay on {refuge}"]
     # As after the promotion: what served before it may stand in, never a version that users were brought back from.
     was_before = (refuge.version, refuge.digest) == (last.intent.active_version, last.intent.active_digest)
     is_fit = was_before and last.intent.kind != "rollback"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.errors import DeadlineExceeded, RollbackFailed
+from cakravia_verify.errors import DeadlineExceeded, NotConfirmed, RollbackFailed
 from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.recovery.lifecycle import bring_down, bring_up
 from cakravia_verify.recovery.repair import repair, serve_again
@@ -121,6 +121,42 @@ def test_site_that_comes_up_on_whoever_runs_ends_on_the_promoted_version(tmp_pat
         "blue (v1) serves users at http://127.0.0.1:8080",
         "green (v2) had ended and was started again; users are on green (v2) now",
     ]
+
+
+def fall_silent_at(stage: Stage, operation: str, *colours: Colour) -> None:
+    """From that operation on, no request through the proxy gets an answer from these slots."""
+    silent = {stage.memory.running[colour].identity for colour in colours}
+    stage.memory.before = lambda name: stage.memory.mute.update(silent) if name == operation else None
+
+
+def test_repair_says_users_are_on_a_stand_in_that_gives_no_answer(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    del stage.memory.running[Colour.GREEN]
+    stage.memory.failover = True
+    fall_silent_at(stage, "point_at", Colour.BLUE)
+    with pytest.raises(NotConfirmed, match=r"users do not reach blue \(v1\)"):
+        list(repair(stage.opened()))
+    assert "site.repaired" not in {entry.event for entry in stage.journal.entries()}
+
+
+@pytest.mark.parametrize("mend", [repair, serve_again, bring_up])
+def test_repair_says_a_slot_serves_users_while_the_started_proxy_is_silent(
+    mend: Callable[[Site], Iterable[str]], tmp_path: Path
+) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.proxy_runs = False
+    fall_silent_at(stage, "start_proxy", Colour.BLUE, Colour.GREEN)
+    with pytest.raises(NotConfirmed, match=r"users do not reach green \(v2\)"):
+        list(mend(stage.opened()))
+    assert "site.up" not in {entry.event for entry in stage.journal.entries()}
+
+
+def test_repair_says_users_stay_on_a_slot_that_gives_no_answer(tmp_path: Path) -> None:
+    stage = promoted_twice(tmp_path)
+    stage.memory.chosen = Colour.BLUE
+    fall_silent_at(stage, "point_at", Colour.BLUE, Colour.GREEN)
+    with pytest.raises(NotConfirmed, match=r"which cannot serve: .*; users do not reach blue \(v1\)"):
+        list(repair(stage.opened()))
 
 
 def test_nothing_is_repaired_where_nothing_disagrees(tmp_path: Path) -> None:
