@@ -42,6 +42,13 @@ class Platform(Protocol):
         """The retained artifact is still exactly what its digest names. Raises PlatformError; changes nothing."""
         ...
 
+    def require_startable(self, artifact: Artifact) -> None:
+        """Check that everything the artifact needs to start, apart from itself, is here.
+
+        Changes nothing. Raises PlatformError or MissingTool, which name what is missing.
+        """
+        ...
+
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         """`artifact` runs in the slot (not necessarily ready yet); whatever ran there before is stopped first."""
         ...

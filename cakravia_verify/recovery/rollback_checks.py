@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cakravia_verify.errors import CakraviaError, JournalError, LockHeld, MissingTool, PlatformError
+from cakravia_verify.errors import CakraviaError, JournalError, LockHeld
 from cakravia_verify.history.releases import STUCK, flaw_of, highest_token, runs_still, unfinished
-from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.release.conditions import smoke_trouble
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
@@ -123,38 +120,14 @@ def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> C
     name = f"{colour} is ready for it"
     if not is_warm or idle is None:
         there = f"{idle} makes room" if idle else "it is empty"
-        return _found(
-            name, lambda: _require_startable(site, target), seen=f"cold: {there}, {target.version} is started"
-        )
+        detail = f"cold: {there}, {target.version} is started"
+        return _found(name, lambda: site.platform.require_startable(target), seen=detail)
     remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
         return CheckResult(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
     if trouble := next(_safe_smoke_trouble(site, idle), ""):
         return CheckResult(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
     return CheckResult(name, is_ok=True, seen=f"warm: {idle} is healthy")
-
-
-def _require_startable(site: Site, target: Artifact) -> None:
-    """What the target is started with is here. An image brings it along; a process runs by this machine's programs."""
-    if site.platform.name != "process":
-        return
-    app, store = site.settings.app, VersionStore(site.settings.state / "versions")
-    try:
-        folder = store.source_of(target) / app.directory
-    except OSError:
-        return  # told of the artifact
-    if not folder.is_dir():
-        raise PlatformError(
-            f"[app] directory: version {target.version} has no folder {app.directory!r}",
-            remedy="name the folder that this version has, go back, and name the other one again",
-        )
-    command = store.command_of(target, default=app.command)
-    program = command[0].replace("{python}", sys.executable).replace("{version}", target.version)
-    if not (shutil.which(program) or os.access(folder / program, os.X_OK)):
-        raise MissingTool(
-            f"version {target.version} is started by {program!r}, which is not a program here any more",
-            remedy="install it again, or go back to another version with --version",
-        )
 
 
 def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:

@@ -43,7 +43,8 @@ class FakeClock:
 class MemorySite:
     """A whole site in memory: it is the platform, the proxy and the prober at once.
 
-    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, and `stranger`
+    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, `unstartable`
+    versions whose program is missing, and `stranger`
     answers in the place of a slot that is gone; `failing` maps an operation such as `start` or `point_at` to how many
     more times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its
     name.
@@ -63,6 +64,7 @@ class MemorySite:
     before: Callable[[str], None] = lambda _: None
     stuck_on: Colour | None = None
     mute: set[str] = field(default_factory=set)
+    unstartable: set[str] = field(default_factory=set)
     stranger: Slot | None = None
     cut_off: list[str] = field(default_factory=list)
     name: str = "memory"
@@ -99,6 +101,10 @@ class MemorySite:
     def verify(self, artifact: Artifact) -> None:
         if artifact not in self.artifacts.values():
             raise PlatformError(f"version {artifact.version} is not retained any more", remedy="deploy it again")
+
+    def require_startable(self, artifact: Artifact) -> None:
+        if artifact.version in self.unstartable:
+            raise PlatformError(f"version {artifact.version} lacks its program", remedy="install it")
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self._act("start", f"{colour} {artifact.version}")

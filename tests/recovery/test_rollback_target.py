@@ -179,6 +179,12 @@ def test_a_cold_version_without_todays_folder_is_no_way_back(cold: Callable[...,
     assert told.remedy
 
 
+def test_preflight_misses_what_another_platform_lacks_to_start_a_version(site_with_v2: Stage) -> None:
+    del site_with_v2.memory.running[Colour.BLUE]
+    site_with_v2.memory.unstartable.add("v1")
+    assert set(closed(preview_rollback(site_with_v2.site))) == {"blue is ready for it"}
+
+
 # Not a no where the rollback succeeds: what is foreseen is what the opening then does.
 
 

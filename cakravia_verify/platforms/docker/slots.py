@@ -115,6 +115,9 @@ class DockerPlatform:
     def verify(self, artifact: Artifact) -> None:
         self._images.verify(artifact)
 
+    def require_startable(self, artifact: Artifact) -> None:
+        """The image contains everything that its container needs; `verify` checks the image."""
+
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
         secrets = read_secrets(self._settings)

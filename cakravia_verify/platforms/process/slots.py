@@ -96,6 +96,26 @@ class ProcessPlatform:
     def verify(self, artifact: Artifact) -> None:
         self._store.verify(artifact, command=self._settings.app.command)
 
+    def require_startable(self, artifact: Artifact) -> None:
+        """A process runs by the programs of this machine, from the folder that the settings name now."""
+        app = self._settings.app
+        try:
+            folder = self._store.source_of(artifact) / app.directory
+        except OSError:
+            return  # `verify` reports an artifact that is gone
+        if not folder.is_dir():
+            raise PlatformError(
+                f"[app] directory: version {artifact.version} has no folder {app.directory!r}",
+                remedy="set [app] directory to the folder that this version has, roll back, then set it back",
+            )
+        program = self._filled(self._store.command_of(artifact, default=app.command)[0], artifact.version)
+        is_file = os.access(folder / program, os.X_OK)
+        if not is_file and not shutil.which(program, path=self._environment.get("PATH")):
+            raise MissingTool(
+                f"version {artifact.version} is started by {program!r}, which is not a program here any more",
+                remedy="install it again, or roll back to another version with --version",
+            )
+
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
         has_ended_something = self._end(colour, deadline=deadline)
