@@ -32,7 +32,6 @@ def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
             remedy=f"see its log: cakravia logs {slot.colour}",
         )
     readings = release.site.readings(slot)
-    release.facts.last_readings = readings
     for reading in readings:
         if reading.is_healthy and not reading.names(slot=str(slot.colour), version=slot.version):
             raise NotHealthy(f"{slot} does not say that it is {slot}: {reading}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
-from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import PROMOTE, Intent, this_process
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.site.site import Site
@@ -49,18 +48,15 @@ class ReleaseFacts:
     candidate: Slot | None = None
     good_rounds: int = 0
     bad_rounds: int = 0
-    last_readings: tuple[Reading, ...] = ()
     smoke_passed: int = 0
     switchovers: list[Switchover] = field(default_factory=list)
     confirmed_at: float | None = None
     confirmations: int = 0
-    drained_at: float | None = None
     left_in_flight: int | None = None
     bake_began: float | None = None
     bake_ended: float | None = None
     bake_bad_rounds: int = 0
     bake_rounds: int = 0
-    reloads: int = 0
 
 
 class Release:

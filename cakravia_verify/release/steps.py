@@ -43,7 +43,6 @@ def prepare(release: Release) -> dict[str, Any]:
     if not proxy.observe().is_running:
         return {}
     reloaded = proxy.refresh(deadline=release.deadline("the proxy takes its configuration", PROXY_SECONDS))
-    release.facts.reloads += reloaded
     return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
 
 
@@ -162,7 +161,6 @@ def drain(release: Release) -> dict[str, Any]:
         release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause
     )
     release.facts.left_in_flight = left
-    release.facts.drained_at = release.site.clock.monotonic()
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
 
 
