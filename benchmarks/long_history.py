@@ -103,9 +103,9 @@ def recover(site: Site) -> None:
 
 
 def validate(site: Site) -> None:
-    way = preview_rollback(site)
-    if not way.is_open:
-        raise SystemExit(f"the way back is open here, but: {[each for each in way.findings if not each.is_ok]}")
+    preview = preview_rollback(site)
+    if not preview.is_possible:
+        raise SystemExit(f"the way back is open here, but: {[each for each in preview.checks if not each.is_ok]}")
 
 
 ASKED: dict[str, Callable[[Site], object]] = {

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
     from cakravia_verify.recovery.rollback_estimate import Estimate
-    from cakravia_verify.recovery.rollback_target import RollbackTarget
+    from cakravia_verify.recovery.rollback_target import RollbackPreview
     from cakravia_verify.site.site import Site
 
 HOW_TO_GO_BACK = 'pytest suites/rollback --reason "..."'
@@ -36,23 +36,25 @@ def rollback() -> None:
 @click.pass_obj
 def status(opened: Callable[[], Site], version: str, as_json: bool) -> None:
     """Where users are, where a rollback would bring them, and the last time one did."""
-    from cakravia_verify.recovery.rollback_target import preview_rollback, rollback_targets
+    from cakravia_verify.recovery.rollback_target import past_rollbacks, preview_rollback
 
     site = opened()
-    way = preview_rollback(site, version=version)
-    last = next(iter(reversed(rollback_targets(site.journal.entries()))), None)
+    preview = preview_rollback(site, version=version)
+    last = next(iter(reversed(past_rollbacks(site.journal.entries()))), None)
     if as_json:
-        click.echo(json.dumps(_as_json(way) | {"last": _record_as_json(last) if last else None}, indent=2))
+        click.echo(json.dumps(_as_json(preview) | {"last": _record_as_json(last) if last else None}, indent=2))
         return
-    click.echo(f"users are on   {way.active or 'nothing'}")
-    if way.target is None:
+    click.echo(f"users are on   {preview.active or 'nothing'}")
+    if preview.target is None:
         click.echo("back to        nowhere")
     else:
-        place = "warm: it runs already" if way.is_warm else "cold: it is started first"
-        click.echo(f"back to        {way.target.version}  {way.target.digest[:19]}  ({place})")
-    click.echo(f"last time      {_told(last) if last else 'never'}")
-    closed = [finding for finding in way.findings if not finding.is_ok]
-    click.echo(f"possible now   {'yes' if way.is_open else 'no: ' + closed[0].seen}{_told_time(way.estimate)}")
+        place = "warm: it runs already" if preview.is_warm else "cold: it is started first"
+        click.echo(f"back to        {preview.target.version}  {preview.target.digest[:19]}  ({place})")
+    click.echo(f"last time      {_record_line(last) if last else 'never'}")
+    closed = [check for check in preview.checks if not check.is_ok]
+    click.echo(
+        f"possible now   {'yes' if preview.is_possible else 'no: ' + closed[0].detail}{_duration(preview.estimate)}"
+    )
 
 
 @rollback.command()
@@ -66,14 +68,14 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
     """
     from cakravia_verify.recovery.rollback_target import preview_rollback
 
-    way = preview_rollback(opened(), version=version)
+    preview = preview_rollback(opened(), version=version)
     if as_json:
-        click.echo(json.dumps(_as_json(way), indent=2))
+        click.echo(json.dumps(_as_json(preview), indent=2))
     else:
-        for line in _told_findings(way):
+        for line in _check_lines(preview):
             click.echo(line)
-    if not way.is_open:
-        sys.exit(NOWHERE if way.target is None else CLOSED)
+    if not preview.is_possible:
+        sys.exit(NOWHERE if preview.target is None else CLOSED)
 
 
 @rollback.command()
@@ -82,40 +84,40 @@ def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
 @click.pass_obj
 def history(opened: Callable[[], Site], last: int, as_json: bool) -> None:
     """Every time users were brought back: by a person, or because a release was undone."""
-    from cakravia_verify.recovery.rollback_target import rollback_targets
+    from cakravia_verify.recovery.rollback_target import past_rollbacks
 
     site = opened()
-    found = rollback_targets(site.journal.entries())[-last:]
+    found = past_rollbacks(site.journal.entries())[-last:]
     if not as_json:
         for problem in site.journal.damage():
             click.echo(f"damaged: {problem}", err=True)
     if not found and not as_json:
         click.echo("nobody was ever brought back")
     for record in found:
-        click.echo(json.dumps(_record_as_json(record)) if as_json else _told(record))
+        click.echo(json.dumps(_record_as_json(record)) if as_json else _record_line(record))
 
 
-def _told_findings(way: RollbackTarget) -> Iterator[str]:
-    width = max(len(finding.name) for finding in way.findings)
-    for finding in way.findings:
-        yield f"{'ok ' if finding.is_ok else 'not'}  {finding.name:<{width}}  {finding.seen}"
-        if not finding.is_ok and finding.remedy:
-            yield f"     -> {finding.remedy}"
-    if way.target is None:
+def _check_lines(preview: RollbackPreview) -> Iterator[str]:
+    width = max(len(check.name) for check in preview.checks)
+    for check in preview.checks:
+        yield f"{'ok ' if check.is_ok else 'not'}  {check.name:<{width}}  {check.detail}"
+        if not check.is_ok and check.remedy:
+            yield f"     -> {check.remedy}"
+    if preview.target is None:
         yield "There is nothing to go back to."
-    elif way.is_open:
-        yield f"A rollback to {way.target.version} would succeed{_told_time(way.estimate)}: {HOW_TO_GO_BACK}"
+    elif preview.is_possible:
+        yield f"A rollback to {preview.target.version} would succeed{_duration(preview.estimate)}: {HOW_TO_GO_BACK}"
     else:
-        yield f"A rollback to {way.target.version} would not succeed now; users would stay where they are."
+        yield f"A rollback to {preview.target.version} would not succeed now; users would stay where they are."
 
 
-def _told_time(estimate: Estimate | None) -> str:
+def _duration(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     return f", users back after {estimate.users_back:.1f} s, all done after {estimate.whole:.1f} s ({estimate.basis})"
 
 
-def _told(record: Record) -> str:
+def _record_line(record: Record) -> str:
     from cakravia_verify.report.text.wording import one_line
 
     intent = record.intent
@@ -129,16 +131,16 @@ def _told(record: Record) -> str:
     return "  ".join(one_line(part) for part in parts if part)
 
 
-def _as_json(way: RollbackTarget) -> dict[str, Any]:
+def _as_json(preview: RollbackPreview) -> dict[str, Any]:
     return {
-        "possible": way.is_open,
-        "active": way.active.version if way.active else None,
-        "target": asdict(way.target) if way.target else None,
-        "warm": way.is_warm,
+        "possible": preview.is_possible,
+        "active": preview.active.version if preview.active else None,
+        "target": asdict(preview.target) if preview.target else None,
+        "warm": preview.is_warm,
         "findings": [
-            {"name": each.name, "ok": each.is_ok, "seen": each.seen, "remedy": each.remedy} for each in way.findings
+            {"name": each.name, "ok": each.is_ok, "seen": each.detail, "remedy": each.remedy} for each in preview.checks
         ],
-        "seconds": asdict(way.estimate) if way.estimate else None,
+        "seconds": asdict(preview.estimate) if preview.estimate else None,
     }
 
 

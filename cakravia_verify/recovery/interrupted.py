@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
-from cakravia_verify.release.conditions import is_healthy, standing
+from cakravia_verify.release.conditions import is_healthy, restart_slot
 from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users
 from cakravia_verify.release.machine import Release, Step, StepEvent
 from cakravia_verify.site.site import Site
@@ -78,7 +78,7 @@ def _candidate_again(release: Release, record: Record) -> Slot:
     a candidate that runs and is ill."""
     site, intent = release.site, record.intent
     before = site.platform.observe(intent.candidate)
-    slot = before or standing(release, intent.candidate, version=intent.version, digest=record.digest)
+    slot = before or restart_slot(release, intent.candidate, version=intent.version, digest=record.digest)
     if record.digest not in ("", slot.digest):
         raise NotHealthy(f"{slot} runs {slot.digest[:19]}, but {record.digest[:19]} was promoted")
     refuge = site.platform.observe(intent.active) if intent.active else None

@@ -18,16 +18,16 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class PreflightCheck:
     """One thing a rollback needs: what was seen, and what to do where it is not so."""
 
     name: str
     is_ok: bool
-    seen: str
+    detail: str
     remedy: str = ""
 
 
-def site_checks(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[CheckResult]:
+def site_checks(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[PreflightCheck]:
     """What any rollback needs. `mended` is the site as the rollback will find it."""
     yield _lock(site)
     yield _history(site)
@@ -35,53 +35,53 @@ def site_checks(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[Ch
     yield _users(now, mended)
 
 
-def target_checks(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[CheckResult]:
+def target_checks(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[PreflightCheck]:
     """What the way to this artifact needs."""
     intact = f"{target.digest[:19]}, as when it was made"
-    yield _found("its artifact is intact", lambda: site.platform.verify(target), seen=intact)
+    yield _checked("its artifact is intact", lambda: site.platform.verify(target), detail=intact)
     yield _slot(site, state, target, is_warm=is_warm)
 
 
-def _lock(site: Site) -> CheckResult:
+def _lock(site: Site) -> PreflightCheck:
     name = "the site is free"
     holder = site.lock.holder()
     if holder is not None:
         remedy = "wait for it to end, or give the rollback --wait 60"
-        return CheckResult(name, is_ok=False, seen=f"held by {holder}", remedy=remedy)
+        return PreflightCheck(name, is_ok=False, detail=f"held by {holder}", remedy=remedy)
     try:
         highest_token(site.journal)
     except LockHeld as error:
-        return CheckResult(name, is_ok=False, seen=error.message, remedy=error.remedy)
+        return PreflightCheck(name, is_ok=False, detail=error.message, remedy=error.remedy)
     except JournalError:
         pass  # told of the history
-    return CheckResult(name, is_ok=True, seen="nobody holds the lock")
+    return PreflightCheck(name, is_ok=True, detail="nobody holds the lock")
 
 
-def _history(site: Site) -> CheckResult:
+def _history(site: Site) -> PreflightCheck:
     name = "the history is whole"
     if flaw := flaw_of(site.journal):
         remedy = "mend that line or the file's permissions; keep a copy of the file"
-        return CheckResult(name, is_ok=False, seen=flaw, remedy=remedy)
+        return PreflightCheck(name, is_ok=False, detail=flaw, remedy=remedy)
     if site.journal.path.exists() and not os.access(site.journal.path, os.W_OK):
-        return CheckResult(name, is_ok=False, seen="it cannot be written", remedy=f"mend {site.journal.path}")
+        return PreflightCheck(name, is_ok=False, detail="it cannot be written", remedy=f"mend {site.journal.path}")
     left = unfinished(site.journal.entries())
     if left and not runs_still(left[0]) and site.lock.holder() is None:
         what = "cannot be undone" if left[0].outcome == STUCK else "died and is neither finished nor undone"
-        return CheckResult(
-            name, is_ok=False, seen=f"release {left[0].intent.release} {what}", remedy="cakravia recover"
+        return PreflightCheck(
+            name, is_ok=False, detail=f"release {left[0].intent.release} {what}", remedy="cakravia recover"
         )
-    seen = "; ".join(["it can be read and written, and no release is left half done", *site.journal.scars()])
-    return CheckResult(name, is_ok=True, seen=seen)
+    detail = "; ".join(["it can be read and written, and no release is left half done", *site.journal.scars()])
+    return PreflightCheck(name, is_ok=True, detail=detail)
 
 
-def _tools(site: Site) -> Iterator[CheckResult]:
-    for name, ask in (
+def _tools(site: Site) -> Iterator[PreflightCheck]:
+    for name, act in (
         ("slots can run", site.platform.check),
         ("the proxy can run", site.proxy.check),
         ("traffic can be planned", lambda: _plan_traffic(site)),
         ("a report can be written", lambda: require_writable(site.settings.reports)),
     ):
-        yield _found(name, ask, seen="as it should be")
+        yield _checked(name, act, detail="as it should be")
 
 
 def _plan_traffic(site: Site) -> None:
@@ -98,36 +98,36 @@ def _plan_traffic(site: Site) -> None:
     )
 
 
-def _users(now: SiteState, mended: SiteState) -> CheckResult:
+def _users(now: SiteState, mended: SiteState) -> PreflightCheck:
     name = "users are served"
     drift = "; ".join(now.drift)
     if mended is not now:
-        return CheckResult(name, is_ok=True, seen=f"will be mended first, with users on {mended.active}: {drift}")
+        return PreflightCheck(name, is_ok=True, detail=f"will be mended first, with users on {mended.active}: {drift}")
     if now.proxy.is_running and now.served is None and not now.is_empty:
         # Whoever is ill may recover while the rollback waits for it; what is to come does not depend on it.
-        return CheckResult(name, is_ok=True, seen=f"tried to be mended first: {drift}")
+        return PreflightCheck(name, is_ok=True, detail=f"tried to be mended first: {drift}")
     if now.proxy.is_running and now.served is not now.proxy.chosen:
-        return CheckResult(name, is_ok=True, seen=f"will be mended first, with users on {now.active}: {drift}")
+        return PreflightCheck(name, is_ok=True, detail=f"will be mended first, with users on {now.active}: {drift}")
     if not now.proxy.is_running:
-        return CheckResult(name, is_ok=False, seen="the proxy is not running", remedy="cakravia up")
+        return PreflightCheck(name, is_ok=False, detail="the proxy is not running", remedy="cakravia up")
     if now.drift:
-        return CheckResult(name, is_ok=False, seen=drift, remedy="cakravia recover")
-    return CheckResult(name, is_ok=True, seen=f"{now.active} serves them, and proxy, slots and history agree")
+        return PreflightCheck(name, is_ok=False, detail=drift, remedy="cakravia recover")
+    return PreflightCheck(name, is_ok=True, detail=f"{now.active} serves them, and proxy, slots and history agree")
 
 
-def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> CheckResult:
+def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> PreflightCheck:
     colour, idle = state.slots.idle_colour, state.slots.idle
     name = f"{colour} is ready for it"
     if not is_warm or idle is None:
         there = f"{idle} makes room" if idle else "it is empty"
         detail = f"cold: {there}, {target.version} is started"
-        return _found(name, lambda: site.platform.require_startable(target), seen=detail)
+        return _checked(name, lambda: site.platform.require_startable(target), detail=detail)
     remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
-        return CheckResult(name, is_ok=False, seen=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
+        return PreflightCheck(name, is_ok=False, detail=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
     if trouble := next(_safe_smoke_trouble(site, idle), ""):
-        return CheckResult(name, is_ok=False, seen=f"{idle} is warm but fails {trouble}", remedy=remedy)
-    return CheckResult(name, is_ok=True, seen=f"warm: {idle} is healthy")
+        return PreflightCheck(name, is_ok=False, detail=f"{idle} is warm but fails {trouble}", remedy=remedy)
+    return PreflightCheck(name, is_ok=True, detail=f"warm: {idle} is healthy")
 
 
 def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:
@@ -137,9 +137,9 @@ def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:
             yield f"smoke request {request.method} {request.path}: {trouble}"
 
 
-def _found(name: str, ask: Callable[[], object], *, seen: str) -> CheckResult:
+def _checked(name: str, act: Callable[[], object], *, detail: str) -> PreflightCheck:
     try:
-        ask()
+        act()
     except CakraviaError as error:
-        return CheckResult(name, is_ok=False, seen=error.message, remedy=error.remedy)
-    return CheckResult(name, is_ok=True, seen=seen)
+        return PreflightCheck(name, is_ok=False, detail=error.message, remedy=error.remedy)
+    return PreflightCheck(name, is_ok=True, detail=detail)

@@ -17,7 +17,7 @@ from cakravia_verify.history.releases import (
     previous_of,
     records,
 )
-from cakravia_verify.recovery.rollback_checks import CheckResult, site_checks, target_checks
+from cakravia_verify.recovery.rollback_checks import PreflightCheck, site_checks, target_checks
 from cakravia_verify.recovery.rollback_estimate import Estimate, estimate_of
 from cakravia_verify.release.conditions import is_healthy, kept_artifact
 from cakravia_verify.site.site import Site, SiteState
@@ -25,20 +25,20 @@ from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_versi
 
 
 @dataclass(frozen=True)
-class RollbackTarget:
+class RollbackPreview:
     """What a rollback would meet now. `target` is None where there is nothing to go back to; `estimate` is None where
     the history has measured nothing like it."""
 
     active: Slot | None
     target: Artifact | None
     is_warm: bool
-    findings: tuple[CheckResult, ...]
+    checks: tuple[PreflightCheck, ...]
     estimate: Estimate | None
 
     @property
-    def is_open(self) -> bool:
+    def is_possible(self) -> bool:
         """Whether a rollback would succeed, as far as can be seen without doing it."""
-        return self.target is not None and all(finding.is_ok for finding in self.findings)
+        return self.target is not None and all(check.is_ok for check in self.checks)
 
 
 def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
@@ -51,7 +51,7 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
     else:
         if state.active is None:
             raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy one first")
-        before = _stood_in(entries, state.active) or previous_of(
+        before = _served_by_failover(entries, state.active) or previous_of(
             entries, version=state.active.version, digest=state.active.digest
         )
         if before is None:
@@ -91,7 +91,7 @@ def is_promoted(entries: Sequence[JournalEntry], slot: Slot) -> bool:
     return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
 
 
-def _stood_in(entries: Sequence[JournalEntry], active: Slot) -> Build | None:
+def _served_by_failover(entries: Sequence[JournalEntry], active: Slot) -> Build | None:
     """The version before the promoted one, where users are on that version already because the promoted one died or
     gave no answer: going back makes it theirs by a verdict, and goes no further back."""
     last = last_holding(entries)
@@ -101,23 +101,23 @@ def _stood_in(entries: Sequence[JournalEntry], active: Slot) -> Build | None:
     return before if before and before.is_of(active.version, active.digest) else None
 
 
-def preview_rollback(site: Site, *, version: str = "") -> RollbackTarget:
+def preview_rollback(site: Site, *, version: str = "") -> RollbackPreview:
     """Whether a rollback would succeed now; nothing is changed. Raises UsageError for a name that cannot be one."""
     if version:
         checked_version(version)
     now = site.observe()
     state = _once_mended(site, now)
-    findings = [*site_checks(site, now, mended=state)]
+    checks = [*site_checks(site, now, mended=state)]
     try:
         target = target_of(site, state, version=version)
     except (NothingToDo, JournalError) as error:
-        findings.append(CheckResult("target", is_ok=False, seen=error.message, remedy=error.remedy))
-        return RollbackTarget(state.active, None, is_warm=False, findings=tuple(findings), estimate=None)
+        checks.append(PreflightCheck("target", is_ok=False, detail=error.message, remedy=error.remedy))
+        return RollbackPreview(state.active, None, is_warm=False, checks=tuple(checks), estimate=None)
     idle = state.slots.idle
     is_warm = idle is not None and (idle.version, idle.digest) == (target.version, target.digest)
-    findings += [_target(site, state, target), *target_checks(site, state, target, is_warm=is_warm)]
+    checks += [_target(site, state, target), *target_checks(site, state, target, is_warm=is_warm)]
     estimate = estimate_of(site, is_warm=is_warm)
-    return RollbackTarget(state.active, target, is_warm=is_warm, findings=tuple(findings), estimate=estimate)
+    return RollbackPreview(state.active, target, is_warm=is_warm, checks=tuple(checks), estimate=estimate)
 
 
 def _once_mended(site: Site, state: SiteState) -> SiteState:
@@ -149,7 +149,7 @@ def _started(colour: Colour, artifact: Artifact) -> Slot:
     return Slot(colour, artifact.version, artifact.digest, "", Address("", 0), identity="", started_at=0.0)
 
 
-def rollback_targets(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
+def past_rollbacks(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
     """Every release in which users went back, or should have: rollbacks somebody asked for, and releases undone."""
     return tuple(
         record
@@ -158,12 +158,15 @@ def rollback_targets(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
     )
 
 
-def _target(site: Site, state: SiteState, target: Artifact) -> CheckResult:
+def _target(site: Site, state: SiteState, target: Artifact) -> PreflightCheck:
     active = state.active
     is_active = active is not None and (active.version, active.digest) == (target.version, target.digest)
     # Users may be on the target only because the promoted version died: then a rollback makes it the promoted one.
     if active is not None and is_active and is_promoted(site.journal.entries(), active):
-        return CheckResult(
-            "target", is_ok=False, seen=f"{target.version} is active already", remedy="name another one with --version"
+        return PreflightCheck(
+            "target",
+            is_ok=False,
+            detail=f"{target.version} is active already",
+            remedy="name another one with --version",
         )
-    return CheckResult("target", is_ok=True, seen=target.version)
+    return PreflightCheck("target", is_ok=True, detail=target.version)

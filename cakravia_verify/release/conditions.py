@@ -24,8 +24,8 @@ def refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
 
 def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
     """One reading of every endpoint; raises NotHealthy where the process is gone or is not who it should be."""
-    seen = release.site.platform.observe(slot.colour)
-    if seen is None or seen.identity != slot.identity:
+    running = release.site.platform.observe(slot.colour)
+    if running is None or running.identity != slot.identity:
         log = release.site.platform.logs(slot.colour, lines=5).strip()
         raise NotHealthy(
             f"{slot} ended by itself{f'; it last wrote: {log}' if log else ''}",
@@ -55,17 +55,17 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
         slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
     )
     if answer.status_code not in request.expect:
-        expected = " or ".join(str(code) for code in request.expect)
-        return f"{answer.problem or f'status {answer.status_code}'}, expected {expected}"
+        codes = " or ".join(str(code) for code in request.expect)
+        return f"{answer.problem or f'status {answer.status_code}'}, expected {codes}"
     if request.contains and request.contains.encode() not in answer.body:
         return f"the answer does not contain {request.contains!r}"
     named = {
         "slot": (answer.headers.get(contract.slot_header), str(slot.colour)),
         "version": (answer.headers.get(contract.version_header), slot.version),
     }
-    for label, (seen, wanted) in named.items():
-        if seen not in (None, wanted):
-            return f"answered by {label} {seen!r} instead of {wanted!r}"
+    for label, (answered, expected) in named.items():
+        if answered not in (None, expected):
+            return f"answered by {label} {answered!r} instead of {expected!r}"
     return ""
 
 
@@ -108,22 +108,20 @@ def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool
     Where users are already (`must_be_healthy` False), its health is not this release's doing.
     """
     site, intent = release.site, release.intent
-    slot = site.platform.observe(colour)
-    if slot is None:
-        slot = standing(release, colour, version=intent.active_version, digest=intent.active_digest)
-    elif not must_be_healthy:
-        return slot
-    stands = slot
+    running = site.platform.observe(colour)
+    if running is not None and not must_be_healthy:
+        return running
+    slot = running or restart_slot(release, colour, version=intent.active_version, digest=intent.active_digest)
     poll(
-        lambda: is_healthy(site, stands),
+        lambda: is_healthy(site, slot),
         deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
         every=site.settings.health.interval,
-        seen=lambda: complaints(site.readings(stands)),
+        seen=lambda: complaints(site.readings(slot)),
     )
     return slot
 
 
-def standing(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:
+def restart_slot(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:
     """A slot that died runs again, from the retained artifact of that digest. Raises PlatformError."""
     site = release.site
     kept = kept_artifact(site, version=version, digest=digest)

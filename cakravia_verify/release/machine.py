@@ -123,14 +123,14 @@ class Release:
         self.site.journal.append("step.intent", release=self.id, step=step.name)
         self.begun.append(step.name)
         began = self.site.clock.monotonic()
-        self._tell(StepEvent(step.name, "begins", began))
+        self._publish(StepEvent(step.name, "begins", began))
         try:
             facts = step.do(self)
         except BaseException as error:
             self.failure = error
             seconds = self.site.clock.monotonic() - began
-            self._tell(StepEvent(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
-            self._note("step.failed", step.name, seconds=round(seconds, 4), error=_first_line(error))
+            self._publish(StepEvent(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
+            self._journal("step.failed", step.name, seconds=round(seconds, 4), error=_first_line(error))
             raise
         seconds = self.site.clock.monotonic() - began
         try:
@@ -139,7 +139,7 @@ class Release:
             self.failure = error
             raise
         self.done.append(step.name)
-        self._tell(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+        self._publish(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def roll_back(self, why: str) -> None:
         """Users are where they were before the release, and what it started is gone.
@@ -154,22 +154,24 @@ class Release:
         for step in reversed(self.steps):
             if step.undo is None or step.name not in self.begun or step.name in self.undone:
                 continue
-            self._note("undo.intent", step.name, why=why)
+            self._journal("undo.intent", step.name, why=why)
             began = self.site.clock.monotonic()
             try:
                 facts = step.undo(self)
             except Exception as error:
-                self._tell(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
-                self._note("undo.failed", step.name, error=_first_line(error))
+                self._publish(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
+                self._journal("undo.failed", step.name, error=_first_line(error))
                 raise RollbackFailed(
                     f"undoing '{step.name}' failed: {_first_line(error)}", remedy=_remedy_of(error)
                 ) from error
             seconds = self.site.clock.monotonic() - began
-            self._note("undo.done", step.name, seconds=round(seconds, 4), **facts)
+            self._journal("undo.done", step.name, seconds=round(seconds, 4), **facts)
             self.undone.append(step.name)
-            self._tell(StepEvent(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+            self._publish(
+                StepEvent(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", "")))
+            )
 
-    def record_verdict(self, decision: str, *, why: str, stands: bool = False) -> None:
+    def record_verdict(self, decision: str, *, why: str, keeps_users: bool = False) -> None:
         """The history knows what the gate decided, before anything is done about it. PROMOTE, and any other decision
         under which the version `stands`, holds from here on, whatever becomes of this process: recovery carries it out.
 
@@ -177,10 +179,10 @@ class Release:
         """
         try:
             self.site.journal.append(
-                "release.verdict", release=self.id, decision=decision, why=why, stands=stands or None
+                "release.verdict", release=self.id, decision=decision, why=why, stands=keeps_users or None
             )
         except JournalError:
-            if stands or decision == PROMOTE:
+            if keeps_users or decision == PROMOTE:
                 raise
 
     def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:
@@ -210,7 +212,7 @@ class Release:
         self.site.clock.sleep(seconds)
         self.watch()
 
-    def _note(self, event: str, step: str, **facts: Any) -> None:
+    def _journal(self, event: str, step: str, **facts: Any) -> None:
         """The history has the entry, where it can still be written. Raises SiteLost: what another one holds is left to
         him, also where users would be brought back."""
         try:
@@ -220,7 +222,7 @@ class Release:
         except JournalError:
             return
 
-    def _tell(self, event: StepEvent) -> None:
+    def _publish(self, event: StepEvent) -> None:
         self.events.append(event)
         # A closed terminal or a failing plugin must not stop a release, least of all its way back.
         try:

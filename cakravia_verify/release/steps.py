@@ -166,24 +166,28 @@ def drain(release: Release) -> dict[str, Any]:
 
 def bake(release: Release) -> dict[str, Any]:
     """Users stayed on the candidate for the whole bake, and it stayed healthy."""
-    site, slot, seen = release.site, _candidate(release), release.facts
-    seen.bake_began = site.clock.monotonic()
+    site, slot, facts = release.site, _candidate(release), release.facts
+    facts.bake_began = site.clock.monotonic()
     over = release.deadline("the bake", site.settings.release.bake)
     in_a_row = 0
     while True:
         readings = take_round(release, slot)
         bad = [reading for reading in readings if not reading.is_healthy]
         in_a_row = in_a_row + 1 if bad else 0
-        seen.bake_rounds += 1
-        seen.bake_bad_rounds += bool(bad)
+        facts.bake_rounds += 1
+        facts.bake_bad_rounds += bool(bad)
         if in_a_row > BAKE_TOLERATES:
             raise NotHealthy(f"{slot} became unhealthy under traffic: {complaints(readings)}")
         if over.is_over and not in_a_row:
             break
         interval = max(site.settings.health.interval, 0.25)
         release.pause(interval if in_a_row else min(interval, max(over.remaining, 0.01)))
-    seen.bake_ended = site.clock.monotonic()
-    return {"rounds": seen.bake_rounds, "bad_rounds": seen.bake_bad_rounds, "note": f"{seen.bake_rounds} health rounds"}
+    facts.bake_ended = site.clock.monotonic()
+    return {
+        "rounds": facts.bake_rounds,
+        "bad_rounds": facts.bake_bad_rounds,
+        "note": f"{facts.bake_rounds} health rounds",
+    }
 
 
 def promote(release: Release) -> dict[str, Any]:
@@ -201,10 +205,10 @@ def promote(release: Release) -> dict[str, Any]:
     if not site.settings.slots.keep_warm:
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}
-    may_stand_in = intent.kind != "rollback" and running is not None and is_healthy(site, running)
-    site.proxy.set_failover(allowed=may_stand_in)
+    may_fail_over = intent.kind != "rollback" and running is not None and is_healthy(site, running)
+    site.proxy.set_failover(allowed=may_fail_over)
     note = f"{running} kept warm" if running else f"{old} ended before it could be kept warm"
-    return {"failover": may_stand_in, "note": note}
+    return {"failover": may_fail_over, "note": note}
 
 
 def cleanup(release: Release) -> dict[str, Any]:

@@ -303,7 +303,7 @@ class ReleaseRun:
         """Users stay on the candidate, and the history says so; why they cannot, '' where they do."""
         release = self.release
         try:
-            release.record_verdict(verdict.decision, why=verdict.why, stands=outcome == UNPROVEN)
+            release.record_verdict(verdict.decision, why=verdict.why, keeps_users=outcome == UNPROVEN)
         except JournalError as error:
             return f"not promoted, for {error.message}"
         try:

@@ -64,7 +64,7 @@ class Lock:
         JournalError where `above` cannot be told.
         `taken_over` is the lease of a holder that died without releasing it, else None.
         """
-        previous, highest = self._locked_and_told(wait)
+        previous, highest = self._lock_and_highest_token(wait)
         self.taken_over = previous if previous and not previous.released else None
         now = clock.wall() if clock else None
         self.lease = Lease(
@@ -79,13 +79,13 @@ class Lock:
         try:
             self._write(self.lease)
         except OSError as error:
-            self._let_go()
+            self._close()
             raise UsageError(
                 f"the lock {self.path} cannot be written: {error.strerror}", remedy="free space on that disk"
             ) from error
         return self.lease
 
-    def _locked_and_told(self, wait: Deadline | None) -> tuple[Lease | None, int]:
+    def _lock_and_highest_token(self, wait: Deadline | None) -> tuple[Lease | None, int]:
         """The lease before, and the highest token that is known, once nobody else holds the site."""
         while True:
             self._handle = self._locked(wait)
@@ -93,12 +93,12 @@ class Lock:
             try:
                 return previous, max(previous.token if previous else 0, self._above())
             except LockHeld:
-                self._let_go()
+                self._close()
                 if wait is None or wait.is_over:
                     raise
                 wait.clock.sleep(0.1)
             except BaseException:
-                self._let_go()
+                self._close()
                 raise
 
     def release(self) -> None:
@@ -108,9 +108,9 @@ class Lock:
         # The kernel's lock counts: on a full disk only the note for people stays behind.
         with contextlib.suppress(OSError):
             self._write(Lease(**(asdict(self.lease) | {"released": True})))
-        self._let_go()
+        self._close()
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
         self._handle = None

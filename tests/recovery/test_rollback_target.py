@@ -12,8 +12,8 @@ from cakravia_verify.errors import NothingToDo
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.process.slots import ProcessPlatform
 from cakravia_verify.recovery.lifecycle import bring_down
-from cakravia_verify.recovery.rollback_checks import CheckResult
-from cakravia_verify.recovery.rollback_target import RollbackTarget, preview_rollback, target_of
+from cakravia_verify.recovery.rollback_checks import PreflightCheck
+from cakravia_verify.recovery.rollback_target import RollbackPreview, preview_rollback, target_of
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.settings.models import AppSettings, ReleaseSettings, SmokeRequest, TrafficSettings
 from cakravia_verify.slots import Artifact, Colour
@@ -32,12 +32,12 @@ def target(stage: Stage, *, version: str = "") -> Artifact:
     return target_of(stage.site, stage.site.observe(), version=version)
 
 
-def closed(way: RollbackTarget) -> dict[str, CheckResult]:
-    return {finding.name: finding for finding in way.findings if not finding.is_ok}
+def closed(preview: RollbackPreview) -> dict[str, PreflightCheck]:
+    return {check.name: check for check in preview.checks if not check.is_ok}
 
 
-def said(way: RollbackTarget, name: str) -> str:
-    return next(finding.seen for finding in way.findings if finding.name == name)
+def detail_of(preview: RollbackPreview, name: str) -> str:
+    return next(check.detail for check in preview.checks if check.name == name)
 
 
 def opened(stage: Stage, *, version: str = "") -> tuple[str, Colour]:
@@ -75,7 +75,7 @@ def test_after_the_history_was_lost_the_next_release_still_knows_what_was_before
     site_with_v2.journal.path.unlink()
     site_with_v2.deploy("v3")
     assert target(site_with_v2) == site_with_v2.memory.artifacts["v2"]
-    assert preview_rollback(site_with_v2.site).is_open
+    assert preview_rollback(site_with_v2.site).is_possible
 
 
 # Not a yes where the rollback fails.
@@ -84,7 +84,7 @@ def test_after_the_history_was_lost_the_next_release_still_knows_what_was_before
 def test_a_locust_file_that_is_not_there_closes_the_way(site_with_v2: Stage) -> None:
     site = site_with_v2.site
     site.settings = site.settings.model_copy(update={"traffic": TrafficSettings(locustfile="gone.py")})
-    assert "there is no" in closed(preview_rollback(site))["traffic can be planned"].seen
+    assert "there is no" in closed(preview_rollback(site))["traffic can be planned"].detail
 
 
 def answering(stage: Stage, answer: Answer) -> list[tuple[str, str]]:
@@ -126,9 +126,9 @@ def test_a_warm_version_that_fails_todays_smoke_requests_is_no_way_back(
     release = site.settings.release.model_copy(update={"smoke": SMOKE})
     site.settings = site.settings.model_copy(update={"release": release})
     asked = answering(site_with_v2, answer)
-    told = closed(preview_rollback(site))["blue is ready for it"].seen
-    assert told.startswith("blue (v1) is warm but fails smoke request GET /new: ")
-    assert words in told
+    failed = closed(preview_rollback(site))["blue is ready for it"].detail
+    assert failed.startswith("blue (v1) is warm but fails smoke request GET /new: ")
+    assert words in failed
     assert asked == [("GET", "/new")]
 
 
@@ -136,12 +136,12 @@ def test_what_could_change_something_is_not_asked(site_with_v2: Stage) -> None:
     site = site_with_v2.site
     site.settings = site.settings.model_copy(update={"release": ReleaseSettings(smoke=SMOKE[:1])})
     asked = answering(site_with_v2, Answer(404, {}, b"", "", 0.001))
-    assert preview_rollback(site).is_open
+    assert preview_rollback(site).is_possible
     assert asked == []
 
 
 @pytest.fixture
-def cold(stage: Stage) -> Callable[..., RollbackTarget]:
+def cold(stage: Stage) -> Callable[..., RollbackPreview]:
     """Makes v1 in a folder `app` of this machine, and looks back at it by other settings of today."""
     source = stage.settings.root / "source" / "app"
     source.mkdir(parents=True)
@@ -150,7 +150,7 @@ def cold(stage: Stage) -> Callable[..., RollbackTarget]:
     program = stage.settings.root / "program"
     program.touch(mode=0o755)
 
-    def look(*, command: str, lost: bool = False, **today: Any) -> RollbackTarget:
+    def look(*, command: str, lost: bool = False, **today: Any) -> RollbackPreview:
         app = AppSettings(source=str(source.parent), directory="app", command=(command.format(program=program),))
         settings = stage.settings.model_copy(update={"app": app})
         ProcessPlatform(settings).build("v1", deadline=Deadline("the build ends", 10))
@@ -164,19 +164,19 @@ def cold(stage: Stage) -> Callable[..., RollbackTarget]:
 
 
 @pytest.mark.parametrize("command", ["{program}", "{{python}}", "sh", "./run"])
-def test_a_cold_version_that_can_be_started_is_told_so(cold: Callable[..., RollbackTarget], command: str) -> None:
-    assert said(cold(command=command), "blue is ready for it") == "cold: it is empty, v1 is started"
+def test_a_cold_version_that_can_be_started_is_told_so(cold: Callable[..., RollbackPreview], command: str) -> None:
+    assert detail_of(cold(command=command), "blue is ready for it") == "cold: it is empty, v1 is started"
 
 
-def test_a_cold_version_whose_program_is_gone_is_no_way_back(cold: Callable[..., RollbackTarget]) -> None:
-    told = closed(cold(command="{program}", lost=True))
-    assert "is not a program here any more" in told["blue is ready for it"].seen
+def test_a_cold_version_whose_program_is_gone_is_no_way_back(cold: Callable[..., RollbackPreview]) -> None:
+    failed = closed(cold(command="{program}", lost=True))
+    assert "is not a program here any more" in failed["blue is ready for it"].detail
 
 
-def test_a_cold_version_without_todays_folder_is_no_way_back(cold: Callable[..., RollbackTarget]) -> None:
-    told = closed(cold(command="sh", directory="application"))["blue is ready for it"]
-    assert told.seen == "[app] directory: version v1 has no folder 'application'"
-    assert told.remedy
+def test_a_cold_version_without_todays_folder_is_no_way_back(cold: Callable[..., RollbackPreview]) -> None:
+    failed = closed(cold(command="sh", directory="application"))["blue is ready for it"]
+    assert failed.detail == "[app] directory: version v1 has no folder 'application'"
+    assert failed.remedy
 
 
 def test_preflight_misses_what_another_platform_lacks_to_start_a_version(site_with_v2: Stage) -> None:
@@ -193,48 +193,48 @@ def test_a_hung_version_with_a_healthy_one_beside_it_is_mended_first(site_with_v
     active = stage.memory.running[Colour.GREEN]
     stage.memory.sick.add("v2")
     stage.memory.mute.add(active.identity)
-    way = preview_rollback(stage.site)
-    assert closed(way) == {}
-    assert said(way, "users are served").startswith("will be mended first, with users on blue (v1): ")
-    assert said(way, "green is ready for it") == "cold: green (v2) makes room, v1 is started"
-    assert way.target is not None
-    assert opened(stage) == (way.target.version, Colour.GREEN)
+    preview = preview_rollback(stage.site)
+    assert closed(preview) == {}
+    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
+    assert detail_of(preview, "green is ready for it") == "cold: green (v2) makes room, v1 is started"
+    assert preview.target is not None
+    assert opened(stage) == (preview.target.version, Colour.GREEN)
 
 
 def test_a_stand_in_is_mended_first(site_with_v2: Stage) -> None:
     stage = site_with_v2
     del stage.memory.running[Colour.GREEN]
     assert stage.memory.failover
-    way = preview_rollback(stage.site)
-    assert closed(way) == {}
-    assert said(way, "users are served").startswith("will be mended first, with users on blue (v1): ")
+    preview = preview_rollback(stage.site)
+    assert closed(preview) == {}
+    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
     assert opened(stage) == ("v1", Colour.GREEN)
 
 
 def test_a_proxy_that_does_not_run_is_mended_first(site_with_v2: Stage) -> None:
     stage = site_with_v2
     stage.memory.proxy_runs = False
-    way = preview_rollback(stage.site)
-    assert closed(way) == {}
-    assert "will be mended first, with users on green (v2)" in said(way, "users are served")
-    assert (way.is_warm, opened(stage)) == (True, ("v1", Colour.BLUE))
+    preview = preview_rollback(stage.site)
+    assert closed(preview) == {}
+    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert (preview.is_warm, opened(stage)) == (True, ("v1", Colour.BLUE))
 
 
 def test_a_site_that_died_whole_is_mended_first(site_with_v2: Stage) -> None:
     stage = site_with_v2
     stage.memory.running.clear()
     stage.memory.proxy_runs = False
-    way = preview_rollback(stage.site)
-    assert closed(way) == {}
-    assert "will be mended first, with users on green (v2)" in said(way, "users are served")
-    assert (way.is_warm, opened(stage)) == (False, ("v1", Colour.BLUE))
+    preview = preview_rollback(stage.site)
+    assert closed(preview) == {}
+    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert (preview.is_warm, opened(stage)) == (False, ("v1", Colour.BLUE))
 
 
 def test_a_site_that_was_taken_down_has_nowhere_to_go_back_from(site_with_v2: Stage) -> None:
     bring_down(site_with_v2.site)
-    way = preview_rollback(site_with_v2.site)
-    assert closed(way)["users are served"].remedy == "cakravia up"
-    assert "no version is active" in closed(way)["target"].seen
+    preview = preview_rollback(site_with_v2.site)
+    assert closed(preview)["users are served"].remedy == "cakravia up"
+    assert "no version is active" in closed(preview)["target"].detail
 
 
 def test_users_somewhere_else_by_hand_are_still_told(site_with_v2: Stage) -> None:
@@ -249,14 +249,14 @@ def test_nul_bytes_of_a_power_cut_are_told_and_close_nothing(site_with_v2: Stage
     with site_with_v2.journal.path.open("ab") as file:
         file.write(b"\0" * 512)
     site_with_v2.deploy("v3")
-    way = preview_rollback(site_with_v2.site)
-    assert closed(way) == {}
-    assert "512 empty bytes" in said(way, "the history is whole")
+    preview = preview_rollback(site_with_v2.site)
+    assert closed(preview) == {}
+    assert "512 empty bytes" in detail_of(preview, "the history is whole")
 
 
 def test_an_intent_that_cannot_be_read_is_told_and_is_no_traceback(site_with_v2: Stage) -> None:
     path = site_with_v2.journal.path
     path.write_bytes(path.read_bytes().replace(b'"slot":"blue"', b'"slot":"purple"', 1))
-    way = preview_rollback(site_with_v2.site)
-    assert "does not say what release" in closed(way)["the history is whole"].seen
-    assert way.target is None
+    preview = preview_rollback(site_with_v2.site)
+    assert "does not say what release" in closed(preview)["the history is whole"].detail
+    assert preview.target is None

@@ -384,7 +384,7 @@ def test_a_rollback_that_was_to_stand_is_finished_so_wherever_it_died(quick_fold
     release = stage.release("v1", kind="rollback", target=target)
     release.start()
     release.advance("bake")
-    release.record_verdict("INCONCLUSIVE", why="no traffic", stands=True)
+    release.record_verdict("INCONCLUSIVE", why="no traffic", keeps_users=True)
 
     def ends() -> None:
         release.advance("cleanup")
