@@ -1,4 +1,4 @@
-"""`cakravia rollback`: whether the way back is open, and who took it. Going back is a pytest session."""
+"""`cakravia rollback`: the preview of a rollback, and the list of past ones. A rollback itself is a pytest session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from cakravia_verify.recovery.rollback_target import RollbackPreview
     from cakravia_verify.site.site import Site
 
-HOW_TO_GO_BACK = 'pytest suites/rollback --reason "..."'
-CLOSED, NOWHERE = 1, 4
-_VERSION = click.option("--version", default="", help="The version to go back to; else the one before the active one.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+ROLLBACK_COMMAND: Final = 'pytest suites/rollback --reason "..."'
+IMPOSSIBLE: Final = 1
+NO_TARGET: Final = 4
+_VERSION = click.option("--version", default="", help="The version to roll back to. [default: the one before]")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group()
 def rollback() -> None:
-    """Whether a rollback would succeed now, and the rollbacks there were.
+    """Preview a rollback, and list past ones.
 
-    None of these changes anything. Users are brought back by `pytest suites/rollback --reason "why"`.
+    \b
+    These commands change nothing. A rollback is a pytest session:
+      pytest suites/rollback --reason "why"
     """
 
 
@@ -34,67 +37,72 @@ def rollback() -> None:
 @_VERSION
 @_JSON
 @click.pass_obj
-def status(opened: Callable[[], Site], version: str, as_json: bool) -> None:
-    """Where users are, where a rollback would bring them, and the last time one did."""
+def status(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
+    """Show the active version, the target and the last rollback."""
     from cakravia_verify.recovery.rollback_target import past_rollbacks, preview_rollback
 
-    site = opened()
+    site = open_site()
     preview = preview_rollback(site, version=version)
     last = next(iter(reversed(past_rollbacks(site.journal.entries()))), None)
     if as_json:
         click.echo(json.dumps(_as_json(preview) | {"last": _record_as_json(last) if last else None}, indent=2))
         return
-    click.echo(f"users are on   {preview.active or 'nothing'}")
-    if preview.target is None:
-        click.echo("back to        nowhere")
-    else:
-        place = "warm: it runs already" if preview.is_warm else "cold: it is started first"
-        click.echo(f"back to        {preview.target.version}  {preview.target.digest[:19]}  ({place})")
-    click.echo(f"last time      {_record_line(last) if last else 'never'}")
-    closed = [check for check in preview.checks if not check.is_ok]
-    click.echo(
-        f"possible now   {'yes' if preview.is_possible else 'no: ' + closed[0].detail}{_duration(preview.estimate)}"
-    )
+    click.echo(f"active         {preview.active or 'none'}")
+    click.echo(f"target         {_target(preview)}")
+    click.echo(f"last rollback  {_record_line(last) if last else 'none'}")
+    failed = [check for check in preview.checks if not check.is_ok]
+    answer = "yes" if preview.is_possible else f"no: {failed[0].detail}"
+    click.echo(f"possible now   {answer}{_duration(preview.estimate)}")
 
 
 @rollback.command()
 @_VERSION
 @_JSON
 @click.pass_obj
-def validate(opened: Callable[[], Site], version: str, as_json: bool) -> None:
-    """Whether a rollback would succeed now: everything it needs, looked at one by one.
+def validate(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
+    """Check everything that a rollback needs, one line per check.
 
-    Exit status: 0 it would, 1 it would not, 4 there is nothing to go back to.
+    Exit status: 0 a rollback would succeed, 1 it would not, 4 there is no target.
     """
     from cakravia_verify.recovery.rollback_target import preview_rollback
 
-    preview = preview_rollback(opened(), version=version)
+    preview = preview_rollback(open_site(), version=version)
     if as_json:
         click.echo(json.dumps(_as_json(preview), indent=2))
     else:
         for line in _check_lines(preview):
             click.echo(line)
     if not preview.is_possible:
-        sys.exit(NOWHERE if preview.target is None else CLOSED)
+        sys.exit(NO_TARGET if preview.target is None else IMPOSSIBLE)
 
 
 @rollback.command()
-@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="For programs: one object a line.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
-def history(opened: Callable[[], Site], last: int, as_json: bool) -> None:
-    """Every time users were brought back: by a person, or because a release was undone."""
+def history(open_site: Callable[[], Site], last: int, as_json: bool) -> None:
+    """List past rollbacks, and releases that were undone."""
     from cakravia_verify.recovery.rollback_target import past_rollbacks
 
-    site = opened()
+    site = open_site()
     found = past_rollbacks(site.journal.entries())[-last:]
-    if not as_json:
-        for problem in site.journal.damage():
-            click.echo(f"damaged: {problem}", err=True)
-    if not found and not as_json:
-        click.echo("nobody was ever brought back")
+    if as_json:
+        for record in found:
+            click.echo(json.dumps(_record_as_json(record)))
+        return
+    for problem in site.journal.damage():
+        click.echo(f"damaged: {problem}", err=True)
     for record in found:
-        click.echo(json.dumps(_record_as_json(record)) if as_json else _record_line(record))
+        click.echo(_record_line(record))
+    if not found:
+        click.echo("no rollback yet")
+
+
+def _target(preview: RollbackPreview) -> str:
+    if preview.target is None:
+        return "none"
+    start = "warm: it runs already" if preview.is_warm else "cold: it must be started first"
+    return f"{preview.target.version}  {preview.target.digest[:19]}  ({start})"
 
 
 def _check_lines(preview: RollbackPreview) -> Iterator[str]:
@@ -104,30 +112,31 @@ def _check_lines(preview: RollbackPreview) -> Iterator[str]:
         if not check.is_ok and check.remedy:
             yield f"     -> {check.remedy}"
     if preview.target is None:
-        yield "There is nothing to go back to."
+        yield "There is no version to roll back to."
     elif preview.is_possible:
-        yield f"A rollback to {preview.target.version} would succeed{_duration(preview.estimate)}: {HOW_TO_GO_BACK}"
+        yield f"A rollback to {preview.target.version} would succeed{_duration(preview.estimate)}."
+        yield f"     -> {ROLLBACK_COMMAND}"
     else:
-        yield f"A rollback to {preview.target.version} would not succeed now; users would stay where they are."
+        yield f"A rollback to {preview.target.version} would fail now. Users would stay where they are."
 
 
 def _duration(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
-    return f", users back after {estimate.users_back:.1f} s, all done after {estimate.whole:.1f} s ({estimate.basis})"
+    return f": users back after {estimate.users_back:.1f} s, end after {estimate.whole:.1f} s ({estimate.basis})"
 
 
 def _record_line(record: Record) -> str:
     from cakravia_verify.report.text.wording import one_line
 
     intent = record.intent
-    asked = intent.kind == "rollback"
-    what = f"{intent.active_version or 'nothing'} -> {intent.version}" if asked else f"{intent.version} was undone"
+    is_rollback = intent.kind == "rollback"
+    change = f"{intent.active_version or 'none'} -> {intent.version}" if is_rollback else f"{intent.version} was undone"
     why = intent.reason or record.why
     outcome = record.outcome or "unfinished"
     took = f", {record.seconds:.1f} s" if record.seconds else ""
-    # What people and applications wrote is read here, and acts on nobody's terminal.
-    parts = (record.at[:19].replace("T", " "), what, f"({outcome}{took})", record.who, why)
+    # Control characters in a reason or a name must not act on the terminal.
+    parts = (record.at[:19].replace("T", " "), change, f"({outcome}{took})", record.who, why)
     return "  ".join(one_line(part) for part in parts if part)
 
 

@@ -149,7 +149,7 @@ def test_first_version_has_nothing_before_it(lane: Lane) -> None:
     status, told = validated(lane)
     assert status == 4
     assert "no version before" in closed(told)["target"]["seen"]
-    assert "nowhere" in lane.shop.cakravia("rollback", "status").output
+    assert "target         none" in lane.shop.cakravia("rollback", "status").output
 
 
 def test_stopped_proxy_is_mended_first_by_the_rollback(lane: Lane) -> None:

@@ -1,0 +1,112 @@
+"""The commands that look at the running site, start it, stop it and repair it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from cakravia_verify.cli.site_state import state_as_json, state_lines
+from cakravia_verify.gate.model import Exit
+
+if TYPE_CHECKING:
+    from cakravia_verify.site.site import Site
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def status(open_site: Callable[[], Site], as_json: bool) -> None:
+    """Show which slot serves users, and any drift."""
+    site = open_site()
+    state = site.observe()
+    if as_json:
+        click.echo(json.dumps(state_as_json(site, state), indent=2, default=str))
+        return
+    for line in state_lines(site, state):
+        click.echo(line)
+
+
+@click.command()
+@click.pass_obj
+def up(open_site: Callable[[], Site]) -> None:
+    """Start the proxy and the version that was active last.
+
+    Users who are served already are not moved.
+    """
+    from cakravia_verify.recovery.lifecycle import bring_up
+    from cakravia_verify.recovery.repair import take_up_changes
+
+    with _locked(open_site(), "up") as site:
+        for line in bring_up(site):
+            click.echo(line)
+        for line in take_up_changes(site):
+            click.echo(line)
+
+
+@click.command()
+@click.pass_obj
+def down(open_site: Callable[[], Site]) -> None:
+    """Stop the proxy, then the slots.
+
+    The proxy stops first, so that requests in flight are answered.
+    """
+    from cakravia_verify.recovery.lifecycle import bring_down
+
+    with _locked(open_site(), "down") as site:
+        click.echo(bring_down(site))
+
+
+@click.command()
+@click.pass_obj
+def recover(open_site: Callable[[], Site]) -> None:
+    """Finish or undo interrupted releases, and repair drift.
+
+    Exit status 11: some drift is left.
+    """
+    from cakravia_verify.recovery.repair import repair, take_up_changes
+
+    with _locked(open_site(), "recover") as site:
+        is_changed = False
+        for line in repair(site):
+            click.echo(line)
+            is_changed = True
+        # After the repair: users must not wait for a certificate that cannot be read.
+        for line in take_up_changes(site):
+            click.echo(line)
+            is_changed = True
+        state = site.observe()
+    # After the lock is free: else the state would name this command as the holder of the site.
+    click.echo("\n".join(state_lines(site, state)) if is_changed or state.drift else "nothing to recover")
+    if state.drift:
+        sys.exit(Exit.NEEDS_A_PERSON)
+
+
+@click.command()
+@click.argument("slot", type=click.Choice(["blue", "green", "proxy"]))
+@click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines to print.")
+@click.pass_obj
+def logs(open_site: Callable[[], Site], slot: str, lines: int) -> None:
+    """Print the last lines of the log of a slot or the proxy."""
+    from cakravia_verify.slots import Colour
+
+    site = open_site()
+    text = site.proxy.logs(lines=lines) if slot == "proxy" else site.platform.logs(Colour(slot), lines=lines)
+    click.echo(text or f"the log of {slot} is empty")
+
+
+@contextmanager
+def _locked(site: Site, purpose: str) -> Iterator[Site]:
+    """Hold the lock of the site. The journal records a lock that was taken over from a dead process."""
+    lease = site.lock.acquire(f"cakravia {purpose}")
+    try:
+        site.journal.token = lease.token
+        if site.lock.taken_over:
+            site.journal.append("lock.taken_over", holder=str(site.lock.taken_over))
+        yield site
+    finally:
+        site.lock.release()

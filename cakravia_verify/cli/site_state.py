@@ -1,0 +1,72 @@
+"""The state of a site as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cakravia_verify.site.site import Site, SiteState
+    from cakravia_verify.slots import Slot
+
+
+def state_lines(site: Site, state: SiteState) -> Iterator[str]:
+    """Return the lines that `cakravia status` prints."""
+    yield f"{site.settings.site.name}: {_summary(site, state)}"
+    for slot in (state.slots.blue, state.slots.green):
+        if slot is not None:
+            role, place = _role_of(slot, state), f"{slot.digest[:19]}  {slot.address}"
+            yield f"  {slot.colour:<6} {slot.version:<16} {role:<20} up {_uptime(slot)}   {place}"
+    for colour in ("blue", "green"):
+        if getattr(state.slots, colour) is None and not state.is_empty:
+            yield f"  {colour:<6} empty"
+    running = "running" if state.proxy.is_running else "not running"
+    yield f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
+    if holder := site.lock.holder():
+        yield f"  lock   held by {holder}"
+    yield from (f"  drift: {each}" for each in state.drift)
+
+
+def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
+    """Return the object that `cakravia status --json` prints."""
+    holder = site.lock.holder()
+    return {
+        "site": site.settings.site.name,
+        "active": str(state.active.colour) if state.active else None,
+        "version": state.active.version if state.active else None,
+        "served": str(state.served) if state.served else None,
+        "slots": {"blue": _slot_as_json(state.slots.blue), "green": _slot_as_json(state.slots.green)},
+        "proxy": asdict(state.proxy) | {"address": str(site.proxy.address)},
+        "drift": list(state.drift),
+        "lock": asdict(holder) if holder else None,
+    }
+
+
+def _summary(site: Site, state: SiteState) -> str:
+    if state.is_empty:
+        return "nothing runs"
+    if state.active and state.proxy.is_running:
+        return f"{state.active.version} serves users on {state.active.colour} at {site.proxy.address.url}"
+    return "users are not served"
+
+
+def _role_of(slot: Slot, state: SiteState) -> str:
+    if state.active and slot.colour is state.active.colour:
+        return "active"
+    return "idle, for failover" if state.proxy.has_failover else "idle"
+
+
+def _uptime(slot: Slot) -> str:
+    seconds = max(0, int(datetime.now(UTC).timestamp() - slot.started_at))
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {seconds:02d}s"
+
+
+def _slot_as_json(slot: Slot | None) -> dict[str, Any] | None:
+    return None if slot is None else asdict(slot) | {"address": str(slot.address)}
