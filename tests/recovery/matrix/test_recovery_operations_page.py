@@ -65,7 +65,7 @@ def test_every_command_named_exists() -> None:
 def test_every_entry_of_the_history_that_is_named_is_written() -> None:
     named = set(re.findall(r"`((?:release|step|undo)\.[a-z]+)`", PAGE))
     assert {"release.verdict", "release.finished", "undo.intent"} <= named
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cakravia_verify").glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cakravia_verify").rglob("*.py"))
     assert [name for name in sorted(named) if f'"{name}"' not in code] == []
 
 
