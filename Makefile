@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PYTEST_ARGUMENTS ?=
+# make itself ends with 2 whatever a command ended with, so the status of the release is printed.
+TELL_STATUS = || { status=$$?; echo "exit status of the release: $$status (README.md, Exit statuses)" >&2; exit $$status; }
 
 .PHONY: help deploy rollback status up down venv test parts unit lint types clean
 .DEFAULT_GOAL := help
@@ -13,10 +15,12 @@ PYTEST_ARGUMENTS ?=
 help:
 	@echo "make deploy VERSION=v1.2.0   release a version (embedded platform: no root, no Docker)"
 	@echo "make rollback REASON='...'   go back to the version before"
-	@echo "make status                  who serves users"
-	@echo "make up / down               start or stop the site"
-	@echo "make test                    lint, types and all tests"
-	@echo "make unit                    the tests that take seconds"
+	@echo "make status                  show which version serves users"
+	@echo "make up                      start the site"
+	@echo "make down                    stop the site"
+	@echo "make test                    run lint, type check and all tests"
+	@echo "make unit                    run the tests that take seconds"
+	@echo "make ends with 2 after every failure. A script runs .venv/bin/pytest and gets the exit status of the release."
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,11 +30,11 @@ $(STAMP): pyproject.toml constraints.txt
 venv: $(STAMP)
 
 deploy: $(STAMP)
-	@test -n "$(VERSION)" || { echo "which version? make deploy VERSION=v1.2.0" >&2; exit 4; }
-	$(VENV)/bin/pytest suites/deploy --version "$(VERSION)"
+	@test -n "$(VERSION)" || { echo "the version is missing: make deploy VERSION=v1.2.0" >&2; exit 4; }
+	$(VENV)/bin/pytest suites/deploy --version "$(VERSION)" $(TELL_STATUS)
 
 rollback: $(STAMP)
-	$(VENV)/bin/pytest suites/rollback --reason "$(REASON)" $(if $(VERSION),--version "$(VERSION)")
+	$(VENV)/bin/pytest suites/rollback --reason "$(REASON)" $(if $(VERSION),--version "$(VERSION)") $(TELL_STATUS)
 
 status up down: $(STAMP)
 	$(VENV)/bin/cakravia $@

@@ -5,7 +5,7 @@
 Two tables: the ordinary question (is the candidate as good?), and the gross one (is it worse than its surroundings make
 one and the same version look?), which alone decides by default. Exits 1 when a bar is missed: false PASS <= 1%, false
 FAIL <= 2%, both for each scenario of each table; of the gross question everything but FAIL lets the candidate pass.
-docs/JUDGEMENT.md explains the scenarios.
+docs/COMPARISON.md explains the scenarios.
 """
 
 from __future__ import annotations

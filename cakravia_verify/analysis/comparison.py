@@ -1,7 +1,7 @@
 """Is the candidate as good as the previous slot on the same traffic? PASS, FAIL or INCONCLUSIVE, with numbers.
 
 Not "is there a difference": with enough requests there always is one. FAIL needs proof that the candidate is worse by
-more than the tolerance, PASS needs proof that it is not; what is proven neither way is INCONCLUSIVE. docs/JUDGEMENT.md
+more than the tolerance, PASS needs proof that it is not; what is proven neither way is INCONCLUSIVE. docs/COMPARISON.md
 gives the reasoning and the error rates on a synthetic suite.
 """
 

@@ -56,7 +56,7 @@ class Check:
 class Measured:
     """What the traffic showed, as numbers. Counts are requests; latencies are seconds from the planned send instant;
     `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
-    same question asked with the wide tolerance (docs/JUDGEMENT.md). `excused` says how many of `lost`, `errors`,
+    same question asked with the wide tolerance (docs/COMPARISON.md). `excused` says how many of `lost`, `errors`,
     `unreached` and `masked` are not the candidate's: all four count everything that happened.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
