@@ -21,12 +21,12 @@ from cakravia_verify.errors import TrafficError
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.records.merge import gather
 from cakravia_verify.traffic.records.rows import (
-    ANSWERED,
     LOCUST_REPORT_FILE,
     LOG_FILE,
     PLAN_FILE,
     REQUESTS_FILE,
     SUMMARY_FILE,
+    Outcome,
     RecordTail,
     part_files,
 )
@@ -199,7 +199,7 @@ class TrafficProcess:
             counts["finished"] += 1
             counts[row.outcome] += 1
             counts["last_done"] = max(counts["last_done"], row.done or 0)
-            if row.outcome == ANSWERED:
+            if row.outcome == Outcome.ANSWERED:
                 counts["last_slot"] = row.slot
                 counts["last_version"] = row.version
                 counts["last_served_slot"] = row.served_slot

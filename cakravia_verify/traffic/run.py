@@ -11,12 +11,10 @@ from cakravia_verify.system.clock import Clock, Deadline, poll
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
 from cakravia_verify.traffic.records.rows import (
-    ANSWERED,
     EVENTS_FILE,
     FOLLOW_UP,
-    LOST,
     REQUESTS_FILE,
-    UNREACHED,
+    Outcome,
     RecordTail,
     Row,
     join_parts,
@@ -83,16 +81,16 @@ class TrafficRun:
             if not row.strict:
                 self.foreign[row.name] += 1
             if (
-                row.outcome == ANSWERED
+                row.outcome == Outcome.ANSWERED
                 and row.name not in self._streams
                 and (row.done or 0) - row.planned > self._slow_above
             ):
                 self.slow += 1
-            if row.outcome == LOST:
+            if row.outcome == Outcome.LOST:
                 self.lost.append(row)
-            elif row.outcome == UNREACHED:
+            elif row.outcome == Outcome.UNREACHED:
                 self.unreached.append(row)
-            elif row.outcome == "error":
+            elif row.outcome == Outcome.ERROR:
                 self.errors.append(row)
             self._note(row)
         return self.finished
@@ -115,8 +113,12 @@ class TrafficRun:
     @property
     def counts(self) -> dict[str, int]:
         """How many requests have come to each end by now."""
-        failed = {LOST: len(self.lost), UNREACHED: len(self.unreached), "error": len(self.errors)}
-        return failed | {"answered": self.finished - sum(failed.values())}
+        failed: dict[str, int] = {
+            Outcome.LOST: len(self.lost),
+            Outcome.UNREACHED: len(self.unreached),
+            Outcome.ERROR: len(self.errors),
+        }
+        return failed | {Outcome.ANSWERED: self.finished - sum(failed.values())}
 
     @property
     def first_planned(self) -> int:

@@ -10,12 +10,13 @@ from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
 from cakravia_verify.traffic.plan.mix import SEQUENCE
-from cakravia_verify.traffic.records.rows import quoted
+from cakravia_verify.traffic.records.columns import quoted
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.client.timer import Timer
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.plan import TrafficPlan
+    from cakravia_verify.traffic.records.rows import Outcome
 
 
 class Told(NamedTuple):
@@ -30,7 +31,7 @@ class Told(NamedTuple):
 class Account(Protocol):
     """Who keeps the records."""
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None: ...
+    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None: ...
     def idle_close(self, at: int, connection: int, detail: str) -> None: ...
 
 
@@ -90,7 +91,7 @@ class Work:
         self.verify_header = self.verify.lower().encode()
         self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
         self.is_fresh = entry.is_fresh or bool(entry.stream)
-        self.csv = f"{entry.method},{quoted(entry.name)}"
+        self.name = quoted(entry.name)
         self.steps = [Work(step, plan, host) for step in entry.steps]
 
 

@@ -16,7 +16,8 @@ from cakravia_verify.traffic.client.shared import StrictRun, Told, Work
 from cakravia_verify.traffic.client.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.plan.mix import NOT_MODIFIED, REQUEST_ID
-from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, FOLLOW_UP, LOST, UNREACHED, quoted
+from cakravia_verify.traffic.records.columns import quoted
+from cakravia_verify.traffic.records.rows import FOLLOW_UP, ROW_LINE, Outcome
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.client.http1 import Digest
@@ -50,7 +51,7 @@ class StrictClient:
         self._run = run
         self._kept: Connection | None = None
         self._holds = False
-        self._held: tuple[str, MixEntry, str, Told] | None = None
+        self._held: tuple[str, MixEntry, Outcome, Told] | None = None
 
     def send(self, arrival: Arrival) -> None:
         """Sends what was planned and records what became of it; returns when the client knows."""
@@ -78,7 +79,7 @@ class StrictClient:
         """The steps in order, as long as each is answered well."""
         outcome = self._ask(ask._replace(journey=ask.ident), work)
         for index, step in enumerate(work.steps, start=1):
-            if outcome != ANSWERED:
+            if outcome != Outcome.ANSWERED:
                 return
             if step.entry.pause:
                 self._run.alarm.sleep_until(now_us() + round(step.entry.pause * 1e6))
@@ -95,13 +96,13 @@ class StrictClient:
         carried = ""
         for index in itertools.count(1):
             outcome, carried = talk(ask, work, carried)
-            if outcome != ANSWERED or now_us() + RETRY >= until:
+            if outcome != Outcome.ANSWERED or now_us() + RETRY >= until:
                 return
             self._run.alarm.sleep_until(now_us() + RETRY)
             first = ask.ident.partition(FOLLOW_UP)[0]
             ask = Ask(f"{first}{FOLLOW_UP}{index}", ask.number, now_us(), until, is_follow_up=True)
 
-    def _ask(self, ask: Ask, work: Work) -> str:
+    def _ask(self, ask: Ask, work: Work) -> Outcome:
         started = now_us()
         connection = None if work.is_fresh else self._kept
         if connection is not None:
@@ -109,7 +110,7 @@ class StrictClient:
             return self._exchange(ask, work, connection, started, connected=0)
         connection = self._connected(ask, work, started)
         if connection is None:
-            return UNREACHED
+            return Outcome.UNREACHED
         if not work.is_fresh:
             self._kept = connection
         return self._exchange(ask, work, connection, started, connected=now_us())
@@ -121,27 +122,27 @@ class StrictClient:
         connection = Connection(run.target, run.connections, self._forget)
         why = connection.open(until=started + min(run.connect_timeout, work.timeout))
         if why:
-            self._record(ask, work, connection, (started, 0, 0, 0, now_us()), 0, UNREACHED, why)
+            self._record(ask, work, connection, (started, 0, 0, 0, now_us()), 0, Outcome.UNREACHED, why)
             return None
         return connection
 
-    def _events(self, ask: Ask, work: Work, last: str) -> tuple[str, str]:
+    def _events(self, ask: Ask, work: Work, last: str) -> tuple[Outcome, str]:
         """The outcome of one connection's share of an event stream, and the id of its last event."""
         started = now_us()
         connection = self._connected(ask, work, started)
         if connection is None:
-            return UNREACHED, last
+            return Outcome.UNREACHED, last
         reader = EventReader(last)
         outcome = self._exchange(ask, work, connection, started, connected=now_us(), reader=reader)
         return outcome, reader.last
 
-    def _dialogue(self, ask: Ask, work: Work, unanswered: str) -> tuple[str, str]:
+    def _dialogue(self, ask: Ask, work: Work, unanswered: str) -> tuple[Outcome, str]:
         """The outcome of one WebSocket, and the message that its server closed without answering."""
         run, entry = self._run, work.entry
         started = now_us()
         connection = self._connected(ask, work, started)
         if connection is None:
-            return UNREACHED, unanswered
+            return Outcome.UNREACHED, unanswered
         connected = now_us()
         patience = round(run.plan.timeout * 1e6)
         dialogue = Dialogue(connection, alarm=run.alarm, half=run.half, patience=patience)
@@ -155,10 +156,10 @@ class StrictClient:
         if not why:
             every = round(entry.every * 1e6)
             why = dialogue.talk(until=ask.until, every=every, ident=ask.ident, first=unanswered)
-        outcome, detail = (LOST, why) if why else (ANSWERED, "")
+        outcome, detail = (Outcome.LOST, why) if why else (Outcome.ANSWERED, "")
         if dialogue.status not in (0, 101):
             outcome, detail = self._wrong_status(dialogue.status)
-        elif outcome == ANSWERED and dialogue.is_closed_by_server and now_us() < ask.until:
+        elif outcome == Outcome.ANSWERED and dialogue.is_closed_by_server and now_us() < ask.until:
             detail = f"closed by the server with {dialogue.close_code}"
         reader.received = dialogue.received
         if run.half:
@@ -182,7 +183,7 @@ class StrictClient:
         *,
         connected: int,
         reader: EventReader | None = None,
-    ) -> str:
+    ) -> Outcome:
         run = self._run
         half = run.half
         # An answer that arrives later is not seen by the client in time.
@@ -214,14 +215,14 @@ class StrictClient:
         response = connection.reader
         if is_over:
             outcome, detail = self._judge(work, connection, checksum, digest.hexdigest() if digest else "", search)
-            if outcome == ANSWERED and reader is not None:
+            if outcome == Outcome.ANSWERED and reader is not None:
                 detail = "ended by the server"
         elif work.entry.stream and response.has_headers:
             outcome, detail = self._judge(work, connection, "", "", None)
         else:
-            outcome, detail = LOST, "timeout" if is_written else "timeout while writing"
-        if reader is not None and reader.gap and work.is_sequence and outcome == ANSWERED:
-            outcome, detail = LOST, reader.gap
+            outcome, detail = Outcome.LOST, "timeout" if is_written else "timeout while writing"
+        if reader is not None and reader.gap and work.is_sequence and outcome == Outcome.ANSWERED:
+            outcome, detail = Outcome.LOST, reader.gap
         if half:
             run.alarm.sleep_until(max((connection.finished or until) + half, now_us()))
         first_byte = connection.first_byte and connection.first_byte + half
@@ -238,27 +239,31 @@ class StrictClient:
 
     def _judge(
         self, work: Work, connection: Connection, checksum: str, received: str, search: TextSearch | None
-    ) -> tuple[str, str]:
+    ) -> tuple[Outcome, str]:
         """The outcome of a response that came to its end, and what to say about it."""
         reader = connection.reader
         if reader.broken:
-            return LOST, reader.broken
+            return Outcome.LOST, reader.broken
         status = reader.status
         if status not in work.expected:
             return self._wrong_status(status)
         if search is not None and not search.found and status != NOT_MODIFIED:
-            return LOST, f"body without {work.contains!r}"
+            return Outcome.LOST, f"body without {work.contains!r}"
         if not received:
-            return ANSWERED, ""
+            return Outcome.ANSWERED, ""
         if not work.is_echo:
             announced = reader.headers.get(work.verify_header)
             if announced is None:
-                return ERROR, f"no {work.verify} in the response"
+                return Outcome.ERROR, f"no {work.verify} in the response"
             checksum = announced.decode("ascii", "replace").strip().lower()
-        return (ANSWERED, "") if received == checksum else (LOST, "body differs from its checksum")
+        return (Outcome.ANSWERED, "") if received == checksum else (Outcome.LOST, "body differs from its checksum")
 
-    def _wrong_status(self, status: int) -> tuple[str, str]:
-        return (LOST, f"gateway says {status}") if status in GATEWAY_STATUSES else (ERROR, f"status {status}")
+    def _wrong_status(self, status: int) -> tuple[Outcome, str]:
+        return (
+            (Outcome.LOST, f"gateway says {status}")
+            if status in GATEWAY_STATUSES
+            else (Outcome.ERROR, f"status {status}")
+        )
 
     def _record(
         self,
@@ -267,7 +272,7 @@ class StrictClient:
         connection: Connection,
         times: tuple[int, int, int, int, int],
         reused: int,
-        outcome: str,
+        outcome: Outcome,
         detail: str,
     ) -> None:
         run = self._run
@@ -276,14 +281,29 @@ class StrictClient:
         text = run.text
         started, connected, sent, first_byte, done = times
         planned = ask.planned
-        line = (
-            f"{ask.ident},{connection.number},{reused},{work.csv},"
-            f"{planned},{started},{connected or ''},{sent or ''},{first_byte or ''},{done},{reader.status or ''},"
-            f"{reader.received},{text(headers.get(run.slot))},{text(headers.get(run.version))},"
-            f"{text(headers.get(run.served_slot))},{outcome},{quoted(detail) if detail else ''},1\n"
-        )
+        line = ROW_LINE % {
+            "id": ask.ident,
+            "connection": connection.number,
+            "reused": reused,
+            "method": work.entry.method,
+            "name": work.name,
+            "planned": planned,
+            "started": started,
+            "connected": connected or "",
+            "sent": sent or "",
+            "first_byte": first_byte or "",
+            "done": done,
+            "status": reader.status or "",
+            "bytes": reader.received,
+            "slot": text(headers.get(run.slot)),
+            "version": text(headers.get(run.version)),
+            "served_slot": text(headers.get(run.served_slot)),
+            "outcome": outcome,
+            "detail": quoted(detail) if detail else "",
+            "strict": 1,
+        }
         told = Told(done - planned, reader.received, detail, ask.is_follow_up)
-        if self._holds and not ask.is_follow_up and outcome == ANSWERED:
+        if self._holds and not ask.is_follow_up and outcome == Outcome.ANSWERED:
             self._held = (line, work.entry, outcome, told)
         else:
             run.account.row(line, work.entry, outcome, told=told)

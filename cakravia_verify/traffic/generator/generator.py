@@ -21,14 +21,16 @@ from cakravia_verify.traffic.client.strict import StrictClient
 from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
 from cakravia_verify.traffic.records.rows import (
-    COLUMNS,
-    EVENT_COLUMNS,
+    EVENT_HEADER,
     EVENTS_FILE,
-    OUTCOMES,
+    HEADER,
+    IDLE_CLOSE,
     REQUESTS_FILE,
     SUMMARY_FILE,
+    ConnectionEvent,
+    Outcome,
+    format_event,
     part_files,
-    quoted,
 )
 from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
 
@@ -68,8 +70,8 @@ class Generator:
         requests, events, summary = (
             part_files(name, self._parts)[part] for name in (REQUESTS_FILE, EVENTS_FILE, SUMMARY_FILE)
         )
-        self._requests = Recorder(folder / requests, header=COLUMNS)
-        self._events = Recorder(folder / events, header=EVENT_COLUMNS)
+        self._requests = Recorder(folder / requests, header=HEADER)
+        self._events = Recorder(folder / events, header=EVENT_HEADER)
         self._summary = folder / summary
         self._idle: deque[Any] = deque()
         self._late: deque[Arrival] = deque()
@@ -183,12 +185,12 @@ class Generator:
 
     # The account.
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None:
+    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None:
         self._outcomes[outcome] += 1
         self._follow_ups += told.is_follow_up
         self._write(self._requests, line)
         if self._on_answer is not None:
-            failure = "" if outcome == "answered" else f"{outcome}: {told.detail}"
+            failure = "" if outcome == Outcome.ANSWERED else f"{outcome}: {told.detail}"
             self._on_answer(entry, told.latency, told.size, failure)
 
     def foreign_row(self, line: str) -> None:
@@ -198,7 +200,7 @@ class Generator:
 
     def idle_close(self, at: int, connection: int, detail: str) -> None:
         self._idle_closes += 1
-        self._write(self._events, f"{at},{connection},idle_close,{quoted(detail)}\n")
+        self._write(self._events, format_event(ConnectionEvent(at, connection, IDLE_CLOSE, detail)))
 
     def _write(self, recorder: Recorder, line: str) -> None:
         try:
@@ -238,7 +240,7 @@ class Generator:
             "finished": arrived + beside,
             "never_started": self._planned - self._started,
             "unfinished": self._started - arrived,
-            **{outcome: self._outcomes[outcome] for outcome in OUTCOMES},
+            **{outcome: self._outcomes[outcome] for outcome in Outcome},
             "foreign": self._foreign,
             "follow_ups": self._follow_ups,
             "rate_planned": round(self._planned / seconds, 3) if seconds else 0.0,

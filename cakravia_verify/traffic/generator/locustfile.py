@@ -33,7 +33,7 @@ from cakravia_verify.traffic.generator.locust_memory import keep_lean  # noqa: E
 from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402
 from cakravia_verify.traffic.plan.plan_json import read_plan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
-from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
+from cakravia_verify.traffic.records.rows import Outcome, Row, format_row  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -286,11 +286,11 @@ def record_foreign(
     _load().foreign_row(format_row(row))
 
 
-def _foreign_outcome(exception: BaseException | str | None, status: int) -> str:
+def _foreign_outcome(exception: BaseException | str | None, status: int) -> Outcome:
     if exception is None:
-        return ANSWERED
+        return Outcome.ANSWERED
     if status in (502, 503, 504):
-        return LOST
+        return Outcome.LOST
     if status:
-        return ERROR
-    return UNREACHED if "refused" in str(exception).lower() else LOST
+        return Outcome.ERROR
+    return Outcome.UNREACHED if "refused" in str(exception).lower() else Outcome.LOST
