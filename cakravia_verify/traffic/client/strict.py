@@ -10,6 +10,7 @@ import hashlib
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
+from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Connection
 from cakravia_verify.traffic.client.http1 import TextSearch
 from cakravia_verify.traffic.client.shared import StrictRun, Told, Work
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 GATEWAY_STATUSES = (502, 503, 504)
 """The gateway's way of saying that nobody answered."""
 
-_GLANCE = 20_000
-_CONTINUE_PATIENCE = 1_000_000
-"""Microseconds to wait for 100 Continue before sending the body anyway (RFC 9110, 10.1.1)."""
+_GLANCE = Microseconds(20_000)
+_CONTINUE_PATIENCE = SECOND
+"""The time to wait for 100 Continue before sending the body anyway (RFC 9110, 10.1.1)."""
 
 
 class Ask(NamedTuple):
@@ -37,8 +38,8 @@ class Ask(NamedTuple):
 
     ident: str
     number: int
-    planned: int
-    until: int = 0
+    planned: Microseconds
+    until: Microseconds = NOT_YET
     is_follow_up: bool = False
     journey: str = ""
     last_event: str = ""
@@ -82,7 +83,7 @@ class StrictClient:
             if outcome != Outcome.ANSWERED:
                 return
             if step.entry.pause:
-                self._run.alarm.sleep_until(now_us() + round(step.entry.pause * 1e6))
+                self._run.alarm.sleep_until(now_us() + to_microseconds(step.entry.pause))
             following = Ask(
                 f"{ask.ident}{FOLLOW_UP}{index}", ask.number, now_us(), is_follow_up=True, journey=ask.ident
             )
@@ -107,7 +108,7 @@ class StrictClient:
         connection = None if work.is_fresh else self._kept
         if connection is not None:
             connection.in_use = True
-            return self._exchange(ask, work, connection, started, connected=0)
+            return self._exchange(ask, work, connection, started, connected=NOT_YET)
         connection = self._connected(ask, work, started)
         if connection is None:
             return Outcome.UNREACHED
@@ -115,14 +116,16 @@ class StrictClient:
             self._kept = connection
         return self._exchange(ask, work, connection, started, connected=now_us())
 
-    def _connected(self, ask: Ask, work: Work, started: int) -> Connection | None:
+    def _connected(self, ask: Ask, work: Work, started: Microseconds) -> Connection | None:
         """A new connection; None, and recorded, where there is none to be had."""
         run = self._run
         run.connections += 1
         connection = Connection(run.target, run.connections, self._forget)
         why = connection.open(until=started + min(run.connect_timeout, work.timeout))
         if why:
-            self._record(ask, work, connection, (started, 0, 0, 0, now_us()), 0, Outcome.UNREACHED, why)
+            self._record(
+                ask, work, connection, (started, NOT_YET, NOT_YET, NOT_YET, now_us()), 0, Outcome.UNREACHED, why
+            )
             return None
         return connection
 
@@ -144,17 +147,17 @@ class StrictClient:
         if connection is None:
             return Outcome.UNREACHED, unanswered
         connected = now_us()
-        patience = round(run.plan.timeout * 1e6)
+        patience = to_microseconds(run.plan.timeout)
         dialogue = Dialogue(connection, alarm=run.alarm, half=run.half, patience=patience)
         headers = [(run.plan.request_id_header.encode(), ask.ident.encode())]
         headers += [(name.encode(), value.replace(REQUEST_ID, ask.ident).encode()) for name, value in entry.headers]
         path = entry.path.replace(REQUEST_ID, ask.ident)
         why = dialogue.open(host=work.host, path=path, headers=headers)
-        sent = 0 if why.endswith("while writing") else now_us()
+        sent = NOT_YET if why.endswith("while writing") else now_us()
         reader = connection.reader
         reader.status, reader.headers = dialogue.status, dialogue.headers
         if not why:
-            every = round(entry.every * 1e6)
+            every = to_microseconds(entry.every)
             why = dialogue.talk(until=ask.until, every=every, ident=ask.ident, first=unanswered)
         outcome, detail = (Outcome.LOST, why) if why else (Outcome.ANSWERED, "")
         if dialogue.status not in (0, 101):
@@ -179,9 +182,9 @@ class StrictClient:
         ask: Ask,
         work: Work,
         connection: Connection,
-        started: int,
+        started: Microseconds,
         *,
-        connected: int,
+        connected: Microseconds,
         reader: EventReader | None = None,
     ) -> Outcome:
         run = self._run
@@ -209,7 +212,7 @@ class StrictClient:
                 is_written = False
         is_over = connection.await_answer(until=until)
         # A stream taken up shortly before its time is over is still owed the beginning of an answer.
-        owed = started + round(run.plan.timeout * 1e6) - half if reader is not None else 0
+        owed = started + to_microseconds(run.plan.timeout) - half if reader is not None else NOT_YET
         while not is_over and not connection.reader.has_headers and now_us() < owed:
             is_over = connection.await_answer(until=min(owed, now_us() + _GLANCE))
         response = connection.reader
@@ -227,7 +230,7 @@ class StrictClient:
             run.alarm.sleep_until(max((connection.finished or until) + half, now_us()))
         first_byte = connection.first_byte and connection.first_byte + half
         done = now_us()
-        times = (started, connected, sent if is_written else 0, first_byte, done)
+        times = (started, connected, sent if is_written else NOT_YET, first_byte, done)
         self._record(ask, work, connection, times, 0 if connected else 1, outcome, detail)
         if is_over and is_written and response.reusable and not work.is_fresh:
             connection.release()
@@ -270,7 +273,7 @@ class StrictClient:
         ask: Ask,
         work: Work,
         connection: Connection,
-        times: tuple[int, int, int, int, int],
+        times: tuple[Microseconds, Microseconds, Microseconds, Microseconds, Microseconds],
         reused: int,
         outcome: Outcome,
         detail: str,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.records.columns import AbsentText, Status, columns_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Outcome(StrEnum):
 class Row:
     """One request: the one definition of the columns of requests.csv and of the ledger's columns from the client.
 
-    Instants are microseconds of CLOCK_MONOTONIC. An instant is None if the request did not get that far.
+    Instants are of CLOCK_MONOTONIC. An instant is None if the request did not get that far.
     """
 
     id: str
@@ -54,12 +55,12 @@ class Row:
     reused: bool
     method: str
     name: str
-    planned: int
-    started: int
-    connected: int | None
-    sent: int | None
-    first_byte: int | None
-    done: int | None
+    planned: Microseconds
+    started: Microseconds
+    connected: Microseconds | None
+    sent: Microseconds | None
+    first_byte: Microseconds | None
+    done: Microseconds | None
     status: Status | None
     bytes: int
     slot: AbsentText
@@ -69,12 +70,17 @@ class Row:
     detail: AbsentText
     strict: bool
 
+    @property
+    def ended(self) -> Microseconds:
+        """When the request ended, or when it started if no end is recorded."""
+        return self.done or self.started
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEvent:
     """What happened to a connection without a request in flight: the one definition of the columns of events.csv."""
 
-    at: int
+    at: Microseconds
     connection: int
     kind: str
     detail: AbsentText
