@@ -29,7 +29,7 @@ from cakravia_verify.traffic.generator.generator import Generator
 from cakravia_verify.traffic.plan.mix import Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import Arrival
-from cakravia_verify.traffic.records.rows import LOST, REQUESTS_FILE, read_rows
+from cakravia_verify.traffic.records.rows import REQUESTS_FILE, Outcome, read_rows
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CUT_AT = {"before headers": 0, "after headers": len(ANSWER) - 5, "mid body": len(ANSWER) - 2}
@@ -104,7 +104,7 @@ def strict_losses(url: str, method: str, headers: dict[str, str], count: int, fo
     client.close()
     generator.close("asked")
     generator.alarm.close()
-    return sum(row.outcome == LOST for row in read_rows(folder / REQUESTS_FILE))
+    return sum(row.outcome == Outcome.LOST for row in read_rows(folder / REQUESTS_FILE))
 
 
 def locust_failures(kind: str, url: str, method: str, headers: dict[str, str], count: int, folder: Path) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cakravia_verify.analysis.windows import SlotChange
 from cakravia_verify.stats.bounds import failures_in_words
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX
 
 if TYPE_CHECKING:
@@ -130,7 +131,11 @@ def measured(
         for flip in switchovers
     ]
     fences = [
-        ledger.fence_violations(switch.confirmed_at, switch.old, until=following)
+        ledger.fence_violations(
+            Microseconds(switch.confirmed_at),
+            switch.old,
+            until=None if following is None else Microseconds(following),
+        )
         for switch, following in _with_following(switches)
     ]
     half = round(task.round_trip / 2 * SECOND)

@@ -22,6 +22,7 @@ from cakravia_verify.analysis.series import (
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.slots import Colour
 from cakravia_verify.stats.bounds import failures_in_words
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.findings import LedgerFindings
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.records.rows import FOLLOW_UP
@@ -112,7 +113,11 @@ def _fence(ledger: Ledger, course: RunTimeline) -> tuple[int | None, int]:
             continue
         asked = True
         following = course.switches[index + 1].decided if index + 1 < len(course.switches) else None
-        report = ledger.fence_violations(switch.effective + switch.grace, str(switch.old), until=following)
+        report = ledger.fence_violations(
+            Microseconds(switch.effective + switch.grace),
+            str(switch.old),
+            until=None if following is None else Microseconds(following),
+        )
         violations += report.violations.total
         straddling += report.straddling.total
     return (violations if asked else None), straddling

@@ -15,6 +15,7 @@ from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -97,13 +98,13 @@ class TrafficWatch:
         return self.release.intent.kind == "rollback"
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
-        decided, effective = round(switch.decided_at * MICROSECONDS), round(switch.effective_at * MICROSECONDS)
+        decided, effective = to_microseconds(switch.decided_at), to_microseconds(switch.effective_at)
 
         def sent_since(row: Row) -> bool:
             return row.started >= effective
 
         def ended_before(row: Row) -> bool:
-            return (row.done or row.started) < decided
+            return row.ended < decided
 
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
         loses = sent_since if self._goes_back else lambda row: not ended_before(row)
@@ -116,19 +117,19 @@ class TrafficWatch:
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
         if suffered and self._goes_back:
             # Users do not return to a version that failed them as well.
-            before = most_requests(traffic_run.plan, since=0, until=decided - traffic_run.first_planned)
+            before = most_requests(traffic_run.plan, since=NOT_YET, until=decided - traffic_run.first_planned)
             if self._suffered(traffic_run, ended_before, ended_before, requests=before):
                 return
         if suffered:
             raise ReleaseError(suffered)
 
-    def _bake_over_by(self, traffic_run: TrafficRun, switch: Switchover) -> int:
-        """When the bake is over at the latest, in microseconds since the first planned request."""
+    def _bake_over_by(self, traffic_run: TrafficRun, switch: Switchover) -> Microseconds:
+        """When the bake is over at the latest, since the first planned request."""
         settings, began = self.release.site.settings.release, self.release.facts.bake_began
         if began is None:
             began = switch.effective_at + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
         over = max(began + settings.bake, self.release.site.clock.monotonic()) + OVERTIME_SECONDS
-        return round(over * MICROSECONDS) - traffic_run.first_planned
+        return to_microseconds(over) - traffic_run.first_planned
 
     def _suffered(
         self, traffic_run: TrafficRun, loses: Callable[[Row], bool], errs: Callable[[Row], bool], *, requests: int
@@ -183,7 +184,7 @@ class TrafficWatch:
         if self.traffic_run is not None:
             self.traffic_run.kill()
 
-    def _measure(self, until: int | None) -> Measurement:
+    def _measure(self, until: Microseconds | None) -> Measurement:
         assert self.traffic_run is not None
         site, folder = self.release.site, self.folder
         self._cuts.require_growth(*self._raw_logs())
@@ -238,7 +239,7 @@ class TrafficWatch:
         slots = {seen.candidate.colour} if seen.switchovers and seen.candidate else set()
         return slots | ({self.release.intent.active} if self.release.intent.active else set())
 
-    def _course(self, until: int | None) -> RunTimeline:
+    def _course(self, until: Microseconds | None) -> RunTimeline:
         assert self.traffic_run is not None
         intent, settings = self.release.intent, self.release.site.settings
         touched = next((m.at for m in self.release.events if m.step == "prepare" and m.kind == "begins"), None)
@@ -257,7 +258,7 @@ class TrafficWatch:
         return RunTimeline(
             touched=int(touched * MICROSECONDS) if touched is not None else None,
             switches=switches,
-            until=until,
+            until=None if until is None else int(until),
             rate=self.traffic_run.plan.rate,
             expected=partial(planned_within, self.traffic_run.plan),
             reload=settings.proxy.switch == "reload",
@@ -270,9 +271,9 @@ class TrafficWatch:
         )
 
 
-def most_requests(plan: TrafficPlan, *, since: int, until: int) -> int:
-    """How many requests the plan can make between two instants at the most, in microseconds since its first one."""
-    arrivals = planned_within(plan, math.ceil(until / MICROSECONDS)) - planned_within(plan, since // MICROSECONDS)
+def most_requests(plan: TrafficPlan, *, since: Microseconds, until: Microseconds) -> int:
+    """How many requests the plan can make between two instants at the most, counted from its first one."""
+    arrivals = planned_within(plan, math.ceil(until / SECOND)) - planned_within(plan, since // SECOND)
     return max(0, arrivals) * max(1 + len(entry.steps) for entry in plan.mix)
 
 

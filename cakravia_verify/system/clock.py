@@ -5,11 +5,55 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cakravia_verify.errors import DeadlineExceeded
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    class Microseconds:
+        """An instant or a length of time in whole microseconds. At run time it is `int`.
+
+        mypy accepts an `int`, and a `NewType` of it, wherever seconds (`float`) are expected. This type it refuses.
+        """
+
+        def __init__(self, value: int, /) -> None: ...
+        def __int__(self) -> int: ...
+        def __index__(self) -> int: ...
+        def __hash__(self) -> int: ...
+        def __bool__(self) -> bool: ...
+        def __neg__(self) -> Microseconds: ...
+        def __add__(self, other: Microseconds, /) -> Microseconds: ...
+        def __sub__(self, other: Microseconds, /) -> Microseconds: ...
+        def __mul__(self, times: int, /) -> Microseconds: ...
+        def __rmul__(self, times: int, /) -> Microseconds: ...
+        def __mod__(self, other: Microseconds, /) -> Microseconds: ...
+        def __floordiv__(self, other: Microseconds, /) -> int: ...
+        def __truediv__(self, other: Microseconds | float, /) -> float: ...
+        def __lt__(self, other: Microseconds, /) -> bool: ...
+        def __le__(self, other: Microseconds, /) -> bool: ...
+        def __gt__(self, other: Microseconds, /) -> bool: ...
+        def __ge__(self, other: Microseconds, /) -> bool: ...
+else:
+    Microseconds = int
+
+SECOND = Microseconds(1_000_000)
+NOT_YET = Microseconds(0)
+"""The instant of what has not happened; it is false."""
+NEVER = Microseconds(1 << 62)
+"""Later than any instant of CLOCK_MONOTONIC."""
+
+
+def to_microseconds(seconds: float) -> Microseconds:
+    """Return the seconds in microseconds, rounded to the nearest whole one."""
+    return Microseconds(round(seconds * 1_000_000))
+
+
+def to_seconds(microseconds: Microseconds) -> float:
+    """Return the microseconds in seconds."""
+    return microseconds / SECOND
 
 
 class Clock(Protocol):

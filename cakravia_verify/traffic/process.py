@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.system.clock import NOT_YET, Deadline, Microseconds, poll
 from cakravia_verify.traffic.records.merge import gather
 from cakravia_verify.traffic.records.rows import (
-    ANSWERED,
     LOCUST_REPORT_FILE,
     LOG_FILE,
     PLAN_FILE,
     REQUESTS_FILE,
     SUMMARY_FILE,
+    Outcome,
     RecordTail,
     part_files,
 )
@@ -58,7 +58,7 @@ class LiveCounts:
     last_slot: str = ""
     last_version: str = ""
     last_served_slot: str = ""
-    last_done: int = 0
+    last_done: Microseconds = NOT_YET
 
     @property
     def failed(self) -> int:
@@ -198,8 +198,8 @@ class TrafficProcess:
                 continue
             counts["finished"] += 1
             counts[row.outcome] += 1
-            counts["last_done"] = max(counts["last_done"], row.done or 0)
-            if row.outcome == ANSWERED:
+            counts["last_done"] = max(counts["last_done"], row.done or NOT_YET)
+            if row.outcome == Outcome.ANSWERED:
                 counts["last_slot"] = row.slot
                 counts["last_version"] = row.version
                 counts["last_served_slot"] = row.served_slot

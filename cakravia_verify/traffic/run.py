@@ -7,16 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cakravia_verify.system.clock import Clock, Deadline, poll
+from cakravia_verify.system.clock import NOT_YET, Clock, Deadline, Microseconds, poll, to_microseconds, to_seconds
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
 from cakravia_verify.traffic.records.rows import (
-    ANSWERED,
     EVENTS_FILE,
     FOLLOW_UP,
-    LOST,
     REQUESTS_FILE,
-    UNREACHED,
+    Outcome,
     RecordTail,
     Row,
     join_parts,
@@ -25,7 +23,7 @@ from cakravia_verify.traffic.records.rows import (
 
 
 class TrafficRun:
-    """One running traffic and everything its records say so far. Instants are CLOCK_MONOTONIC microseconds.
+    """One running traffic and everything its records say so far. Instants are of CLOCK_MONOTONIC.
 
     Answers that took longer than `slow` seconds from their planned instant are counted.
     """
@@ -43,12 +41,12 @@ class TrafficRun:
         self._clock = clock
         self._process = TrafficProcess(plan)
         self._streams = frozenset(plan.streams)
-        self._slow_above = slow * 1_000_000
+        self._slow = slow
         self._tails = [RecordTail(self.folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
-        self._planned: dict[int, int] = {}
+        self._planned: dict[int, Microseconds] = {}
         self._next = 0
-        self._first_planned: int | None = None
-        self._settled_until = 0
+        self._first_planned: Microseconds | None = None
+        self._settled_until = NOT_YET
 
     def start(self, *, deadline: Deadline, requests: int) -> None:
         """`requests` requests have come to an end, good or bad."""
@@ -83,16 +81,16 @@ class TrafficRun:
             if not row.strict:
                 self.foreign[row.name] += 1
             if (
-                row.outcome == ANSWERED
+                row.outcome == Outcome.ANSWERED
                 and row.name not in self._streams
-                and (row.done or 0) - row.planned > self._slow_above
+                and to_seconds(row.ended - row.planned) > self._slow
             ):
                 self.slow += 1
-            if row.outcome == LOST:
+            if row.outcome == Outcome.LOST:
                 self.lost.append(row)
-            elif row.outcome == UNREACHED:
+            elif row.outcome == Outcome.UNREACHED:
                 self.unreached.append(row)
-            elif row.outcome == "error":
+            elif row.outcome == Outcome.ERROR:
                 self.errors.append(row)
             self._note(row)
         return self.finished
@@ -115,17 +113,23 @@ class TrafficRun:
     @property
     def counts(self) -> dict[str, int]:
         """How many requests have come to each end by now."""
-        failed = {LOST: len(self.lost), UNREACHED: len(self.unreached), "error": len(self.errors)}
-        return failed | {"answered": self.finished - sum(failed.values())}
+        failed: dict[str, int] = {
+            Outcome.LOST: len(self.lost),
+            Outcome.UNREACHED: len(self.unreached),
+            Outcome.ERROR: len(self.errors),
+        }
+        return failed | {Outcome.ANSWERED: self.finished - sum(failed.values())}
 
     @property
-    def first_planned(self) -> int:
-        return self._first_planned or 0
+    def first_planned(self) -> Microseconds:
+        return self._first_planned or NOT_YET
 
-    def settle(self, *, deadline: Deadline, until: float | None = None) -> int:
-        """The instant `until` (CLOCK_MONOTONIC seconds, by default now), in microseconds; every request planned up to
-        it has ended. Raises DeadlineExceeded."""
-        cut = int((self._clock.monotonic() if until is None else until) * 1_000_000)
+    def settle(self, *, deadline: Deadline, until: float | None = None) -> Microseconds:
+        """Wait until every request planned up to `until` (seconds, by default now) has ended.
+
+        Returns that instant. Raises DeadlineExceeded.
+        """
+        cut = to_microseconds(self._clock.monotonic() if until is None else until)
 
         def settled() -> bool:
             self.follow()
@@ -146,7 +150,7 @@ class TrafficRun:
 
     def lost_between(self, begin: float, end: float) -> list[Row]:
         """Lost requests whose life overlaps the stretch from `begin` to `end`, in CLOCK_MONOTONIC seconds."""
-        return list(_overlapping(self.lost, begin * 1_000_000, end * 1_000_000))
+        return list(_overlapping(self.lost, to_microseconds(begin), to_microseconds(end)))
 
     def _note(self, row: Row) -> None:
         """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled.
@@ -167,7 +171,7 @@ class TrafficRun:
         return max(self._planned, default=self._next) - self._next
 
 
-def _overlapping(rows: list[Row], begin: float, end: float) -> Iterator[Row]:
+def _overlapping(rows: list[Row], begin: Microseconds, end: Microseconds) -> Iterator[Row]:
     for row in rows:
-        if row.started <= end and (row.done or row.started) >= begin:
+        if row.started <= end and row.ended >= begin:
             yield row

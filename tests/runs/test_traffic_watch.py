@@ -13,11 +13,11 @@ from cakravia_verify.errors import ReleaseError
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, TrafficWatch, most_requests
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import SECOND, to_microseconds
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.records.rows import Row
 
-SECOND = 1_000_000
 RATE, BAKE, CONFIRM, DRAIN = 100.0, 2.0, 1.0, 3.0
 SWITCHED = 12.0
 # Requests that may be sent from the switch to the end of the bake, before and once it has begun at 13 s.
@@ -31,7 +31,7 @@ def plan(*mix: MixEntry, **more: Any) -> TrafficPlan:
 
 
 def answer(at: float, outcome: str = "error") -> Row:
-    us = round(at * SECOND)
+    us = to_microseconds(at)
     text = {"id": "r1-1", "method": "GET", "name": "page", "slot": "", "version": "", "served_slot": "", "detail": ""}
     instants = dict.fromkeys(("planned", "started", "connected", "sent", "first_byte", "done"), us)
     return Row(**text, **instants, connection=1, reused=True, status=500, bytes=0, outcome=outcome, strict=True)  # type: ignore[arg-type]

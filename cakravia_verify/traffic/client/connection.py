@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.monkey import get_original
 
+from cakravia_verify.system.clock import NOT_YET, Microseconds
 from cakravia_verify.traffic.client.http1 import ResponseReader
 from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.client.tls import TlsLayer
@@ -38,7 +39,7 @@ class Target:
 
     family: int
     address: Any
-    half: int
+    half: Microseconds
     alarm: Timer
     wanted: frozenset[bytes]
     tls: ssl.SSLContext | None = None
@@ -56,10 +57,10 @@ class Connection:
     def __init__(self, target: Target, number: int, on_idle_close: Callable[[Connection], None]) -> None:
         self.number = number
         self.in_use = True
-        self.ended = 0
+        self.ended = NOT_YET
         self.how = ""
-        self.first_byte = 0
-        self.finished = 0
+        self.first_byte = NOT_YET
+        self.finished = NOT_YET
         self.reader = ResponseReader(target.wanted)
         self.tunnel: Callable[[bytes], None] | None = None
         self._expecting = False
@@ -67,14 +68,14 @@ class Connection:
         self._on_idle_close = on_idle_close
         self._hub: Any = gevent.get_hub()
         self._waiter: Any = None
-        self._until = 0
-        self._ring_at = 0
+        self._until = NOT_YET
+        self._ring_at = NOT_YET
         self._socket: socket.socket | None = None
         self._watcher: Any = None
         self._tls: TlsLayer | None = None
 
-    def open(self, *, until: int) -> str:
-        """Connects by `until` (microseconds): returns nothing, or why it could not. One round trip, with TLS two."""
+    def open(self, *, until: Microseconds) -> str:
+        """Connects by `until`: returns nothing, or why it could not. One round trip, with TLS two."""
         target = self._target
         self._travel(1)
         self._socket = _socket(target.family, socket.SOCK_STREAM)
@@ -100,13 +101,13 @@ class Connection:
 
     def begin(self, *, head_only: bool, digest: Digest | None) -> None:
         """A response is expected from now on."""
-        self.first_byte = self.finished = 0
+        self.first_byte = self.finished = NOT_YET
         self.reader.begin(head_only=head_only, digest=digest)
         self._expecting = True
         if self.ended:  # closed while the request was on its way: the answer cannot come any more
             self._give_up(self.how)
 
-    def write(self, data: bytes, *, until: int) -> bool:
+    def write(self, data: bytes, *, until: Microseconds) -> bool:
         """Whether the kernel took all of it, before the server ended the exchange and by `until`."""
         if self._socket is None:
             return False
@@ -130,12 +131,12 @@ class Connection:
             if self.finished and not self.ended:
                 return False
 
-    def await_bytes(self, *, until: int) -> None:
+    def await_bytes(self, *, until: Microseconds) -> None:
         """Returns when bytes came through the tunnel, or its end, at the latest at `until`."""
         if not self.ended and now_us() < until:
             self._wait(until)
 
-    def await_answer(self, *, until: int) -> bool:
+    def await_answer(self, *, until: Microseconds) -> bool:
         """Whether the response came, or the connection ended, by `until`."""
         while not self.finished:
             if now_us() >= until:
@@ -143,7 +144,7 @@ class Connection:
             self._wait(until)
         return True
 
-    def await_continue(self, *, until: int) -> bool:
+    def await_continue(self, *, until: Microseconds) -> bool:
         """Whether `100 Continue` came by `until`, and not the final response instead of it."""
         while not self.finished and not self.reader.continued and now_us() < until:
             self._wait(until)
@@ -249,7 +250,7 @@ class Connection:
             self._waiter = None
             waiter.switch()
 
-    def _wait(self, until: int) -> None:
+    def _wait(self, until: Microseconds) -> None:
         """Returns when something happened to this connection, at the latest at `until`.
 
         The alarm is set once per timeout, not once per request: it looks at the present `until` when it rings.
@@ -265,7 +266,7 @@ class Connection:
             self._waiter = None
 
     def _ring(self) -> None:
-        self._ring_at = 0
+        self._ring_at = NOT_YET
         if self._waiter is None:
             return
         if now_us() >= self._until:
@@ -274,7 +275,7 @@ class Connection:
             self._ring_at = self._until
             self._target.alarm.at(self._until, self._ring)
 
-    def _wait_for(self, event: int, until: int) -> None:
+    def _wait_for(self, event: int, until: Microseconds) -> None:
         assert self._socket is not None
         watcher = self._hub.loop.io(self._socket.fileno(), event)
         watcher.start(self._wake)
@@ -284,7 +285,7 @@ class Connection:
             watcher.stop()
             watcher.close()
 
-    def _shake_hands(self, context: ssl.SSLContext, until: int) -> str:
+    def _shake_hands(self, context: ssl.SSLContext, until: Microseconds) -> str:
         self._travel(2)
         self._tls = TlsLayer(context, self._target.server_name)
         data = b""

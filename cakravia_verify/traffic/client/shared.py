@@ -6,22 +6,24 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from cakravia_verify.system.clock import Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
 from cakravia_verify.traffic.plan.mix import SEQUENCE
-from cakravia_verify.traffic.records.rows import quoted
+from cakravia_verify.traffic.records.columns import quoted
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.client.timer import Timer
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.plan import TrafficPlan
+    from cakravia_verify.traffic.records.rows import Outcome
 
 
 class Told(NamedTuple):
     """What is told of a row besides the row itself: microseconds from the planned instant, bytes, and words."""
 
-    latency: int
+    latency: Microseconds
     size: int
     detail: str
     is_follow_up: bool = False
@@ -30,8 +32,8 @@ class Told(NamedTuple):
 class Account(Protocol):
     """Who keeps the records."""
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None: ...
-    def idle_close(self, at: int, connection: int, detail: str) -> None: ...
+    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None: ...
+    def idle_close(self, at: Microseconds, connection: int, detail: str) -> None: ...
 
 
 class StrictRun:
@@ -42,8 +44,8 @@ class StrictRun:
         self.plan = plan
         self.account = account
         self.alarm = alarm
-        self.half = round(plan.round_trip * 1e6 / 2)
-        self.connect_timeout = round(plan.connect_timeout * 1e6)
+        self.half = to_microseconds(plan.round_trip / 2)
+        self.connect_timeout = to_microseconds(plan.connect_timeout)
         self.connections = 0
         self.slot, self.version, self.served_slot = (
             name.lower().encode() for name in (plan.slot_header, plan.version_header, plan.served_slot_header)
@@ -81,7 +83,7 @@ class Work:
         self.entry = entry
         self.host = host
         self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
-        self.timeout = round((entry.timeout or plan.timeout) * 1e6)
+        self.timeout = to_microseconds(entry.timeout or plan.timeout)
         self.expected = frozenset((101,) if entry.stream == "websocket" else entry.successes)
         self.is_echo = entry.verify == "echo"
         self.head_only = entry.method == "HEAD"
@@ -90,7 +92,7 @@ class Work:
         self.verify_header = self.verify.lower().encode()
         self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
         self.is_fresh = entry.is_fresh or bool(entry.stream)
-        self.csv = f"{entry.method},{quoted(entry.name)}"
+        self.name = quoted(entry.name)
         self.steps = [Work(step, plan, host) for step in entry.steps]
 
 

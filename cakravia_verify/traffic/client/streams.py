@@ -15,17 +15,19 @@ from wsproto.events import (
 from wsproto.events import Request as Handshake
 from wsproto.utilities import ProtocolError
 
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.client.timer import now_us
 
 if TYPE_CHECKING:
+    from cakravia_verify.system.clock import Microseconds
     from cakravia_verify.traffic.client.connection import Connection
-    from cakravia_verify.traffic.client.timer import Timer
+from cakravia_verify.traffic.client.timer import Timer
 
 PROPER_CLOSES = (1000, 1001, 1012)
 """Close codes by which a server takes its leave: done, going away, restarting (RFC 6455, 7.4.1, and its registry)."""
 
-RETRY = 100_000
-"""Microseconds before a stream that its server ended is taken up again."""
+RETRY = Microseconds(100_000)
+"""The time before a stream that its server ended is taken up again."""
 
 
 class EventReader:
@@ -58,10 +60,10 @@ class Dialogue:
     """One WebSocket: a message every so often, each answered by the same message before the next one goes out.
 
     `status`, `headers` and `received` (bytes of messages) are what the server said; `unanswered` is the message that
-    was on its way when the server closed, for the next dialogue to send first. Times in microseconds.
+    was on its way when the server closed, for the next dialogue to send first.
     """
 
-    def __init__(self, connection: Connection, *, alarm: Timer, half: int, patience: int) -> None:
+    def __init__(self, connection: Connection, *, alarm: Timer, half: Microseconds, patience: Microseconds) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.received = 0
@@ -89,7 +91,7 @@ class Dialogue:
             self._connection.await_bytes(until=until)
         return "" if self.status == 101 else self._ending("before an answer") if not self.status else "refused"
 
-    def talk(self, *, until: int, every: int, ident: str, first: str = "") -> str:
+    def talk(self, *, until: Microseconds, every: Microseconds, ident: str, first: str = "") -> str:
         """Nothing when every message was answered until the time was over or the server closed properly; else why not.
 
         `is_closed_by_server` tells the two apart.

@@ -10,21 +10,22 @@ import contextlib
 import ctypes
 import os
 import time
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from cakravia_verify.system.clock import NEVER, SECOND, Microseconds, to_seconds
 
-_NEVER = 1 << 62
 _READ = 1
+_monotonic_ns: Callable[[], Any] = time.monotonic_ns
 
 
-def now_us() -> int:
-    """CLOCK_MONOTONIC in microseconds."""
-    return time.monotonic_ns() // 1000
+def now_us() -> Microseconds:
+    """Return CLOCK_MONOTONIC. Called several times for each request: it converts without a call."""
+    now: Microseconds = _monotonic_ns() // 1000
+    return now
 
 
 class Timer:
@@ -32,9 +33,9 @@ class Timer:
 
     def __init__(self) -> None:
         self._hub: Any = gevent.get_hub()
-        self._due: list[tuple[int, int, Callable[[], object]]] = []
+        self._due: list[tuple[Microseconds, int, Callable[[], object]]] = []
         self._count = 0
-        self._armed = _NEVER
+        self._armed = NEVER
         try:
             self._timer: _TimerFd | None = _TimerFd()
             self._watcher = self._hub.loop.io(self._timer.file, _READ)
@@ -43,13 +44,13 @@ class Timer:
             self._timer = None
             self._watcher = self._hub.loop.timer(0.0)
 
-    def at(self, when: int, callback: Callable[[], object]) -> None:
+    def at(self, when: Microseconds, callback: Callable[[], object]) -> None:
         self._count += 1
         heappush(self._due, (when, self._count, callback))
         if when < self._armed:
             self._arm(when)
 
-    def sleep_until(self, when: int) -> None:
+    def sleep_until(self, when: Microseconds) -> None:
         """Lets other greenlets run until `when`."""
         self.at(when, gevent.getcurrent().switch)
         self._hub.switch()
@@ -61,23 +62,23 @@ class Timer:
         if self._timer is not None:
             os.close(self._timer.file)
 
-    def _arm(self, when: int) -> None:
+    def _arm(self, when: Microseconds) -> None:
         self._armed = when
         if self._timer is not None:
             self._timer.set(when)
         else:
             self._watcher.stop()
-            self._watcher = self._hub.loop.timer(max(0.0, (when - now_us()) / 1e6))
+            self._watcher = self._hub.loop.timer(max(0.0, to_seconds(when - now_us())))
             self._watcher.start(self._ring)
 
     def _ring(self) -> None:
         due = self._due
-        self._armed = 0  # no arming from inside: it is done once below
+        self._armed = Microseconds(0)  # no arming from inside: it is done once below
         try:
             while due and due[0][0] <= now_us():
                 heappop(due)[2]()
         finally:
-            self._armed = _NEVER
+            self._armed = NEVER
             if due:
                 self._arm(due[0][0])  # which also takes back the ring that is not read yet
             elif self._timer is not None:
@@ -100,10 +101,10 @@ class _TimerFd:
         self._value = (ctypes.c_long * 4)()
         self._pointer = ctypes.byref(self._value)
 
-    def set(self, when: int) -> None:
-        when = max(1, when)
-        self._value[2] = when // 1_000_000
-        self._value[3] = when % 1_000_000 * 1000
+    def set(self, when: Microseconds) -> None:
+        when = max(Microseconds(1), when)
+        self._value[2] = when // SECOND
+        self._value[3] = int(when % SECOND) * 1000
         self._settime(self.file, self._ABSOLUTE, self._pointer, None)
 
     def clear(self) -> None:

@@ -16,19 +16,22 @@ from gevent.event import Event
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
+from cakravia_verify.system.clock import NEVER, NOT_YET, Microseconds, to_seconds
 from cakravia_verify.traffic.client.shared import StrictRun, Told
 from cakravia_verify.traffic.client.strict import StrictClient
 from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
 from cakravia_verify.traffic.records.rows import (
-    COLUMNS,
-    EVENT_COLUMNS,
+    EVENT_HEADER,
     EVENTS_FILE,
-    OUTCOMES,
+    HEADER,
+    IDLE_CLOSE,
     REQUESTS_FILE,
     SUMMARY_FILE,
+    ConnectionEvent,
+    Outcome,
+    format_event,
     part_files,
-    quoted,
 )
 from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
 
@@ -39,13 +42,12 @@ if TYPE_CHECKING:
     from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 _SUMMARY_EVERY = 10  # flushes
-_NEVER = 1 << 62
 
 
 class Generator:
     """One run of a plan. Users call `serve()`; `begin()` starts the clock; `finish()` ends it and writes the summary.
 
-    `on_answer(entry, latency_us, bytes, failure)` is told of every request; `more_users()` is called when an arrival
+    `on_answer(entry, latency, bytes, failure)` is told of every request; `more_users()` is called when an arrival
     finds every user busy and the pool may still grow. Of several processes (`plan.processes`) this is number `part`: it
     takes its share of the arrivals and keeps records of its own.
     """
@@ -54,7 +56,7 @@ class Generator:
         self,
         plan: TrafficPlan,
         *,
-        on_answer: Callable[[MixEntry, int, int, str], None] | None = None,
+        on_answer: Callable[[MixEntry, Microseconds, int, str], None] | None = None,
         more_users: Callable[[], None] | None = None,
         part: int = 0,
     ) -> None:
@@ -68,8 +70,8 @@ class Generator:
         requests, events, summary = (
             part_files(name, self._parts)[part] for name in (REQUESTS_FILE, EVENTS_FILE, SUMMARY_FILE)
         )
-        self._requests = Recorder(folder / requests, header=COLUMNS)
-        self._events = Recorder(folder / events, header=EVENT_COLUMNS)
+        self._requests = Recorder(folder / requests, header=HEADER)
+        self._events = Recorder(folder / events, header=EVENT_HEADER)
         self._summary = folder / summary
         self._idle: deque[Any] = deque()
         self._late: deque[Arrival] = deque()
@@ -78,11 +80,11 @@ class Generator:
         self._most = max(self._called, plan.most_users // self._parts)
         self.failure: TrafficError | None = None
         self._arrivals: Iterator[Arrival] = iter(())
-        self._next = Arrival(0, 0, 0)
+        self._next = Arrival(0, NOT_YET, 0)
         self._is_open = True
         self._all_done = Event()
-        self._begun = self._ended = 0
-        self._last = _NEVER
+        self._begun = self._ended = NOT_YET
+        self._last = NEVER
         self._planned = self._started = self._idle_closes = self._foreign = self._follow_ups = 0
         self._outcomes: Counter[str] = Counter()
         self._lag = Spread()
@@ -103,7 +105,7 @@ class Generator:
             while (arrival := self._take()) is not None:
                 self._started += 1
                 self._busy += 1
-                self._lag.add(now_us() - arrival.planned)
+                self._lag.add(int(now_us() - arrival.planned))
                 try:
                     client.send(arrival)
                 finally:
@@ -131,7 +133,7 @@ class Generator:
 
     # The clock.
 
-    def begin(self, *, at: int = 0) -> None:
+    def begin(self, *, at: Microseconds = NOT_YET) -> None:
         """The first arrival is planned for now, or for an instant that several processes agreed upon."""
         if self._begun:
             return
@@ -155,7 +157,7 @@ class Generator:
         if self._is_open:
             self.alarm.at(self._next.planned, self._dispatch)
 
-    def plan_until(self, last: int) -> None:
+    def plan_until(self, last: Microseconds) -> None:
         """No arrival later than `last` is planned, so that several processes end with the same one."""
         self._last = last
 
@@ -183,12 +185,12 @@ class Generator:
 
     # The account.
 
-    def row(self, line: str, entry: MixEntry, outcome: str, *, told: Told) -> None:
+    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None:
         self._outcomes[outcome] += 1
         self._follow_ups += told.is_follow_up
         self._write(self._requests, line)
         if self._on_answer is not None:
-            failure = "" if outcome == "answered" else f"{outcome}: {told.detail}"
+            failure = "" if outcome == Outcome.ANSWERED else f"{outcome}: {told.detail}"
             self._on_answer(entry, told.latency, told.size, failure)
 
     def foreign_row(self, line: str) -> None:
@@ -196,9 +198,9 @@ class Generator:
         self._foreign += 1
         self._write(self._requests, line)
 
-    def idle_close(self, at: int, connection: int, detail: str) -> None:
+    def idle_close(self, at: Microseconds, connection: int, detail: str) -> None:
         self._idle_closes += 1
-        self._write(self._events, f"{at},{connection},idle_close,{quoted(detail)}\n")
+        self._write(self._events, format_event(ConnectionEvent(at, connection, IDLE_CLOSE, detail)))
 
     def _write(self, recorder: Recorder, line: str) -> None:
         try:
@@ -227,7 +229,7 @@ class Generator:
         `planned`, `started` and `finished` count every row of the records: arrivals, what followed from them
         (`follow_ups`) and requests of the user's own classes (`foreign`); the last two were never planned apart.
         """
-        seconds = max(0.0, ((self._ended or now_us()) - self._begun) / 1e6) if self._begun else 0.0
+        seconds = max(0.0, to_seconds((self._ended or now_us()) - self._begun)) if self._begun else 0.0
         beside = self._follow_ups + self._foreign
         arrived = sum(self._outcomes.values()) - self._follow_ups
         return {
@@ -238,7 +240,7 @@ class Generator:
             "finished": arrived + beside,
             "never_started": self._planned - self._started,
             "unfinished": self._started - arrived,
-            **{outcome: self._outcomes[outcome] for outcome in OUTCOMES},
+            **{outcome: self._outcomes[outcome] for outcome in Outcome},
             "foreign": self._foreign,
             "follow_ups": self._follow_ups,
             "rate_planned": round(self._planned / seconds, 3) if seconds else 0.0,
@@ -250,9 +252,9 @@ class Generator:
             "idle_closes": self._idle_closes,
             "anchor": {"wall": time.time(), "monotonic": time.monotonic()},
             "schedule_lag": {
-                "p50": self._lag.quantile(0.5) / 1e6,
-                "p99": self._lag.quantile(0.99) / 1e6,
-                "max": self._lag.maximum / 1e6,
+                "p50": to_seconds(Microseconds(self._lag.quantile(0.5))),
+                "p99": to_seconds(Microseconds(self._lag.quantile(0.99))),
+                "max": to_seconds(Microseconds(self._lag.maximum)),
             },
             **({"lag_counts": self._lag.counts} if self._parts > 1 else {}),
             "ended": ended,

@@ -27,13 +27,14 @@ from locust.exception import StopUser  # noqa: E402
 from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner  # noqa: E402
 
 from cakravia_verify.errors import CakraviaError  # noqa: E402
+from cakravia_verify.system.clock import Microseconds, to_microseconds, to_seconds  # noqa: E402
 from cakravia_verify.traffic.client.timer import now_us  # noqa: E402
 from cakravia_verify.traffic.generator.generator import Generator  # noqa: E402
 from cakravia_verify.traffic.generator.locust_memory import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402
 from cakravia_verify.traffic.plan.plan_json import read_plan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
-from cakravia_verify.traffic.records.rows import ANSWERED, ERROR, LOST, UNREACHED, Row, format_row  # noqa: E402
+from cakravia_verify.traffic.records.rows import Outcome, Row, format_row  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,8 @@ PLAN = read_plan(Path(os.environ[PLAN_VARIABLE]).read_text())
 _OWN: dict[str, object] = {"cakravia": "strict"}
 _ENDED_BY_SIGNAL = "error"
 _BEGIN, _END, _ENDED = "cakravia_begin", "cakravia_end", "cakravia_ended"
-_AGREEMENT = 200_000
-"""Microseconds between the agreement on the first or last instant and that instant: messages need a moment."""
+_AGREEMENT = Microseconds(200_000)
+"""The time between the agreement on the first or last instant and that instant: messages need a moment."""
 
 
 class StrictUser(User):
@@ -87,11 +88,11 @@ def prepare(environment: Environment, runner: Runner, **_: object) -> None:
 def _make_load(environment: Environment, runner: Runner, *, part: int) -> None:
     request = environment.events.request
 
-    def tell_locust(entry: MixEntry, latency: int, size: int, failure: str) -> None:
+    def tell_locust(entry: MixEntry, latency: Microseconds, size: int, failure: str) -> None:
         request.fire(  # type: ignore[no-untyped-call]
             request_type=entry.method,
             name=entry.name,
-            response_time=latency / 1000,
+            response_time=to_seconds(latency) * 1000,
             response_length=size,
             exception=failure or None,
             context=_OWN,
@@ -206,7 +207,7 @@ def _take_part(environment: Environment, runner: WorkerRunner) -> None:
     def end(msg: Message, **_: object) -> None:
         for generator in _running:
             generator.plan_until(msg.data["last"])
-        gevent.spawn_later(max(0.0, (msg.data["last"] - now_us()) / 1e6), finish, msg.data["ended"])
+        gevent.spawn_later(max(0.0, to_seconds(msg.data["last"] - now_us())), finish, msg.data["ended"])
 
     def finish(ended: str) -> None:
         if _running:
@@ -259,7 +260,7 @@ def record_foreign(
     global _foreign
     _foreign += 1
     done = now_us()
-    started = done - round((response_time or 0) * 1000)
+    started = done - to_microseconds((response_time or 0) / 1000)
     headers = getattr(response, "headers", None) or {}
     status = getattr(response, "status_code", 0) or 0
     row = Row(
@@ -286,11 +287,11 @@ def record_foreign(
     _load().foreign_row(format_row(row))
 
 
-def _foreign_outcome(exception: BaseException | str | None, status: int) -> str:
+def _foreign_outcome(exception: BaseException | str | None, status: int) -> Outcome:
     if exception is None:
-        return ANSWERED
+        return Outcome.ANSWERED
     if status in (502, 503, 504):
-        return LOST
+        return Outcome.LOST
     if status:
-        return ERROR
-    return UNREACHED if "refused" in str(exception).lower() else LOST
+        return Outcome.ERROR
+    return Outcome.UNREACHED if "refused" in str(exception).lower() else Outcome.LOST

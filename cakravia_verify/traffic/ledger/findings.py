@@ -9,9 +9,8 @@ from typing import Any
 
 from cakravia_verify.stats.bounds import failures_in_words, upper_bound
 
-Row = Mapping[str, Any]
-
-OUTCOMES = ("answered", "lost", "error", "unreached")
+LedgerRow = Mapping[str, Any]
+"""A row of the ledger, or of one of its sources, by column name."""
 
 
 class Kind(StrEnum):
@@ -97,7 +96,7 @@ class Finding:
 
     kind: Kind
     total: int
-    rows: tuple[Row, ...] = ()
+    rows: tuple[LedgerRow, ...] = ()
     seen: str = ""
 
     def __str__(self) -> str:
@@ -109,7 +108,7 @@ class Rows:
     """How many ledger rows have a property, and the first of them in full."""
 
     total: int
-    first: tuple[Row, ...] = ()
+    first: tuple[LedgerRow, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.traffic.records.rows import COLUMNS, EVENT_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,28 +20,8 @@ _CSV_BUFFER = 8_000_000
 _LONGEST_LINE = 1 << 20
 _LIMITS = {"SMALLINT": (1 << 15) - 1}
 
-CLIENT_TYPES = {
-    "id": "VARCHAR",
-    "connection": "BIGINT",
-    "reused": "UTINYINT",
-    "method": "VARCHAR",
-    "name": "VARCHAR",
-    "planned": "BIGINT",
-    "started": "BIGINT",
-    "connected": "BIGINT",
-    "sent": "BIGINT",
-    "first_byte": "BIGINT",
-    "done": "BIGINT",
-    "status": "SMALLINT",
-    "bytes": "BIGINT",
-    "slot": "VARCHAR",
-    "version": "VARCHAR",
-    "served_slot": "VARCHAR",
-    "outcome": "VARCHAR",
-    "detail": "VARCHAR",
-    "strict": "UTINYINT",
-}
-EVENT_TYPES = {"at": "BIGINT", "connection": "BIGINT", "kind": "VARCHAR", "detail": "VARCHAR"}
+CLIENT_TYPES = {column.name: column.sql for column in COLUMNS}
+EVENT_TYPES = {column.name: column.sql for column in EVENT_COLUMNS}
 # Of the access log and of the request log only what the ledger or a finding shows: each column more costs its time.
 PROXY_TYPES = {
     "at": "DOUBLE",

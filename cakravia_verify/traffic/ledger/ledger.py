@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from cakravia_verify.system.clock import Microseconds
+
 LEDGER_FOLDER = "ledger"
 EVIDENCE_FILE = "ledger.json"
 _MEMORY = "256MB"
@@ -95,8 +97,10 @@ class Ledger:
         """How many rows the question has, and the first of them by name."""
         return rows_of(self._database, sql, parameters or {}, examples=examples)
 
-    def fence_violations(self, confirmed_at: int, old_slot: str, *, until: int | None = None) -> FenceReport:
-        """Requests begun after the fence (monotonic microseconds) that the old slot served nevertheless.
+    def fence_violations(
+        self, effective_at: Microseconds, old_slot: str, *, until: Microseconds | None = None
+    ) -> FenceReport:
+        """Requests begun after the fence that the old slot served nevertheless.
 
         The old slot served a request when any record says so: its own header, the proxy's, or its request log, lost
         requests included. `until` is the instant the next switch was decided, where there was one: what had not ended
@@ -106,7 +110,7 @@ class Ledger:
             AND coalesce(done, started) <= coalesce($until, 1::BIGINT << 62)
             AND (slot = $old OR served_slot = $old OR list_contains(string_split(coalesce(app_slot, ''), ','), $old))"""
         straddles = "greatest(started, coalesce(connected, started)) <= $fence"
-        instants = {"fence": confirmed_at, "until": until, "old": old_slot}
+        instants = {"fence": effective_at, "until": until, "old": old_slot}
         return FenceReport(
             violations=self.rows(f"{served} AND NOT ({straddles}) ORDER BY sent, id", instants),
             straddling=self.rows(f"{served} AND {straddles} ORDER BY sent, id", instants),

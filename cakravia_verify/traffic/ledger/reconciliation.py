@@ -5,21 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cakravia_verify.traffic.ledger.findings import OUTCOMES, Kind, Row, Rows
+from cakravia_verify.traffic.ledger.columns import ledger_columns
+from cakravia_verify.traffic.ledger.findings import Kind, LedgerRow, Rows
 from cakravia_verify.traffic.ledger.formats import PARQUET
+from cakravia_verify.traffic.records.rows import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
-# Columns of the ledger -> expression over c (client), p (proxy, one row an id), a (application, one row an id).
-# docs/LEDGER.md explains each; a test compares both.
-_KNOWN = ", ".join(f"'{outcome}'" for outcome in OUTCOMES)
-_CLIENT = (
-    "id, connection, reused, method, name, planned, started, connected, sent, first_byte, done, status, bytes, slot, "
-    "version, served_slot"
-)
+_KNOWN = ", ".join(f"'{outcome}'" for outcome in Outcome)
 
 # The proxy's rows as they are: nearly always no id stands there twice, and grouping them costs a sixth of the join.
 _PROXY_ROWS = """
@@ -70,7 +66,7 @@ def reconcile(
 def duplicate_ids(database: DuckDBPyConnection, *, examples: int) -> Rows:
     """How many client rows too many there are, and the first of their ids with how often each stands there."""
     extra = 0
-    first: list[Row] = []
+    first: list[LedgerRow] = []
     # Block by block, as one set of all ids would not fit into the memory of a long run.
     for block in _blocks(database):
         found = database.execute(
@@ -118,6 +114,7 @@ def _join(by_id: str, has_proxy: bool, has_application: bool) -> str:
     proxy = "coalesce(p.rows, 0)" if has_proxy else "NULL::BIGINT"
     begins = "coalesce(a.begins, 0)" if has_application else "NULL::BIGINT"
     ends = "coalesce(a.ends, 0)" if has_application else "NULL::BIGINT"
+    columns = ", ".join(column.selected for column in ledger_columns(_findings()))
     return f"""
     WITH p AS ({by_id}), a AS ({_APPLICATION_BY_ID}),
     c AS (SELECT * EXCLUDE (id, outcome), coalesce(id, '') AS id, outcome AS recorded,
@@ -128,15 +125,7 @@ def _join(by_id: str, has_proxy: bool, has_application: bool) -> str:
         {begins} AS app_begins, {ends} AS app_ends, a.began AS app_began, a.ended AS app_ended,
         a.slot AS app_slot, a.version AS app_version
         FROM c LEFT JOIN p USING (id) LEFT JOIN a USING (id))
-    SELECT {_CLIENT}, outcome, detail, strict = 1 AS strict,
-        done - planned AS latency, done - sent AS service,
-        proxy_rows, proxy_at, proxy_status, proxy_slot, upstream, upstream_status, proxy_seconds,
-        app_begins, app_ends, app_began, app_ended, app_slot, app_version,
-        coalesce(served_slot, slot, proxy_slot, app_slot) AS by_slot, coalesce(version, app_version) AS by_version,
-        app_begins > 0 AS executed, app_begins > 1 AS duplicated,
-        CASE WHEN proxy_rows IS NOT NULL THEN coalesce(retried, false) END AS masked,
-        {_findings()} AS findings
-    FROM joined"""
+    SELECT {columns} FROM joined"""
 
 
 def _findings() -> str:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.traffic.ledger.findings import Counts, Finding, Kind, LedgerFindings, Rows, Schedule, Source
+from cakravia_verify.traffic.records.rows import IDLE_CLOSE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ class Summary:
             lost_but_executed=sum(group[7] for group in groups) if has_application else None,
             duplicated=self._where("duplicated") if has_application else None,
             masked=self._where("masked") if has_proxy else None,
-            idle_closes=self._number("SELECT count(*) FROM events WHERE kind = 'idle_close'"),
+            idle_closes=self._number(f"SELECT count(*) FROM events WHERE kind = '{IDLE_CLOSE}'"),
             schedule=schedule,
             findings=(*findings, *self._disagreements(), *self._strays()),
             sources=sources,

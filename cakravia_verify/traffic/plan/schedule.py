@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from cakravia_verify.system.clock import Microseconds, to_microseconds
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One planned request: its number in the run, its instant in microseconds and its entry in the mix."""
+    """One planned request: its number in the run, its instant and its entry in the mix."""
 
     number: int
-    planned: int
+    planned: Microseconds
     entry: int
 
 
@@ -71,8 +73,8 @@ def curve_of(plan: TrafficPlan) -> Curve:
     return Curve(plan.curve or ((0.0, plan.rate),))
 
 
-def arrivals(plan: TrafficPlan, *, start: int, part: int = 0, parts: int = 1) -> Iterator[Arrival]:
-    """Every arrival of the plan in order, without end, beginning at `start` (microseconds).
+def arrivals(plan: TrafficPlan, *, start: Microseconds, part: int = 0, parts: int = 1) -> Iterator[Arrival]:
+    """Every arrival of the plan in order, without end, beginning at `start`.
 
     The same seed gives the same instants and the same entries. `constant` keeps the exact distance, without drift;
     `poisson` draws exponential distances (a Poisson process, as many independent users make), stretched along the
@@ -89,7 +91,7 @@ def arrivals(plan: TrafficPlan, *, start: int, part: int = 0, parts: int = 1) ->
     while True:
         entry = _first_above(bounds, choices.random() * total)
         if number % parts == part:
-            yield Arrival(number, start + round(instant_of(count) * 1e6), entry)
+            yield Arrival(number, start + to_microseconds(instant_of(count)), entry)
         number += 1
         count = count + distances.expovariate(1.0) if is_poisson else float(number)
 
@@ -101,8 +103,8 @@ def planned_within(plan: TrafficPlan, seconds: float) -> int:
         return 0
     if plan.arrivals == "constant":
         return math.ceil(curve_of(plan).count_by(seconds))
-    until = round(seconds * 1e6)
-    return next(arrival.number for arrival in arrivals(plan, start=0) if arrival.planned >= until)
+    until = to_microseconds(seconds)
+    return next(arrival.number for arrival in arrivals(plan, start=Microseconds(0)) if arrival.planned >= until)
 
 
 def _first_above(bounds: list[float], point: float) -> int:

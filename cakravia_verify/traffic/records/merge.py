@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.stats.spread import Spread
+from cakravia_verify.system.clock import Microseconds, to_microseconds, to_seconds
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE, join_parts, part_files
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def merged_summary(parts: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
     found = [part for part in parts if part is not None]
     lag = Spread()
     for part in found:
-        lag.merge(part.get("lag_counts", {}), maximum=round(part["schedule_lag"]["max"] * 1e6))
+        lag.merge(part.get("lag_counts", {}), maximum=int(to_microseconds(part["schedule_lag"]["max"])))
     ends = {part["ended"] for part in found}
     merged: dict[str, Any] = {**(found[0] if found else {}), "processes": len(parts)}
     merged.pop("lag_counts", None)
@@ -57,9 +58,9 @@ def merged_summary(parts: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
     merged |= {name: round(sum(part[name] for part in found), 3) for name in _RATES}
     merged["seconds"] = max((part["seconds"] for part in found), default=0.0)
     merged["schedule_lag"] = {
-        "p50": lag.quantile(0.5) / 1e6,
-        "p99": lag.quantile(0.99) / 1e6,
-        "max": lag.maximum / 1e6,
+        "p50": to_seconds(Microseconds(lag.quantile(0.5))),
+        "p99": to_seconds(Microseconds(lag.quantile(0.99))),
+        "max": to_seconds(Microseconds(lag.maximum)),
     }
     merged["ended"] = ends.pop() if len(ends) == 1 and len(found) == len(parts) else "error"
     return merged

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import Microseconds
+from cakravia_verify.traffic.records.columns import AbsentText, Status, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,16 +24,6 @@ LOG_FILE = "traffic.log"
 PLAN_FILE = "traffic-plan.json"
 LOCUST_REPORT_FILE = "locust.html"
 
-COLUMNS = (
-    "id,connection,reused,method,name,planned,started,connected,sent,first_byte,done,"
-    "status,bytes,slot,version,served_slot,outcome,detail,strict"
-)
-EVENT_COLUMNS = "at,connection,kind,detail"
-
-ANSWERED, LOST, ERROR, UNREACHED = "answered", "lost", "error", "unreached"
-OUTCOMES = (ANSWERED, LOST, ERROR, UNREACHED)
-
-
 FOLLOW_UP = "~"
 """Stands in the id of a request that follows from an earlier one: `run-17~1` is the second request of `run-17`."""
 
@@ -41,90 +34,90 @@ def part_files(name: str, parts: int) -> tuple[str, ...]:
     return (name,) if parts == 1 else tuple(f"{stem}-{part}.{kind}" for part in range(parts))
 
 
+class Outcome(StrEnum):
+    """What became of a request; each request has exactly one outcome (docs/LEDGER.md)."""
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    ERROR = "error"
+    UNREACHED = "unreached"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request. Instants are microseconds of CLOCK_MONOTONIC, None where it did not come to that."""
+    """One request: the one definition of the columns of requests.csv and of the ledger's columns from the client.
+
+    Instants are of CLOCK_MONOTONIC. An instant is None if the request did not get that far.
+    """
 
     id: str
     connection: int
     reused: bool
     method: str
     name: str
-    planned: int
-    started: int
-    connected: int | None
-    sent: int | None
-    first_byte: int | None
-    done: int | None
-    status: int | None
+    planned: Microseconds
+    started: Microseconds
+    connected: Microseconds | None
+    sent: Microseconds | None
+    first_byte: Microseconds | None
+    done: Microseconds | None
+    status: Status | None
     bytes: int
-    slot: str
-    version: str
-    served_slot: str
-    outcome: str
-    detail: str
+    slot: AbsentText
+    version: AbsentText
+    served_slot: AbsentText
+    outcome: Outcome
+    detail: AbsentText
     strict: bool
 
-
-def quoted(text: str) -> str:
-    """The text as one CSV field of one line: line breaks become spaces, RFC 4180 quotes only where needed."""
-    if "\n" in text or "\r" in text:
-        text = text.replace("\r", " ").replace("\n", " ")
-    if "," in text or '"' in text:
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    @property
+    def ended(self) -> Microseconds:
+        """When the request ended, or when it started if no end is recorded."""
+        return self.done or self.started
 
 
-def _number(value: int | None) -> str:
-    return "" if value is None else str(value)
+@dataclass(frozen=True, slots=True)
+class ConnectionEvent:
+    """What happened to a connection without a request in flight: the one definition of the columns of events.csv."""
+
+    at: Microseconds
+    connection: int
+    kind: str
+    detail: AbsentText
+
+
+IDLE_CLOSE = "idle_close"
+
+COLUMNS = columns_of(Row)
+EVENT_COLUMNS = columns_of(ConnectionEvent)
+HEADER = ",".join(column.name for column in COLUMNS)
+EVENT_HEADER = ",".join(column.name for column in EVENT_COLUMNS)
+
+ROW_LINE = ",".join(f"%({column.name})s" for column in COLUMNS) + "\n"
+"""A line of requests.csv, for `%` with the fields by name, each of them as CSV text already."""
 
 
 def format_row(row: Row) -> str:
-    """The row as a line of requests.csv, with its line feed."""
-    return (
-        f"{quoted(row.id)},{row.connection},{int(row.reused)},{quoted(row.method)},{quoted(row.name)},"
-        f"{row.planned},{row.started},{_number(row.connected)},{_number(row.sent)},{_number(row.first_byte)},"
-        f"{_number(row.done)},{_number(row.status)},{row.bytes},{quoted(row.slot)},{quoted(row.version)},"
-        f"{quoted(row.served_slot)},{row.outcome},{quoted(row.detail)},{int(row.strict)}\n"
-    )
+    """Return the row as a line of requests.csv, with its line feed."""
+    return ROW_LINE % {column.name: column.write(getattr(row, column.name)) for column in COLUMNS}
 
 
-def _optional(text: str) -> int | None:
-    return int(text) if text else None
+def format_event(event: ConnectionEvent) -> str:
+    """Return the event as a line of events.csv, with its line feed."""
+    return ",".join(column.write(getattr(event, column.name)) for column in EVENT_COLUMNS) + "\n"
+
+
+_READERS = tuple(column.read for column in COLUMNS)
 
 
 def row_from(values: list[str]) -> Row:
-    """The row that a line's fields spell; raises TrafficError for anything else."""
+    """Return the row that the fields of a line hold. Raises TrafficError if they are no row."""
     try:
-        ident, connection, reused, method, name, planned, started, connected, sent, first_byte, done = values[:11]
-        status, size, slot, version, served_slot, outcome, detail, strict = values[11:]
-        if outcome not in OUTCOMES or reused not in ("0", "1") or strict not in ("0", "1"):
-            raise ValueError("not a row")
-        return Row(
-            id=ident,
-            connection=int(connection),
-            reused=reused == "1",
-            method=method,
-            name=name,
-            planned=int(planned),
-            started=int(started),
-            connected=_optional(connected),
-            sent=_optional(sent),
-            first_byte=_optional(first_byte),
-            done=_optional(done),
-            status=_optional(status),
-            bytes=int(size),
-            slot=slot,
-            version=version,
-            served_slot=served_slot,
-            outcome=outcome,
-            detail=detail,
-            strict=strict == "1",
-        )
-    except ValueError as error:
+        return Row(*[read(value) for read, value in zip(_READERS, values, strict=True)])
+    except (ValueError, KeyError) as error:
         raise TrafficError(
             f"a line of {REQUESTS_FILE} is not a request record: {','.join(values)[:200]!r}",
-            remedy="the file was changed by something else, or its disk is full; run the traffic again",
+            remedy="another program changed the file, or its disk is full; run the traffic again",
         ) from error
 
 
@@ -172,7 +165,7 @@ class RecordTail:
         text = whole.decode("utf-8", "replace")
         if not self._header_read:
             header, _, text = text.partition("\n")
-            if header != COLUMNS:
+            if header != HEADER:
                 raise TrafficError(
                     f"{self._path} does not start with the columns of a request record: {header[:100]!r}",
                     remedy="read it with the version of this package that wrote it",

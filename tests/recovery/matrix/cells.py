@@ -24,7 +24,7 @@ from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Colour, Slot
-from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, to_microseconds
 from cakravia_verify.traffic.plan.from_settings import plan_of
 from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.traffic.run import TrafficRun
@@ -190,7 +190,7 @@ class Lane:
         """Requests that did not get what users are owed, of all that were planned up to now; and how many did."""
         flow = self.flow
         flow.settle(deadline=Deadline("users' requests end", 20.0))
-        bad = [row for row in (*flow.lost, *flow.unreached, *flow.errors) if (row.done or row.started) >= began * 1e6]
+        bad = [row for row in (*flow.lost, *flow.unreached, *flow.errors) if row.ended >= to_microseconds(began)]
         return bad, flow.counts["answered"]
 
     def close(self) -> list[str]:

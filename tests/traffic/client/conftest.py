@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import gevent
 import pytest
 
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.client.strict import StrictClient
 from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.generator.generator import Generator
@@ -187,7 +188,7 @@ class RunLoad(Protocol):
 class Load:
     """A whole run of a plan in this process: rows, and the summary that was written."""
 
-    def __init__(self, rows: list[Row], summary: dict[str, object], begun: int) -> None:
+    def __init__(self, rows: list[Row], summary: dict[str, object], begun: Microseconds) -> None:
         self.rows = rows
         self.summary = summary
         self.begun = begun

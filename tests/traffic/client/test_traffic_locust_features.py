@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, Microseconds, poll
 from cakravia_verify.traffic.ledger.findings import Kind
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.mix import MixEntry
@@ -100,7 +100,7 @@ def test_several_processes_leave_one_record_of_one_schedule(shared: tuple[Traffi
     rows = read_rows(flow.requests)
     strict = sorted((row for row in rows if row.strict), key=lambda row: int(row.id.rpartition("-")[2]))
     assert [int(row.id.rpartition("-")[2]) for row in strict] == list(range(len(strict)))
-    assert {later.planned - row.planned for row, later in pairwise(strict)} == {5000}
+    assert {later.planned - row.planned for row, later in pairwise(strict)} == {Microseconds(5000)}
     assert (summary.ended, summary.planned, summary.finished) == ("asked", len(rows), len(rows))
     assert summary.raw["processes"] == 2
     with built(flow) as ledger:

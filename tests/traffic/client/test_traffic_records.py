@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.records.rows import COLUMNS, OUTCOMES, RecordTail, Row, format_row, parse_rows, read_rows
+from cakravia_verify.traffic.records.rows import HEADER, Outcome, RecordTail, Row, format_row, parse_rows, read_rows
 from cakravia_verify.traffic.records.writer import Recorder
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ROWS = st.builds(
     slot=TEXT,
     version=TEXT,
     served_slot=TEXT,
-    outcome=st.sampled_from(OUTCOMES),
+    outcome=st.sampled_from(list(Outcome)),
     detail=TEXT,
     strict=st.booleans(),
 )
@@ -58,7 +58,7 @@ def test_a_row_is_one_line_whatever_a_server_puts_into_it(row: Row, text: str) -
 def test_a_tail_reads_every_row_once_wherever_the_writes_are_torn(
     tmp_path: Path, rows: list[Row], cuts: list[int]
 ) -> None:
-    data = (COLUMNS + "\n" + "".join(map(format_row, rows))).encode()
+    data = (HEADER + "\n" + "".join(map(format_row, rows))).encode()
     path = tmp_path / "requests.csv"
     path.write_bytes(b"")
     tail = RecordTail(path)
@@ -73,7 +73,7 @@ def test_a_tail_reads_every_row_once_wherever_the_writes_are_torn(
 
 def test_a_torn_last_line_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "requests.csv"
-    path.write_text(COLUMNS + "\nt-1,1,0,GET,page,1,2")
+    path.write_text(HEADER + "\nt-1,1,0,GET,page,1,2")
     assert read_rows(path) == []
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_yet_has_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["nonsense", "a,b", "t-1,x,0,GET,p,1,1,,,,,,0,,,,answered,,1", '"open'])
 def test_a_line_that_is_no_row_is_refused_aloud(tmp_path: Path, line: str) -> None:
     path = tmp_path / "requests.csv"
-    path.write_text(f"{COLUMNS}\n{line}\n")
+    path.write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(TrafficError):
         read_rows(path)
 

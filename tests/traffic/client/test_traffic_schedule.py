@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cakravia_verify.stats.spread import Spread
+from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import Arrival, Curve, arrivals, planned_within
@@ -21,19 +22,21 @@ def plan(**settings: object) -> TrafficPlan:
     return TrafficPlan(url="http://127.0.0.1:1", records="/tmp", run="t", **settings)  # type: ignore[arg-type]  # noqa: S108
 
 
-def first(count: int, settings: TrafficPlan, start: int = 0) -> list[Arrival]:
+def first(count: int, settings: TrafficPlan, start: Microseconds = NOT_YET) -> list[Arrival]:
     return list(itertools.islice(arrivals(settings, start=start), count))
 
 
 def test_constant_arrivals_keep_their_distance_without_drift() -> None:
-    planned = [arrival.planned for arrival in first(3001, plan(arrivals="constant", rate=3000.0), start=7)]
+    planned = [
+        int(arrival.planned) for arrival in first(3001, plan(arrivals="constant", rate=3000.0), start=Microseconds(7))
+    ]
     assert planned[0] == 7
     assert planned[3000] == 1_000_007
     assert {later - earlier for earlier, later in itertools.pairwise(planned)} == {333, 334}
 
 
 def test_poisson_arrivals_come_at_the_planned_rate_with_exponential_distances() -> None:
-    planned = [arrival.planned for arrival in first(20_001, plan(arrivals="poisson", rate=1000.0))]
+    planned = [int(arrival.planned) for arrival in first(20_001, plan(arrivals="poisson", rate=1000.0))]
     distances = [later - earlier for earlier, later in itertools.pairwise(planned)]
     mean = sum(distances) / len(distances)
     variance = sum((distance - mean) ** 2 for distance in distances) / len(distances)
@@ -106,12 +109,12 @@ def test_counts_and_instants_of_a_curve_are_inverse(
 @pytest.mark.parametrize("kind", ["constant", "poisson"])
 def test_as_many_are_planned_as_arrive(kind: str) -> None:
     settings = plan(arrivals=kind, curve=((0.0, 20.0), (2.0, 200.0)))
-    assert planned_within(settings, 3.0) == sum(arrival.planned < 3_000_000 for arrival in first(2000, settings))
+    assert planned_within(settings, 3.0) == sum(arrival.planned < 3 * SECOND for arrival in first(2000, settings))
 
 
 def test_parts_together_are_the_whole() -> None:
     whole = first(90, plan(arrivals="poisson"))
-    parts = [itertools.islice(arrivals(plan(arrivals="poisson"), start=0, part=n, parts=3), 30) for n in range(3)]
+    parts = [itertools.islice(arrivals(plan(arrivals="poisson"), start=NOT_YET, part=n, parts=3), 30) for n in range(3)]
     assert sorted(itertools.chain(*parts), key=lambda arrival: arrival.number) == whole
 
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.traffic.ledger.findings import OUTCOMES, Kind, LedgerFindings
+from cakravia_verify.traffic.ledger.findings import Kind, LedgerFindings
 from cakravia_verify.traffic.ledger.ledger import Ledger
+from cakravia_verify.traffic.records.rows import Outcome
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
 
@@ -43,7 +44,7 @@ def test_each_outcome_is_counted_by_slot_version_and_name(tmp_path: Path) -> Non
     ]
     with Run(tmp_path, rows).build() as ledger:
         evidence = ledger.evidence
-    assert [getattr(evidence.counts, outcome) for outcome in OUTCOMES] == [2, 1, 1, 1]
+    assert [getattr(evidence.counts, outcome) for outcome in Outcome] == [2, 1, 1, 1]
     assert evidence.by_slot["green"].answered == 1
     assert evidence.by_slot[""].lost == 1
     assert evidence.by_version["v2"].total == 1
@@ -170,7 +171,7 @@ slots = st.sampled_from(["blue", "green", None])
 client_rows = st.builds(
     request,
     numbers,
-    outcome=st.sampled_from(OUTCOMES),
+    outcome=st.sampled_from(list(Outcome)),
     slot=slots,
     served_slot=slots,
     version=st.sampled_from(["v1", "v2", None]),

@@ -8,9 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from cakravia_verify.traffic.ledger.columns import ledger_columns
 from cakravia_verify.traffic.ledger.findings import Kind
-from cakravia_verify.traffic.ledger.formats import CLIENT_TYPES, EVENT_TYPES
-from cakravia_verify.traffic.records import rows
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "LEDGER.md").read_text()
@@ -27,11 +26,27 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "out"
 
 
-def test_every_column_is_documented_with_its_type_in_order(report: Path) -> None:
+def test_every_column_is_documented_in_order_with_type_null_and_origin() -> None:
     table = DOCUMENT.split("## Columns")[1].split("## Five")[0]
-    documented = re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE)
+    documented = re.findall(r"^\| `(\w+)` \| (\w+) \| (yes|no) \| (\w+) \|", table, re.MULTILINE)
+    assert documented == [
+        (column.name, column.sql, "yes" if column.is_nullable else "no", str(column.origin))
+        for column in ledger_columns()
+    ]
+
+
+def test_the_ledger_has_the_columns_that_are_defined(report: Path) -> None:
     real = [(row[0], row[1]) for row in duckdb.execute(f"DESCRIBE FROM '{report}/ledger/*.parquet'").fetchall()]
-    assert documented == real
+    assert real == [(column.name, column.sql) for column in ledger_columns()]
+
+
+NEVER_NULL = [column.name for column in ledger_columns() if not column.is_nullable]
+
+
+@pytest.mark.parametrize("column", NEVER_NULL)
+def test_a_column_that_may_not_be_null_has_a_value_in_every_row(report: Path, column: str) -> None:
+    empty = f"SELECT count(*) FROM '{report}/ledger/*.parquet' WHERE {column} IS NULL"  # noqa: S608
+    assert duckdb.execute(empty).fetchall() == [(0,)]
 
 
 def test_every_kind_of_finding_is_documented() -> None:
@@ -53,8 +68,3 @@ def test_a_documented_question_has_an_answer(number: int) -> None:
 @pytest.mark.usefixtures("report")
 def test_the_question_for_lost_but_executed_finds_it() -> None:
     assert [row[0] for row in duckdb.execute(QUESTIONS[1]).fetchall()] == ["r1-1"]
-
-
-def test_the_columns_read_are_those_the_client_writes() -> None:
-    assert ",".join(CLIENT_TYPES) == rows.COLUMNS
-    assert ",".join(EVENT_TYPES) == rows.EVENT_COLUMNS

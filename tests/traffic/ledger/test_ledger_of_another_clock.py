@@ -12,6 +12,7 @@ import pytest
 from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.findings import Kind
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
@@ -68,7 +69,7 @@ def told(run: Run) -> dict[str, Any]:
         columns = ", ".join(f'"{name}"' for name in names)
         switch = Switch(Colour.BLUE, Colour.GREEN, decided=FENCE - 500, effective=FENCE)
         course = RunTimeline(touched=5000, switches=(switch,), until=None, rate=1000.0)
-        fence = ledger.fence_violations(FENCE, "blue")
+        fence = ledger.fence_violations(Microseconds(FENCE), "blue")
         found: dict[str, Any] = {
             "rows": ledger.query(f"SELECT {columns} FROM ledger ORDER BY id"),  # noqa: S608 - its own column names
             "counts": ledger.evidence.counts,

@@ -14,6 +14,7 @@ from cakravia_verify.analysis.windows import (
     longest_gaps_by_connection,
     window,
 )
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic.ledger.ledger_files import Run, handled, request
 
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 
 GREEN = {"slot": "green", "served_slot": "green", "version": "v2"}
 LOST: dict[str, Any] = {"outcome": "lost", "done": None, "status": None, "slot": None, "served_slot": None}
-FENCE = 10_000
+FENCE = Microseconds(10_000)
 
 
 def built(folder: Path, rows: list[dict[str, Any]], application: list[tuple[Any, ...]] | None = None) -> Ledger:
     return Run(folder, rows, None, application).build()
 
 
-def switched_at(fence: int) -> list[dict[str, Any]]:
+def switched_at(fence: Microseconds) -> list[dict[str, Any]]:
     """Twenty requests, one a millisecond: blue until the fence, then green."""
-    return [request(n, **(GREEN if n * 1000 >= fence else {})) for n in range(20)]
+    return [request(n, **(GREEN if Microseconds(n * 1000) >= fence else {})) for n in range(20)]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_clean_switch_has_no_fence_violation(clean: Ledger) -> None:
 
 
 def test_the_fence_sees_old_answers_when_it_is_put_too_early(clean: Ledger) -> None:
-    report = clean.fence_violations(5_000, "blue")
+    report = clean.fence_violations(Microseconds(5_000), "blue")
     assert [row["id"] for row in report.violations.first] == [f"r1-{n}" for n in range(5, 10)]
 
 
@@ -70,13 +71,13 @@ def test_an_upload_under_way_at_the_fence_straddles_it(tmp_path: Path) -> None:
 
 
 def test_an_upload_begun_after_the_fence_violates_it(tmp_path: Path) -> None:
-    on_new_connection = request(5, method="POST", connected=FENCE + 1, sent=15_000, done=16_000)
+    on_new_connection = request(5, method="POST", connected=FENCE + Microseconds(1), sent=15_000, done=16_000)
     with built(tmp_path, [on_new_connection]) as ledger:
         assert ledger.fence_violations(FENCE, "blue").violations.total == 1
 
 
 def test_a_fence_ends_at_the_next_switch(clean: Ledger) -> None:
-    assert clean.fence_violations(5_000, "blue", until=7_000).violations.total == 2
+    assert clean.fence_violations(Microseconds(5_000), "blue", until=Microseconds(7_000)).violations.total == 2
 
 
 def test_windows_count_requests_where_they_were_planned(clean: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Microseconds
 from tests.traffic.zoo.conftest import DRAIN_BACK, Course
 from tests.traffic.zoo.ground import BYSTANDERS, SHORT, STREAMS
 
@@ -33,9 +34,9 @@ def test_client_proxy_and_application_tell_one_story(course: Course) -> None:
 
 @pytest.mark.parametrize(("switch", "old"), [("switch", "blue"), ("rollback", "green")])
 def test_nothing_sent_after_a_switch_is_answered_by_the_old_slot(course: Course, switch: str, old: str) -> None:
-    at = course.ground.instants[switch]
-    until = course.ground.instants["rollback"] if switch == "switch" else None
-    assert course.ledger.fence_violations(at + 1_000, old, until=until).violations.total == 0
+    at = Microseconds(course.ground.instants[switch] + 1_000)
+    until = Microseconds(course.ground.instants["rollback"]) if switch == "switch" else None
+    assert course.ledger.fence_violations(at, old, until=until).violations.total == 0
 
 
 def test_slow_answers_begun_before_the_switch_are_finished_by_the_old_slot(course: Course) -> None:
