@@ -6,8 +6,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PYTEST_ARGUMENTS ?=
+# Releases mostly wait, so there are more workers than cores (tests/tiers.py).
+TESTS = $(VENV)/bin/pytest tests -q -rfEs -n auto --dist loadgroup --timeout 600 $(PYTEST_ARGUMENTS)
 
-.PHONY: help deploy rollback status up down venv test parts unit lint types clean
+.PHONY: help deploy rollback status up down venv test tests check unit lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,8 +17,9 @@ help:
 	@echo "make rollback REASON='...'   go back to the version before"
 	@echo "make status                  who serves users"
 	@echo "make up / down               start or stop the site"
-	@echo "make test                    lint, types and all tests"
-	@echo "make unit                    the tests that take seconds"
+	@echo "make unit                    the tests that run in memory (30 seconds)"
+	@echo "make check                   lint, types and the tests for a pull request (4 minutes)"
+	@echo "make test                    lint, types and all tests (12 minutes)"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,13 +46,16 @@ types: $(STAMP)
 	$(VENV)/bin/mypy
 
 unit: $(STAMP)
-	$(VENV)/bin/pytest tests -q --ignore-glob='*/matrix/*' -m 'not slow' --ignore=tests/plugin/sessions --ignore=tests/platforms --ignore=tests/traffic/zoo --ignore=tests/traffic/client --ignore=tests/examples --ignore=tests/benchmarks --ignore=tests/report
+	$(TESTS) -n 2 -m 'not real and not check and not slow' --durations=5
 
-parts: $(STAMP)
-	$(RUN) -m tests $(PYTEST_ARGUMENTS)
+check: SELECTED = -m '(not real or check) and not slow'
+check: test
 
 test: lint
-	@$(MAKE) --no-print-directory --jobs=2 types parts
+	@$(MAKE) --no-print-directory --jobs=2 types tests SELECTED="$(SELECTED)"
+
+tests: $(STAMP)
+	$(TESTS) $(SELECTED) --durations=25
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
