@@ -8,8 +8,10 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGUMENTS ?=
 # make itself ends with 2 whatever a command ended with, so the status of the release is printed.
 TELL_STATUS = || { status=$$?; echo "exit status of the release: $$status (README.md, Exit statuses)" >&2; exit $$status; }
+# Releases mostly wait, so there are more workers than cores (tests/tiers.py).
+TESTS = $(VENV)/bin/pytest tests -q -rfEs -n auto --dist loadgroup --timeout 600 $(PYTEST_ARGUMENTS)
 
-.PHONY: help deploy rollback status up down venv test parts unit lint types clean
+.PHONY: help deploy rollback status up down venv test tests check unit lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,8 +20,9 @@ help:
 	@echo "make status                  show which version serves users"
 	@echo "make up                      start the site"
 	@echo "make down                    stop the site"
-	@echo "make test                    run lint, type check and all tests"
-	@echo "make unit                    run the tests that take seconds"
+	@echo "make unit                    run the tests that run in memory (30 seconds)"
+	@echo "make check                   run lint, types and the tests for a pull request (4 minutes)"
+	@echo "make test                    run lint, types and all tests (12 minutes)"
 	@echo "make ends with 2 after every failure. A script runs .venv/bin/pytest and gets the exit status of the release."
 
 $(STAMP): pyproject.toml constraints.txt
@@ -47,13 +50,16 @@ types: $(STAMP)
 	$(VENV)/bin/mypy
 
 unit: $(STAMP)
-	$(VENV)/bin/pytest tests -q --ignore-glob='*/matrix/*' -m 'not slow' --ignore=tests/plugin/sessions --ignore=tests/platforms --ignore=tests/traffic/zoo --ignore=tests/traffic/client --ignore=tests/examples --ignore=tests/benchmarks --ignore=tests/report
+	$(TESTS) -n 2 -m 'not real and not check and not slow' --durations=5
 
-parts: $(STAMP)
-	$(RUN) -m tests $(PYTEST_ARGUMENTS)
+check: SELECTED = -m '(not real or check) and not slow'
+check: test
 
 test: lint
-	@$(MAKE) --no-print-directory --jobs=2 types parts
+	@$(MAKE) --no-print-directory --jobs=2 types tests SELECTED="$(SELECTED)"
+
+tests: $(STAMP)
+	$(TESTS) $(SELECTED) --durations=25
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

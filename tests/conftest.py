@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.memory_stage import Stage
+from tests.tiers import MARKS, Machine, Scheduling, mark_by_folder, rank
 
 # A pipeline gives the same answer for the same commit; people at work get new examples in every run. How long one
 # example takes says nothing on a machine that does other things as well.
@@ -20,23 +22,60 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+MACHINE: pytest.StashKey[Machine] = pytest.StashKey()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Here and not in pyproject.toml, whose settings are those of an operator's releases as well.
     config.addinivalue_line("filterwarnings", "error")
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
     for number in (signal.SIGINT, signal.SIGHUP):
         # A shell without job control starts what runs in the background with SIGINT ignored, and nohup with SIGHUP: so
         # would be the sessions that tests send these to. A handler is not inherited, and ignores them here as well.
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
-    config.addinivalue_line("markers", "slow: breadth beside one that always runs (CAKRAVIA_TEST_SLOW=1 runs it too)")
+    # Sessions that tests start are sessions of their own, and no workers of this run.
+    for name in [each for each in os.environ if each.startswith("PYTEST_XDIST_")]:
+        del os.environ[name]
+    config.stash[MACHINE] = Machine(config)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[MACHINE].forget()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return two workers more than there are cores: releases mostly wait."""
+    return (os.cpu_count() or 1) + 2
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.markexpr or os.environ.get("CAKRAVIA_TEST_SLOW"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    for item in items:
+        mark_by_folder(item)
+    if "slow" not in config.option.markexpr and not os.environ.get("CAKRAVIA_TEST_SLOW"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with item.config.stash[MACHINE].used(alone=item.get_closest_marker("quiet") is not None):
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def machine(pytestconfig: pytest.Config) -> Machine:
+    """The machine as the tests of this run share it."""
+    return pytestconfig.stash[MACHINE]
 
 
 @pytest.fixture

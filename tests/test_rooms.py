@@ -127,6 +127,7 @@ def patches_the_process(path: Path) -> bool:
     return any(module.split(".")[0] in ("gevent", "locust") for module, _ in imported(path))
 
 
+@pytest.mark.check
 def test_nothing_of_the_release_reaches_the_side_of_the_traffics_child() -> None:
     """Locust and gevent patch the sockets and threads of the process that imports them."""
     release_side = reached_from({path for path in MODULES if room_of(path) != "traffic"})
@@ -142,6 +143,7 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@pytest.mark.check
 def test_no_modules_import_each_other_in_a_circle() -> None:
     files = {module_of(path): path for path in MODULES}
     imports = {name: {other for other, _ in imported(path) if other in files} - {name} for name, path in files.items()}

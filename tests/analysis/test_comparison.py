@@ -134,6 +134,7 @@ def test_the_shift_finds_the_ratio_behind_the_noise() -> None:
     assert test.cliffs_delta > 0.2
 
 
+@pytest.mark.check
 def test_bounds_of_ratios_hold_their_level() -> None:
     deviate = normal_quantile(0.95)
     outside = {"p95": 0, "mean": 0}

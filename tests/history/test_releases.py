@@ -195,7 +195,7 @@ def test_a_release_whose_process_lives_still_runs_and_its_holder_is_named() -> N
     require_ended(record)
 
 
-@pytest.mark.parametrize("process", ["", "nobody", "0", f"{os.getpid()}@0.0"])
+@pytest.mark.parametrize("process", ["", "nobody", "0", pytest.param(f"{os.getpid()}@0.0", id="another start")])
 def test_a_release_whose_process_cannot_be_told_does_not_run(process: str) -> None:
     assert not runs_still(running(process))
 

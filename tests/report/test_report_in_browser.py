@@ -17,6 +17,7 @@ from tests.report import samples
 if TYPE_CHECKING:
     from tests.report.conftest import Browser
 
+pytestmark = [pytest.mark.real, pytest.mark.check]
 HOSTILE = "</style></title></svg></script><img src=x onerror=console.error('ran')><script>console.error('ran')</script>"
 
 

@@ -195,6 +195,7 @@ def allows(verdict: Any, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.check
 def test_no_part_of_a_promotion_can_be_something_else(tmp_path: Path) -> None:
     """Whatever one value under the decision is changed into, the verdict no longer follows from its evidence."""
     good = json.loads(write_verdict(samples.promoted(), tmp_path).read_text())

@@ -103,6 +103,7 @@ def documents(draw: st.DrawFn) -> ReleaseDocument:
     )
 
 
+@pytest.mark.check
 @settings(deadline=None, max_examples=40)
 @given(documents())
 def test_no_text_from_outside_becomes_part_of_the_page(document: ReleaseDocument) -> None:

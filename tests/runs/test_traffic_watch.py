@@ -70,7 +70,7 @@ def watch(
         platform=SimpleNamespace(request_log=lambda _: None),
     )
     seen = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
-    release: Any = SimpleNamespace(site=site, seen=seen, intent=SimpleNamespace(kind=kind))
+    release: Any = SimpleNamespace(site=site, facts=seen, intent=SimpleNamespace(kind=kind))
     witness = TrafficWatch(release, folder=Path())
     witness.traffic_run = traffic_run  # type: ignore[assignment]
     witness.watch()

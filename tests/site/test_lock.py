@@ -363,6 +363,7 @@ def contenders(path: Path, evidence: Path, first: int, count: int) -> None:
     sys.exit(int(any(statuses)))
 
 
+@pytest.mark.check
 def test_of_fifty_contenders_exactly_one_at_a_time_holds_and_the_others_are_told(
     path: Path, quick_folder: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -14,17 +13,6 @@ from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, do
 
 if TYPE_CHECKING:
     from docker import DockerClient
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A skip says why on the last lines, however quiet the run: one line a reason."""
-    reasons = Counter(
-        str(report.longrepr[2]).removeprefix("Skipped: ")
-        for report in terminalreporter.getreports("skipped")
-        if "tests/docker" in report.nodeid and isinstance(report.longrepr, tuple)
-    )
-    for reason, number in reasons.items():
-        terminalreporter.write_line(f"{number} tests with Docker skipped: {reason}")
 
 
 MakeSite = Callable[..., DockerSite]

@@ -46,6 +46,7 @@ def ids(site: DockerSite, client: DockerClient) -> dict[str, str]:
     return {str(each.name): str(each.id) for each in client.containers.list(filters=mine)}
 
 
+@pytest.mark.check
 def test_a_release_under_traffic_is_promoted_and_loses_nothing(shop: DockerSite) -> None:
     verdict = shop.verdict()
     measured = verdict["evidence"]["measured"]
@@ -112,6 +113,7 @@ def test_status_and_logs_tell_of_the_containers(shop: DockerSite) -> None:
     assert "reference_app v1.0.0 (blue)" in shop.cakravia("logs", "blue").output
 
 
+@pytest.mark.check
 def test_a_warm_rollback_brings_users_back(shop: DockerSite) -> None:
     ended = shop.rollback()
     assert ended.status == 0, ended.output

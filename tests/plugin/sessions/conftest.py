@@ -9,12 +9,15 @@ import pytest
 
 from tests.plugin.sessions.lanes import Lanes, Scenario
 from tests.plugin.sessions.shop import Shop
+from tests.tiers import Machine
 
 
-@pytest.fixture(scope="session", autouse=True)
-def lanes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
+@pytest.fixture(scope="session")
+def lanes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, machine: Machine
+) -> Iterator[Lanes]:
     """Every selected scenario of this run, already under way; nothing is left running afterwards."""
-    running = Lanes(tmp_path_factory.mktemp("lanes"))
+    running = Lanes(tmp_path_factory.mktemp("lanes"), machine=machine)
     for item in request.session.items:
         scenario = getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
         if isinstance(scenario, Scenario):

@@ -19,29 +19,8 @@ from _pytest.mark.structures import ParameterSet
 
 from cakravia_verify.site.site import SiteState
 from tests.plugin.sessions.shop import Ended, Shop, Witness
+from tests.tiers import Machine
 
-# Scenarios whose point is made by a neighbour too; they run where CAKRAVIA_TEST_SLOW is set, or -m slow is given.
-SLOW_NAMES = """
-    sigint-stage sigint-prove sigint-switch sigterm-stage sigterm-prove sigterm-switch sigterm-bake
-    sighup-stage sighup-prove sighup-switch sighup-bake
-    killed-build-begins killed-stage-begins killed-stage-done killed-prove-begins killed-switch-begins
-    killed-drain-begins killed-bake-begins killed-in-prove killed-promote-done killed-cleanup-begins
-    quiet verbose-and-strict fail-fast uncaptured own-gate-agrees leak-within-limit losses-within-budget
-    ignores-sigterm double-orders-nobody-repeats reference-mix
-    crash-at-smoke slow-at-smoke lying-health-at-smoke too-late-ready crash-after leak
-    one-check-only deselected-by-m deselected-by-name all-deselected-by-name one-node-only file-ignored setup-only
-    setup-plan check-xfailed check-skips-itself own-check-fails options-from-environment no-html plugin-not-loaded
-    traffic-killed-at-the-end traffic-ends-early records-thinned records-of-another-hour records-gone records-cut-midway
-    records-doubled application-logs-gone-at-the-end candidate-restarted candidate-killed candidate-hung flipped-back
-    reports-in-the-way history-in-the-way sys-exit-zero no-asserts checks-emptied
-    fixtures-blocked check-shadowed hook-breaks own-gate-breaks exit-status-whitened records-whitened access-log-cut
-    candidate-replaced budget-all-lost budget-all-errors budget-endless budget-no-rate budget-negative exit-at-first
-    fixtures-listed markers-listed report-in-the-way history-in-the-way-at-the-end failures-swallowed
-    back-deselected-by-k back-to-wrong-version back-traffic-killed back-replaced back-records-cut back-to-errors
-    back-own-gate-objects own-gate-fails summary-exits pytests-own-version
-    errors-after-a-long-wait mends-one-that-errs page-not-modified page-blank
-"""
-SLOW = frozenset(SLOW_NAMES.split())
 LANES = (os.cpu_count() or 1) + 1
 HOME = "v1.0.0"
 
@@ -53,6 +32,7 @@ class Scenario:
     `misbehave` is the seeded misbehaviour of the version released; `sabotage` what is done meanwhile (sabotage.py);
     `arguments` more of the command line. A `rollback` goes to a version that is retained and runs nowhere. `session`
     replaces the whole command where it is neither. `is_spoiling` says that the site is of no use to anybody afterwards.
+    A `slow` scenario makes a point that another one makes too; a `check` scenario runs for every pull request.
     """
 
     name: str
@@ -65,14 +45,21 @@ class Scenario:
     is_spoiling: bool = False
     follow_up: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
+    slow: bool = False
+    check: bool = False
 
     def __str__(self) -> str:
         return self.name
 
 
 def each(*scenarios: Scenario) -> list[ParameterSet]:
-    """Scenarios as parameters of a test, each under its name, the slow ones marked."""
-    return [pytest.param(one, id=one.name, marks=[pytest.mark.slow] if one.name in SLOW else []) for one in scenarios]
+    """Return scenarios as parameters of a test, each under its name and with the marks of its tier."""
+    return [pytest.param(one, id=one.name, marks=_marks(one)) for one in scenarios]
+
+
+def _marks(scenario: Scenario) -> list[pytest.MarkDecorator]:
+    marks = {"slow": scenario.slow, "check": scenario.check}
+    return [getattr(pytest.mark, name) for name, has_it in marks.items() if has_it]
 
 
 @dataclass(frozen=True)
@@ -113,8 +100,9 @@ class Seen:
 class Lanes:
     """Runs scenarios in the order they are submitted, each on the first free site."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, machine: Machine) -> None:
         self._folder = folder
+        self._machine = machine
         self._pool = ThreadPoolExecutor(LANES)
         self._free: queue.SimpleQueue[Shop] = queue.SimpleQueue()
         self._futures: dict[str, Future[Seen]] = {}
@@ -138,6 +126,10 @@ class Lanes:
             return [line for left in pool.map(Shop.tear_down, self._shops) for line in left]
 
     def _play(self, scenario: Scenario) -> Seen:
+        with self._machine.used():
+            return self._play_on_a_site(scenario)
+
+    def _play_on_a_site(self, scenario: Scenario) -> Seen:
         shop = self._free_shop()
         seen = play(shop, scenario, number=self._number())
         # A site that is not as it was would blame the next scenario for this one.

@@ -8,25 +8,25 @@ from tests.plugin.sessions.lanes import HOME, Lanes, Scenario, each
 
 # Caught before any user reaches them.
 HARMLESS = (
-    Scenario("never-ready", ("--set", "health.deadline=2"), misbehave="never-ready"),
-    Scenario("too-late-ready", ("--set", "health.deadline=2"), misbehave="late-ready:30"),
+    Scenario("never-ready", ("--set", "health.deadline=2"), misbehave="never-ready", check=True),
+    Scenario("too-late-ready", ("--set", "health.deadline=2"), misbehave="late-ready:30", slow=True),
     Scenario("wrong-version", misbehave="wrong-version:v0.0.0"),
     Scenario("wrong-slot", misbehave="wrong-slot"),
     Scenario("no-start", misbehave="no-start"),
     Scenario("errors-at-smoke", misbehave="errors:1"),
-    Scenario("slow-at-smoke", misbehave="slow:5"),
-    Scenario("lying-health-at-smoke", misbehave="lying-health"),
-    Scenario("crash-at-smoke", misbehave="crash-after:0"),
+    Scenario("slow-at-smoke", misbehave="slow:5", slow=True),
+    Scenario("lying-health-at-smoke", misbehave="lying-health", slow=True),
+    Scenario("crash-at-smoke", misbehave="crash-after:0", slow=True),
 )
 # Caught once users are there: smoke asks only what such a release answers well.
 SET = ("--set",)
 NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 HARMFUL = (
-    Scenario("errors", NO_SMOKE, misbehave="errors:0.2"),
+    Scenario("errors", NO_SMOKE, misbehave="errors:0.2", check=True),
     Scenario("lying-health", NO_SMOKE, misbehave="lying-health"),
     Scenario("slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), misbehave="slow:0.5"),
     Scenario("slower-than-patience", NO_SMOKE, misbehave="slow:4"),
-    Scenario("crash-after", NO_SMOKE, misbehave="crash-after:60"),
+    Scenario("crash-after", NO_SMOKE, misbehave="crash-after:60", slow=True),
     Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.5"),
     # Nothing but the comparison with the version before is against this one: 50 ms are within every limit.
     Scenario(
@@ -45,7 +45,7 @@ HARMFUL = (
         ),
         misbehave="slow:0.05",
     ),
-    Scenario("leak", (*NO_SMOKE, "--set", "slots.memory_limit=160M"), misbehave="leak:4000000"),
+    Scenario("leak", (*NO_SMOKE, "--set", "slots.memory_limit=160M"), misbehave="leak:4000000", slow=True),
 )
 
 

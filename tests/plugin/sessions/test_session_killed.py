@@ -16,17 +16,32 @@ MOMENTS = (
     "drain.begins",
     "bake.begins",
 )
-UNDONE = tuple(
-    Scenario(f"killed-{moment.replace('.', '-')}", sabotage=f"kill@{moment}", follow_up=("recover",), statuses=(-9,))
-    for moment in MOMENTS
-)
+
+
+def killed(moment: str, *, slow: bool, check: bool = False) -> Scenario:
+    return Scenario(
+        f"killed-{moment.replace('.', '-')}",
+        sabotage=f"kill@{moment}",
+        follow_up=("recover",),
+        statuses=(-9,),
+        slow=slow,
+        check=check,
+    )
+
+
+UNDONE = tuple(killed(moment, slow=moment != "switch.done", check=moment == "switch.done") for moment in MOMENTS)
 MIDWAY = tuple(
-    Scenario(f"killed-in-{step}", sabotage=f"kill-midway@{step}.begins", follow_up=("recover",), statuses=(-9,))
+    Scenario(
+        f"killed-in-{step}",
+        sabotage=f"kill-midway@{step}.begins",
+        follow_up=("recover",),
+        statuses=(-9,),
+        slow=step != "bake",
+    )
     for step in ("prove", "bake")
 )
 FINISHED = tuple(
-    Scenario(f"killed-{moment.replace('.', '-')}", sabotage=f"kill@{moment}", follow_up=("recover",), statuses=(-9,))
-    for moment in ("promote.begins", "promote.done", "cleanup.begins")
+    killed(moment, slow=moment != "promote.begins") for moment in ("promote.begins", "promote.done", "cleanup.begins")
 )
 EXITED = Scenario(
     "os-exit-zero",

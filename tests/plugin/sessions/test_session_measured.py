@@ -95,14 +95,17 @@ ERRS_LATE = Scenario(
     "errors-after-a-long-wait",
     (*NO_SMOKE, *PATIENT, SET, "budget.errors=0.06"),
     misbehave="errors:0.14,late-ready:7",
+    slow=True,
 )
 HELD = Scenario("old-slot-stands-still", session=after_one_that_errs(0.3, "-p", "holding"), is_spoiling=True)
-MENDS = Scenario("mends-one-that-errs", session=after_one_that_errs(0.02), is_spoiling=True)
+MENDS = Scenario("mends-one-that-errs", session=after_one_that_errs(0.02), is_spoiling=True, slow=True)
 OTHER = Scenario("other-version-for-users", session=impostor("other-version"))
 BLANK = (
-    Scenario("page-not-modified", session=impostor("not-modified", *NO_SMOKE)),
+    Scenario("page-not-modified", session=impostor("not-modified", *NO_SMOKE), slow=True),
     Scenario(
-        "page-blank", session=impostor("blank", *NO_SMOKE, SET, "traffic.profile=reference", SET, "traffic.mix=[]")
+        "page-blank",
+        session=impostor("blank", *NO_SMOKE, SET, "traffic.profile=reference", SET, "traffic.mix=[]"),
+        slow=True,
     ),
 )
 TRIED = (ERRS_LATE, HELD, OTHER, *BLANK)

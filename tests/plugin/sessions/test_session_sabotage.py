@@ -217,9 +217,13 @@ def _promoted(shop: Shop) -> tuple[Path, str]:
 
 
 SELECTION = (
-    Scenario("one-check-only", session=over(str(DEPLOY), "--version", "{version}", "-k", "test_no_request_was_lost")),
-    Scenario("deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "not lost")),
-    Scenario("deselected-by-m", session=over(str(DEPLOY), "--version", "{version}", "-m", "not gate")),
+    Scenario(
+        "one-check-only",
+        session=over(str(DEPLOY), "--version", "{version}", "-k", "test_no_request_was_lost"),
+        slow=True,
+    ),
+    Scenario("deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "not lost"), check=True),
+    Scenario("deselected-by-m", session=over(str(DEPLOY), "--version", "{version}", "-m", "not gate"), slow=True),
     Scenario(
         "deselected-by-name",
         session=over(
@@ -229,101 +233,124 @@ SELECTION = (
             "--deselect",
             "suites/deploy/test_deploy.py::test_no_request_was_lost",
         ),
+        slow=True,
     ),
     Scenario("all-deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "no_such_name")),
     Scenario(
         "all-deselected-by-name",
         session=over(str(DEPLOY), "--version", "{version}", "--deselect", "suites/deploy/test_deploy.py"),
+        slow=True,
     ),
-    Scenario("one-node-only", session=over(CHECK, "--version", "{version}")),
-    Scenario("file-ignored", session=over(str(DEPLOY), "--version", "{version}", f"--ignore={DEPLOY}/test_deploy.py")),
+    Scenario("one-node-only", session=over(CHECK, "--version", "{version}"), slow=True),
+    Scenario(
+        "file-ignored",
+        session=over(str(DEPLOY), "--version", "{version}", f"--ignore={DEPLOY}/test_deploy.py"),
+        slow=True,
+    ),
     Scenario("nothing-collected", session=bent(keeps_checks=False)),
     Scenario("collect-only", session=over(str(DEPLOY), "--version", "{version}", "--collect-only")),
-    Scenario("setup-only", session=over(str(DEPLOY), "--version", "{version}", "--setup-only")),
-    Scenario("setup-plan", session=over(str(DEPLOY), "--version", "{version}", "--setup-plan")),
-    Scenario("fixtures-listed", session=over(str(DEPLOY), "--version", "{version}", "--fixtures"), statuses=(10,)),
-    Scenario("markers-listed", session=over(str(DEPLOY), "--version", "{version}", "--markers"), statuses=(10,)),
+    Scenario("setup-only", session=over(str(DEPLOY), "--version", "{version}", "--setup-only"), slow=True),
+    Scenario("setup-plan", session=over(str(DEPLOY), "--version", "{version}", "--setup-plan"), slow=True),
+    Scenario(
+        "fixtures-listed", session=over(str(DEPLOY), "--version", "{version}", "--fixtures"), statuses=(10,), slow=True
+    ),
+    Scenario(
+        "markers-listed", session=over(str(DEPLOY), "--version", "{version}", "--markers"), statuses=(10,), slow=True
+    ),
     Scenario("help", session=over(str(DEPLOY), "--version", "{version}", "--help"), statuses=(10,)),
-    Scenario("options-from-environment", environment={"PYTEST_ADDOPTS": "-k staged"}),
-    Scenario("exit-at-first", ("--exitfirst",), misbehave="errors:1"),
+    Scenario("options-from-environment", environment={"PYTEST_ADDOPTS": "-k staged"}, slow=True),
+    Scenario("exit-at-first", ("--exitfirst",), misbehave="errors:1", slow=True),
 )
 SWALLOWED = (
-    Scenario("failures-swallowed", session=bent(conftest=SWALLOW, test=FAILING)),
+    Scenario("failures-swallowed", session=bent(conftest=SWALLOW, test=FAILING), slow=True),
     Scenario("checks-not-run", session=bent(conftest=NOT_RUN)),
-    Scenario("checks-emptied", session=bent(conftest=EMPTIED)),
-    Scenario("check-skipped", session=bent(conftest=SKIPPING)),
-    Scenario("check-xfailed", session=bent(conftest=XFAILING)),
-    Scenario("check-skips-itself", session=bent(test='@pytest.mark.gate\ndef test_own():\n    pytest.skip("later")\n')),
-    Scenario("own-check-fails", session=bent(test=FAILING)),
+    Scenario("checks-emptied", session=bent(conftest=EMPTIED), slow=True),
+    Scenario("check-skipped", session=bent(conftest=SKIPPING), check=True),
+    Scenario("check-xfailed", session=bent(conftest=XFAILING), slow=True),
+    Scenario(
+        "check-skips-itself",
+        session=bent(test='@pytest.mark.gate\ndef test_own():\n    pytest.skip("later")\n'),
+        slow=True,
+    ),
+    Scenario("own-check-fails", session=bent(test=FAILING), slow=True),
     Scenario("rerun-until-green", session=bent(conftest=RERUNNING, test=FLAKY)),
     Scenario(
         "check-shadowed",
         session=bent(
             test=SHADOWS, more=("--deselect", "own/test_deploy.py::test_no_request_was_lost", "--rootdir", ".")
         ),
+        slow=True,
     ),
-    Scenario("hook-breaks", session=bent(conftest=LOGREPORT_RAISES), statuses=(1, 10)),
+    Scenario("hook-breaks", session=bent(conftest=LOGREPORT_RAISES), statuses=(1, 10), slow=True),
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10)),
-    Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES)),
+    Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES), slow=True),
     Scenario("own-gate-objects", session=bent(conftest="def pytest_cakravia_gate():\n    return 'not on a Friday'\n")),
     Scenario("own-gate-exits", session=bent(conftest=GATE_EXITS)),
-    Scenario("own-gate-fails", session=bent(conftest="def pytest_cakravia_gate():\n    pytest.fail('no')\n")),
+    Scenario(
+        "own-gate-fails", session=bent(conftest="def pytest_cakravia_gate():\n    pytest.fail('no')\n"), slow=True
+    ),
     Scenario("own-gate-hangs", session=bent(conftest=GATE_HANGS), statuses=(2,)),
     Scenario("observer-exits", session=bent(conftest=OBSERVER_EXITS, test=FAILING)),
-    Scenario("summary-exits", session=bent(conftest=SUMMARY_EXITS, test=FAILING)),
+    Scenario("summary-exits", session=bent(conftest=SUMMARY_EXITS, test=FAILING), slow=True),
     Scenario(
         "module-not-collected",
         session=bent(test=f"pytest.importorskip('no_such_library')\n{FAILING}"),
         statuses=(10,),
     ),
-    Scenario("pytests-own-version", session=over(str(DEPLOY), "-V", "{version}"), statuses=(4,)),
-    Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING)),
+    Scenario("pytests-own-version", session=over(str(DEPLOY), "-V", "{version}"), statuses=(4,), slow=True),
+    Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING), slow=True),
     Scenario("pytest-exit-zero", session=with_test('pytest.exit("done", returncode=0)')),
-    Scenario("sys-exit-zero", session=with_test("raise SystemExit(0)")),
+    Scenario("sys-exit-zero", session=with_test("raise SystemExit(0)"), slow=True),
     Scenario(
-        "no-asserts", ("--assert=plain",), misbehave="errors:0.2", environment={"PYTHONOPTIMIZE": "1"}, statuses=(4,)
+        "no-asserts",
+        ("--assert=plain",),
+        misbehave="errors:0.2",
+        environment={"PYTHONOPTIMIZE": "1"},
+        statuses=(4,),
+        slow=True,
     ),
-    Scenario("fixtures-blocked", ("-p", "no:cakravia-fixtures")),
+    Scenario("fixtures-blocked", ("-p", "no:cakravia-fixtures"), slow=True),
     Scenario("gatekeeper-blocked", ("-p", "no:cakravia-gatekeeper"), statuses=(1, 4, 10)),
     Scenario("plugin-blocked", ("-p", "no:cakravia"), statuses=(4,)),
-    Scenario("plugin-not-loaded", environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, statuses=(4,)),
-    Scenario("no-html", ("-p", "no:html"), statuses=(4,)),
+    Scenario("plugin-not-loaded", environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, statuses=(4,), slow=True),
+    Scenario("no-html", ("-p", "no:html"), statuses=(4,), slow=True),
     Scenario("no-suite", session=scripted),
 )
 TRAFFIC = (
-    Scenario("traffic-killed", sabotage="kill-traffic@bake.begins"),
-    Scenario("traffic-killed-at-the-end", sabotage="kill-traffic"),
+    Scenario("traffic-killed", sabotage="kill-traffic@bake.begins", check=True),
+    Scenario("traffic-killed-at-the-end", sabotage="kill-traffic", slow=True),
     Scenario("traffic-hung", sabotage="stop-traffic@bake.begins"),
     Scenario("traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1))),
-    Scenario("traffic-ends-early", session=with_locust(FAKE_LOCUST.format(status=0))),
+    Scenario("traffic-ends-early", session=with_locust(FAKE_LOCUST.format(status=0)), slow=True),
     Scenario("client-lies", session=with_locust(LYING_LOCUST)),
     Scenario("too-little-traffic", ("--rate", "20", "--set", "budget.min_requests=5000")),
-    Scenario("records-cut", sabotage="cut-records"),
-    Scenario("records-thinned", sabotage="thin-records"),
+    Scenario("records-cut", sabotage="cut-records", check=True),
+    Scenario("records-thinned", sabotage="thin-records", slow=True),
     Scenario(
         "records-whitened",
         (*NO_SMOKE, "--set", "budget.errors=0.01"),
         misbehave="errors:0.008",
         sabotage="whiten-records",
+        slow=True,
     ),
-    Scenario("records-doubled", sabotage="double-records"),
-    Scenario("records-of-another-hour", sabotage="shift-records"),
-    Scenario("records-gone", sabotage="drop-records"),
-    Scenario("records-cut-midway", sabotage="cut-records@bake.begins"),
-    Scenario("access-log-cut", sabotage="cut-access-log@bake.begins"),
+    Scenario("records-doubled", sabotage="double-records", slow=True),
+    Scenario("records-of-another-hour", sabotage="shift-records", slow=True),
+    Scenario("records-gone", sabotage="drop-records", slow=True),
+    Scenario("records-cut-midway", sabotage="cut-records@bake.begins", slow=True),
+    Scenario("access-log-cut", sabotage="cut-access-log@bake.begins", slow=True),
     Scenario("application-logs-gone", sabotage="drop-application-logs@bake.begins"),
-    Scenario("application-logs-gone-at-the-end", sabotage="drop-application-logs"),
+    Scenario("application-logs-gone-at-the-end", sabotage="drop-application-logs", slow=True),
 )
 SITE = (
-    Scenario("flipped-back", sabotage="flip-back@bake.begins"),
+    Scenario("flipped-back", sabotage="flip-back@bake.begins", slow=True),
     Scenario("flipped-back-at-the-end", sabotage="flip-back"),
     Scenario("flipped-back-and-forth", sabotage="flip-back-and-forth@bake.begins"),
-    Scenario("candidate-restarted", sabotage="restart-candidate@bake.begins"),
-    Scenario("candidate-restarted-at-the-end", sabotage="restart-candidate"),
-    Scenario("candidate-replaced", sabotage="replace-candidate@bake.begins"),
-    Scenario("candidate-killed", sabotage="kill-candidate@bake.begins"),
+    Scenario("candidate-restarted", sabotage="restart-candidate@bake.begins", slow=True),
+    Scenario("candidate-restarted-at-the-end", sabotage="restart-candidate", check=True),
+    Scenario("candidate-replaced", sabotage="replace-candidate@bake.begins", slow=True),
+    Scenario("candidate-killed", sabotage="kill-candidate@bake.begins", slow=True),
     Scenario("candidate-killed-before-the-switch", sabotage="kill-candidate@smoke.done"),
-    Scenario("candidate-hung", ("--set", "health.deadline=2"), sabotage="stop-candidate@prove.begins"),
+    Scenario("candidate-hung", ("--set", "health.deadline=2"), sabotage="stop-candidate@prove.begins", slow=True),
     Scenario("candidate-hung-in-the-bake", sabotage="stop-candidate@bake.begins"),
     Scenario("half-of-the-users", sabotage="split-users@bake.begins", is_spoiling=True),
     Scenario("page-served-from-elsewhere", sabotage="serve-a-copy@bake.begins", is_spoiling=True),
@@ -340,18 +367,20 @@ SITE = (
     Scenario("nginx-killed", sabotage="kill-nginx@bake.begins", is_spoiling=True),
 )
 STEPS = (
-    Scenario("users-moved-early", sabotage="flip-forward@prove.done"),
+    Scenario("users-moved-early", sabotage="flip-forward@prove.done", check=True),
     Scenario("request-held-on-the-old-slot", ("--set", "release.drain=0.5"), sabotage="hold-a-request@smoke.done"),
     Scenario("connections-broken-at-last", sabotage="break-connections@test_no_request_was_lost"),
 )
 BACK = (
-    Scenario("back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready"),
+    Scenario(
+        "back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready", check=True
+    ),
     Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done"),
     Scenario("back-killed-before-the-switch", kind="rollback", sabotage="kill-candidate@smoke.done"),
-    Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0"),
-    Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.5"),
-    Scenario("back-own-gate-objects", ("-p", "objecting"), kind="rollback"),
-    Scenario("back-replaced", kind="rollback", sabotage="restart-candidate"),
+    Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0", slow=True),
+    Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.5", slow=True),
+    Scenario("back-own-gate-objects", ("-p", "objecting"), kind="rollback", slow=True),
+    Scenario("back-replaced", kind="rollback", sabotage="restart-candidate", slow=True),
 )
 # What these lack is evidence: their target is healthy and has the users, as somebody wanted.
 BACK_UNPROVEN = (
@@ -361,31 +390,35 @@ BACK_UNPROVEN = (
         kind="rollback",
         sabotage="break-connections@test_no_request_was_lost_going_back",
     ),
-    Scenario("back-deselected-by-k", ("-k", "not lost"), kind="rollback"),
-    Scenario("back-traffic-killed", kind="rollback", sabotage="kill-traffic@bake.begins"),
-    Scenario("back-records-cut", kind="rollback", sabotage="cut-records"),
+    Scenario("back-deselected-by-k", ("-k", "not lost"), kind="rollback", slow=True),
+    Scenario("back-traffic-killed", kind="rollback", sabotage="kill-traffic@bake.begins", slow=True),
+    Scenario("back-records-cut", kind="rollback", sabotage="cut-records", slow=True),
     Scenario(
         "back-traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1), kind="rollback"), kind="rollback"
     ),
 )
 WRITTEN = (
-    Scenario("verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",)),
-    Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True),
-    Scenario("reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True),
-    Scenario("history-in-the-way", sabotage="history-in-the-way@bake.begins", follow_up=("recover",)),
-    Scenario("history-in-the-way-at-the-end", sabotage="history-in-the-way", follow_up=("recover",)),
+    Scenario(
+        "verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",), check=True
+    ),
+    Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True, slow=True),
+    Scenario(
+        "reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True, slow=True
+    ),
+    Scenario("history-in-the-way", sabotage="history-in-the-way@bake.begins", follow_up=("recover",), slow=True),
+    Scenario("history-in-the-way-at-the-end", sabotage="history-in-the-way", follow_up=("recover",), slow=True),
 )
 BUDGETS = tuple(
-    Scenario(f"budget-{name}", ("--set", pair), misbehave="errors:0.7", statuses=(4, 1))
-    for name, pair in (
-        ("all-lost", "budget.lost=1000000"),
-        ("all-errors", "budget.errors=1.0"),
-        ("not-a-number", "budget.errors=nan"),
-        ("endless", "budget.p99=inf"),
-        ("no-requests", "budget.min_requests=0"),
-        ("no-rate", "budget.min_rate_held=0"),
-        ("negative", "budget.lost=-1"),
-        ("text", "budget.lost=many"),
+    Scenario(f"budget-{name}", ("--set", pair), misbehave="errors:0.7", statuses=(4, 1), slow=is_slow)
+    for name, pair, is_slow in (
+        ("all-lost", "budget.lost=1000000", True),
+        ("all-errors", "budget.errors=1.0", True),
+        ("not-a-number", "budget.errors=nan", False),
+        ("endless", "budget.p99=inf", True),
+        ("no-requests", "budget.min_requests=0", False),
+        ("no-rate", "budget.min_rate_held=0", True),
+        ("negative", "budget.lost=-1", True),
+        ("text", "budget.lost=many", False),
     )
 )
 STAYING = (*SELECTION, *SWALLOWED, *TRAFFIC, *SITE, *STEPS, *BACK, *WRITTEN, *BUDGETS)

@@ -29,6 +29,7 @@ from cakravia_verify.traffic.plan.from_settings import plan_of
 from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.traffic.run import TrafficRun
 from tests.plugin.sessions.shop import Ended, Shop
+from tests.tiers import Machine
 
 LANES = (os.cpu_count() or 1) + 1
 VERSIONS = ("v1.0.0", "v2.0.0")
@@ -231,8 +232,9 @@ def strays(shop: Shop, site: Site) -> list[str]:
 class Lanes:
     """Plays cells in the order they are submitted, each on the first free site."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, machine: Machine) -> None:
         self._folder = folder
+        self._machine = machine
         self._pool = ThreadPoolExecutor(LANES)
         self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
@@ -249,6 +251,10 @@ class Lanes:
         return self._futures[str(cell)].result(3600)
 
     def _play(self, cell: Cell) -> Told:
+        with self._machine.used():
+            return self._play_on_a_site(cell)
+
+    def _play_on_a_site(self, cell: Cell) -> Told:
         try:
             lane = self._free.get_nowait()
         except queue.Empty:

@@ -9,12 +9,15 @@ import pytest
 
 from tests.plugin.sessions.shop import Shop
 from tests.recovery.matrix.cells import Cell, Lane, Lanes
+from tests.tiers import Machine
 
 
 @pytest.fixture(scope="session")
-def lanes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
+def lanes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, machine: Machine
+) -> Iterator[Lanes]:
     """Every selected cell of this run, already under way; nothing is left running afterwards."""
-    running = Lanes(tmp_path_factory.mktemp("dying"))
+    running = Lanes(tmp_path_factory.mktemp("dying"), machine=machine)
     cells = [getattr(item, "callspec", None) for item in request.session.items]
     found = [spec.params["cell"] for spec in cells if spec and isinstance(spec.params.get("cell"), Cell)]
     running.submit(dict.fromkeys(found))

@@ -3,15 +3,17 @@
 Every run takes half of the points, with signals and kinds in turn. CAKRAVIA_TEST_MATRIX=full takes every point with
 each of the four signals, for deploy and for rollback: about 250 cells, most of an hour on two busy cores.
 
-    CAKRAVIA_TEST_MATRIX=full pytest tests/recovery/test_recovery_matrix.py -q
+    CAKRAVIA_TEST_MATRIX=full pytest tests/recovery/matrix -n auto --dist loadgroup
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from cakravia_verify.release.steps import STEPS
 from tests.recovery.matrix.cells import Cell, Lanes, Told
@@ -42,6 +44,11 @@ DECIDED = (
     "cleanup.midway",
     "cleanup.done",
     "outcome",
+)
+# Where a release dies for every pull request.
+CHECKED = tuple(
+    f"SIGKILL@{point}"
+    for point in ("build.midway", "smoke.midway", "switch.midway", "bake.midway", "verdict.begins", "verdict.done")
 )
 WAYS_BACK = ("unswitch.midway", "switch.undone", "unstage.midway", "stage.undone", "restore.midway", "prepare.undone")
 IS_FULL = os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
@@ -86,6 +93,11 @@ KILLED = [cell for cell in CELLS if cell.signal == "SIGKILL"]
 CAUGHT = [cell for cell in CELLS if cell.signal != "SIGKILL"]
 
 
+def each(cells: Iterable[Cell]) -> list[ParameterSet]:
+    """Return cells as parameters of a test, each under its name and with the marks of its tier."""
+    return [pytest.param(one, id=str(one), marks=[pytest.mark.check] if one.death in CHECKED else []) for one in cells]
+
+
 def is_decided(cell: Cell) -> bool:
     """Whether the point lies where the release is promoted, with or without the next command."""
     point = cell.death.partition("@")[2].partition(",")[0]
@@ -97,7 +109,7 @@ def has_struck(told: Told) -> bool:
     return told.strikes == tuple(told.cell.death.split(","))
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", each(CELLS))
 def test_users_lose_nothing_from_the_signal_to_the_end_of_recovery(cell: Cell, lanes: Lanes) -> None:
     told = lanes.told(cell)
     assert has_struck(told), told.shown
@@ -105,7 +117,7 @@ def test_users_lose_nothing_from_the_signal_to_the_end_of_recovery(cell: Cell, l
     assert told.suffered == ()
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", each(CELLS))
 def test_next_command_ends_on_one_healthy_active_slot(cell: Cell, lanes: Lanes) -> None:
     told = lanes.told(cell)
     assert told.next.status == 0, told.shown
@@ -119,7 +131,7 @@ def test_next_command_ends_on_one_healthy_active_slot(cell: Cell, lanes: Lanes) 
     assert told.after == told.state.active.version == (told.version if arrives else told.before), told.shown
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", each(CELLS))
 def test_history_tells_what_became_of_the_release(cell: Cell, lanes: Lanes) -> None:
     told = lanes.told(cell)
     assert told.damage == ()
@@ -133,14 +145,14 @@ def test_history_tells_what_became_of_the_release(cell: Cell, lanes: Lanes) -> N
     assert Counter(entry["release"] for entry in ends).most_common(1)[0][1] == 1
 
 
-@pytest.mark.parametrize("cell", KILLED, ids=str)
+@pytest.mark.parametrize("cell", each(KILLED))
 def test_killed_release_says_nothing_it_had_not_come_to(cell: Cell, lanes: Lanes) -> None:
     told = lanes.told(cell)
     assert told.ended.status == -9, told.shown
     assert (told.verdict != {}) is ("@outcome" in cell.death)
 
 
-@pytest.mark.parametrize("cell", CAUGHT, ids=str)
+@pytest.mark.parametrize("cell", each(CAUGHT))
 def test_interrupted_release_leaves_report_and_verdict(cell: Cell, lanes: Lanes) -> None:
     told = lanes.told(cell)
     print(f"{cell}: {told.way_out:.2f} s from the signal to the end")

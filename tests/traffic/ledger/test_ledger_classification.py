@@ -242,6 +242,7 @@ def one_by_one(
     return rows, +found
 
 
+@pytest.mark.check
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     clients=st.lists(client_rows, min_size=2, max_size=8),

@@ -200,6 +200,7 @@ def test_nothing_but_the_ledger_is_left_in_the_folder(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "ledger.json").read_text())["lost_in_words"].startswith("0 of 5")
 
 
+@pytest.mark.check
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     file=st.sampled_from(["requests", "access_log", "application"]), noise=st.binary(max_size=60), at=st.integers(0, 5)
