@@ -1,11 +1,12 @@
 """Every command of the documentation works as printed, in the order given, in a fresh copy of the checkout.
 
 The info string of a fenced block says what the block is: `sh` runs here, `sh docker` runs when an engine answers,
-`sh tests` names make targets that run tests and are only looked up. Every other block is no command.
+`sh long` takes long: its make targets and programs are only looked up. Every other block is no command.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -166,7 +167,7 @@ def test_commands_of_the_docker_page_work_in_the_order_given(docker_checkout: Ch
 def test_every_block_says_if_it_is_a_command(page: Path) -> None:
     """A block without info string, or an indented one, would not be run by any test."""
     kinds = {block.info for block in blocks(page)}
-    assert kinds <= {"sh", "sh docker", "sh tests"} | NO_COMMANDS
+    assert kinds <= {"sh", "sh docker", "sh long"} | NO_COMMANDS
     assert "sh docker" not in kinds or page == DOCKER
     assert not re.findall(r"\n\n    \S.*", prose(page))
 
@@ -179,6 +180,22 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     )
     targets = set(re.findall(r"^([a-z-][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named <= {name for line in targets for name in line.split()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_program_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"python (benchmarks/\w+)\.py|python -m (benchmarks\.\w+)", text)
+    files = {(one or other.replace(".", "/")) + ".py" for one, other in named}
+    assert not [file for file in sorted(files) if not (ROOT / file).is_file()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_import_of_an_example_works(page: Path) -> None:
+    for block in blocks(page):
+        if block.info == "python":
+            imports = [one for one in ast.parse(block.text).body if isinstance(one, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(imports, []), f"{page}:{block.line}", "exec"), {})  # noqa: S102
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
