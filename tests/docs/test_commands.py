@@ -126,10 +126,12 @@ def readme(checkout: Checkout) -> subprocess.CompletedProcess[str]:
     return checkout.run(script(README, "sh"))
 
 
+@pytest.mark.real
 def test_commands_of_the_readme_work_in_the_order_given(readme: subprocess.CompletedProcess[str]) -> None:
     assert readme.returncode == 0, readme.stdout
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("page", OTHERS, ids=name_of)
 def test_commands_of_a_page_work_after_those_of_the_readme(
     page: Path, checkout: Checkout, readme: subprocess.CompletedProcess[str]
@@ -158,6 +160,7 @@ def docker_checkout(tmp_path: Path) -> Iterator[Checkout]:
     client.close()
 
 
+@pytest.mark.real
 def test_commands_of_the_docker_page_work_in_the_order_given(docker_checkout: Checkout) -> None:
     ended = docker_checkout.run(f". .venv/bin/activate\n{script(DOCKER, 'sh docker')}")
     assert ended.returncode == 0, ended.stdout
