@@ -8,7 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # The changelog speaks of what was: it may name files that are gone.
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")} - {ROOT / "CHANGELOG.md"})
+FOLDERS = ("docs", "benchmarks", "examples")
+FOUND = {*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))}
+PAGES = sorted(FOUND - {ROOT / "CHANGELOG.md"})
 
 
 @dataclass(frozen=True)
