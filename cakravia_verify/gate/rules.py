@@ -22,11 +22,13 @@ def judge(evidence: Evidence, budget: Budget) -> Verdict:
     return Verdict(Decision.PROMOTE, f"all {len(checks)} checks passed", checks)
 
 
-def stands(evidence: Evidence) -> bool:
-    """Whether users stay on the target of a rollback whatever its traffic showed, or did not: every step was done and
-    the target is well. Somebody wanted users off the version before; back to it takes more than doubt."""
-    is_well = all(check.standing is CheckStatus.PASSED for check in _release_checks(evidence))
-    return evidence.kind == "rollback" and not evidence.interrupted and is_well
+def is_candidate_well(evidence: Evidence) -> bool:
+    """Return True if every step was done without an interruption and every check of the candidate itself passed.
+
+    Traffic and the suite are left out. A rollback keeps users on such a target: going forward again takes proof.
+    """
+    checks = _release_checks(evidence)
+    return not evidence.interrupted and all(check.standing is CheckStatus.PASSED for check in checks)
 
 
 def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:

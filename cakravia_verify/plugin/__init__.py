@@ -56,20 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
                 "pytest suites/deploy --version v1.2.0"
             )
         return
-    if kind != "load" and config.getoption("duration") is not None:
-        raise pytest.UsageError("--duration is how long suites/load loads the site; a release takes [release] bake")
     config.stash[IS_RELEASE] = True
     if config.option.help:
         return
-    from cakravia_verify.plugin.fixtures import load as load_fixtures
-    from cakravia_verify.plugin.fixtures import release as release_fixtures
-    from cakravia_verify.plugin.sessions.load import LoadSession
-    from cakravia_verify.plugin.sessions.release import ReleaseSession
+    from cakravia_verify.plugin.sessions.registry import session_type_of
 
-    config.pluginmanager.register(load_fixtures if kind == "load" else release_fixtures, "cakravia-fixtures")
+    session_type = session_type_of(kind)
+    config.pluginmanager.register(session_type.fixtures, "cakravia-fixtures")
     if config.option.collectonly:
         return
-    gatekeeper = LoadSession(config) if kind == "load" else ReleaseSession(config, kind)
+    gatekeeper = session_type.session(config, session_type.policy, required=session_type.required)
     gatekeeper.open()
     config.pluginmanager.register(gatekeeper, GATEKEEPER)
 

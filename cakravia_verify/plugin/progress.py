@@ -48,8 +48,7 @@ class Progress:
             if intent.active
             else "the site is empty"
         )
-        kind = "Rolling back to" if intent.kind == "rollback" else "Releasing"
-        self.line(f"{kind} {intent.version} into {intent.candidate}; {where}", bold=True)
+        self.line(f"{intent.policy.opening} {intent.version} into {intent.candidate}; {where}", bold=True)
         self.line(f"release {intent.release}")
         for notice in run.notices:
             self.line(f"  note: {notice}", yellow=True)

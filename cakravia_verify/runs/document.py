@@ -136,6 +136,6 @@ def _way_on(intent: Intent) -> str:
     """How users would come to the version they were on; a rollback never goes forward again by itself."""
     if intent.active_version in ("", intent.version):
         return ""
-    if intent.kind == "rollback":
+    if intent.policy.goes_back:
         return f" To bring {intent.active_version} again: pytest suites/deploy --version {intent.active_version}."
     return f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."

@@ -20,6 +20,7 @@ from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Verdict
+from cakravia_verify.kinds import LOAD
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
@@ -37,7 +38,6 @@ from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.run import TrafficRun
 
-KIND = "load"
 MEASURED = "measured"
 START_SECONDS = 30.0
 WATCH_EVERY = 0.2
@@ -291,7 +291,7 @@ class LoadRun:
         active = self._active
         return Evidence(
             release=self._id,
-            kind=KIND,
+            kind=LOAD.name,
             version=active.version,
             candidate=f"{active.colour} {active.version}",
             built_digest=active.digest,
@@ -322,7 +322,7 @@ class LoadRun:
             findings.append(f"traffic: {self._trouble}")
         return ReleaseDocument(
             release=self._id,
-            kind=KIND,
+            kind=LOAD.name,
             version=active.version,
             digest=active.digest,
             slot=str(active.colour),

@@ -17,7 +17,7 @@ from cakravia_verify.errors import (
     UsageError,
 )
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
-from cakravia_verify.gate.rules import judge, stands, traffic_checks
+from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
@@ -156,7 +156,7 @@ class ReleaseRun:
 
     def _gather_control_sample(self) -> None:
         """The previous slot has answered enough for the judgement that is required of the candidate."""
-        if self.traffic_run is None or self.request.kind != "deploy" or self.release.facts.switchovers:
+        if self.traffic_run is None or not self.release.intent.policy.compares_slots or self.release.facts.switchovers:
             return
         clock = self.site.clock
         waited = gather_control_sample(self.traffic_run, self.budget, clock=clock, pause=self.release.pause)
@@ -210,7 +210,7 @@ class ReleaseRun:
             if refused := self._promote(verdict):
                 verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
             is_settled = not refused
-        if not is_settled and release.failure is None and stands(evidence):
+        if not is_settled and release.failure is None and self._keeps_users(evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
             is_settled = not self._settle(verdict, UNPROVEN)
@@ -243,6 +243,10 @@ class ReleaseRun:
         document = document_of(release, ended, traffic_run=self.traffic_run)
         self.outcome = Outcome(status, verdict, document)
         return self.outcome
+
+    def _keeps_users(self, evidence: Evidence) -> bool:
+        """Return True if users stay on the candidate without a PROMOTE."""
+        return self.release.intent.policy.keeps_unproven_target and is_candidate_well(evidence)
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
         release, seen, settings = self.release, self.release.facts, self.settings

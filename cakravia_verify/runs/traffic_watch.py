@@ -12,6 +12,7 @@ from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
+from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.slots import Colour
@@ -52,7 +53,7 @@ class TrafficWatch:
         try:
             self._start(plan, on_event=on_event)
         except (CakraviaError, OSError) as error:
-            if not self._goes_back:
+            if self._policy.needs_traffic:
                 raise
             self.trouble = f"there was none, and users went back without it: {said(error)}"
             self.end()
@@ -79,7 +80,7 @@ class TrafficWatch:
         A rollback goes on without traffic that ends or cannot be followed: it proves nothing then, and is not stopped.
         """
         traffic_run, switchovers = self.traffic_run, self.release.facts.switchovers
-        if traffic_run is None or (self.trouble and self._goes_back):
+        if traffic_run is None or (self.trouble and not self._policy.needs_traffic):
             return
         traffic_run.follow()
         try:
@@ -87,15 +88,15 @@ class TrafficWatch:
             self._cuts.require_growth(*self._raw_logs())
         except TrafficError as error:
             self.trouble = error.message
-            if self._goes_back:
+            if not self._policy.needs_traffic:
                 return
             raise
         if switchovers:
             self._require_budget(traffic_run, switchovers[0])
 
     @property
-    def _goes_back(self) -> bool:
-        return self.release.intent.kind == "rollback"
+    def _policy(self) -> SessionPolicy:
+        return self.release.intent.policy
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
         decided, effective = to_microseconds(switch.decided_at), to_microseconds(switch.effective_at)
@@ -107,7 +108,7 @@ class TrafficWatch:
             return row.ended < decided
 
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
-        loses = sent_since if self._goes_back else lambda row: not ended_before(row)
+        loses = sent_since if self._policy.goes_back else lambda row: not ended_before(row)
         to_come = most_requests(
             traffic_run.plan, since=effective - traffic_run.first_planned, until=self._bake_over_by(traffic_run, switch)
         )
@@ -115,7 +116,7 @@ class TrafficWatch:
             # Nobody planned how often these come again; what they did until now, twice over, has to do.
             to_come = max(to_come, 2 * traffic_run.finished)
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
-        if suffered and self._goes_back:
+        if suffered and self._policy.goes_back:
             # Users do not return to a version that failed them as well.
             before = most_requests(traffic_run.plan, since=NOT_YET, until=decided - traffic_run.first_planned)
             if self._suffered(traffic_run, ended_before, ended_before, requests=before):
@@ -266,7 +267,7 @@ class TrafficWatch:
             streams=self.traffic_run.plan.streams,
             version=intent.version,
             judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
-            if intent.kind == "deploy"
+            if intent.policy.compares_slots
             else None,
         )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Measured
-from cakravia_verify.gate.rules import judge, stands
+from cakravia_verify.gate.rules import is_candidate_well, judge
 
 GOOD_MEASURED = Measured(
     sent=5_000,
@@ -378,14 +378,11 @@ def test_a_failure_or_an_objection_never_makes_a_better_verdict(evidence: Eviden
     assert not judge(worse, BUDGET).is_promote
 
 
-WENT_BACK = replace(GOOD, kind="rollback")
-
-
-def test_rollback_with_a_healthy_target_stands_whatever_its_traffic_showed() -> None:
-    assert stands(WENT_BACK)
-    assert stands(replace(WENT_BACK, measured=None))
-    assert stands(replace(WENT_BACK, measured=Measured(sent=5, lost=5)))
-    assert stands(replace(WENT_BACK, required={}))
+def test_candidate_is_well_whatever_its_traffic_showed() -> None:
+    assert is_candidate_well(GOOD)
+    assert is_candidate_well(replace(GOOD, measured=None))
+    assert is_candidate_well(replace(GOOD, measured=Measured(sent=5, lost=5)))
+    assert is_candidate_well(replace(GOOD, required={}))
 
 
 @pytest.mark.parametrize(
@@ -407,9 +404,5 @@ def test_rollback_with_a_healthy_target_stands_whatever_its_traffic_showed() -> 
     ],
     ids=str,
 )
-def test_rollback_whose_target_was_not_shown_to_be_well_does_not_stand(facts: dict[str, Any]) -> None:
-    assert not stands(replace(WENT_BACK, **facts))
-
-
-def test_deploy_never_stands_without_a_promotion() -> None:
-    assert not stands(GOOD)
+def test_candidate_that_was_not_shown_to_be_well_is_not_well(facts: dict[str, Any]) -> None:
+    assert not is_candidate_well(replace(GOOD, **facts))

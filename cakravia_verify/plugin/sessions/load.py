@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from cakravia_verify.errors import CakraviaError, LockHeld, UsageError
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
@@ -17,7 +19,7 @@ from cakravia_verify.plugin.required_checks import Checks
 from cakravia_verify.plugin.sessions.release import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.folder import require_writable
-from cakravia_verify.runs.load_run import KIND, LoadRun
+from cakravia_verify.runs.load_run import LoadRun
 from cakravia_verify.runs.release_run import Outcome
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
@@ -30,9 +32,10 @@ LATEST_LOAD = "latest-load"
 class LoadSession:
     """Owns the load of a pytest session."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, policy: SessionPolicy, *, required: Sequence[str]) -> None:
         self.config = config
-        self.checks = Checks(KIND)
+        self.policy = policy
+        self.checks = Checks(required)
         self.progress = Progress(config)
         self.interrupts = Interrupts()
         self.outcome: Outcome | None = None
@@ -76,7 +79,11 @@ class LoadSession:
         except CakraviaError as error:
             pytest.exit(str(error), returncode=Exit.INCONCLUSIVE)
         report = ReportHooks(
-            self.config, folder=self.run.folder, kind=KIND, subject=self.run.subject, outcome=lambda: self.outcome
+            self.config,
+            folder=self.run.folder,
+            kind=self.policy.name,
+            subject=self.run.subject,
+            outcome=lambda: self.outcome,
         )
         self.config.pluginmanager.register(report)
         self.config.pluginmanager.register(self.checks)

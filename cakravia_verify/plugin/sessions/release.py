@@ -10,10 +10,11 @@ import pytest
 
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
 from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
-from cakravia_verify.plugin.required_checks import REQUIRED, Checks
+from cakravia_verify.plugin.required_checks import Checks
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.folder import require_writable
@@ -30,12 +31,10 @@ UNFIT_PLUGINS = {"randomly": "-p no:randomly", "random_order": "-p no:random_ord
 class ReleaseSession:
     """Owns the release run of a pytest session."""
 
-    def __init__(self, config: pytest.Config, kind: str) -> None:
-        if kind not in REQUIRED:
-            raise pytest.UsageError(f"pytest_cakravia_kind says {kind!r}; it may say {' or '.join(REQUIRED)}")
+    def __init__(self, config: pytest.Config, policy: SessionPolicy, *, required: Sequence[str]) -> None:
         self.config = config
-        self.kind = kind
-        self.checks = Checks(kind)
+        self.policy = policy
+        self.checks = Checks(required)
         self.progress = Progress(config)
         self.interrupts = Interrupts()
         self.outcome: Outcome | None = None
@@ -44,13 +43,15 @@ class ReleaseSession:
     def _new_run(self) -> ReleaseRun:
         config = self.config
         refuse_unfit(config)
+        if config.getoption("duration") is not None:
+            raise pytest.UsageError("--duration is for suites/load; a release bakes for [release] bake (--bake)")
         version = config.getoption("release") or ""
-        if self.kind == "deploy" and not version:
+        if self.policy.needs_version and not version:
             raise pytest.UsageError("which version? As in: pytest suites/deploy --version v1.2.0")
         try:
             settings = load_settings(Path(config.getoption("site")), overrides=overrides(config))
             request = Request(
-                kind=self.kind,
+                kind=self.policy.name,
                 version=version,
                 reason=config.getoption("reason"),
                 redeploy=config.getoption("redeploy"),
