@@ -24,7 +24,7 @@ from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.control_sample import gather_control_sample
-from cakravia_verify.runs.document import RunEnd, document_of
+from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.traffic_watch import TrafficWatch, said
 from cakravia_verify.settings.models import Settings
@@ -47,6 +47,15 @@ class Outcome:
     exit: Exit
     verdict: Verdict
     document: ReleaseDocument
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The gate's verdict and what it is based on. `snapshot` is None if the traffic was not measured for it."""
+
+    evidence: Evidence
+    verdict: Verdict
+    snapshot: Measurement | None
 
 
 class ReleaseRun:
@@ -193,46 +202,65 @@ class ReleaseRun:
             self.release.shutdown_deadline = self.release.deadline("the end", SHUTDOWN_SECONDS)
 
     def conclude(self, required: Mapping[str, str]) -> Outcome:
-        """The verdict on what this session showed, acted upon: promoted, or rolled back under the same traffic.
+        """Weigh what this session showed, act on the verdict, and describe how the release ended.
 
         `required` maps the suite's required checks to their outcomes.
         """
-        release = self.release
         self._reserve.give_back()
         if self.interrupted:
             self.shorten_waits()
+        weighed = self._weigh(required)
+        ending = self._act_on(weighed)
+        self.outcome = self._describe(weighed, ending)
+        return self.outcome
+
+    def _weigh(self, required: Mapping[str, str]) -> Weighed:
+        """Return the verdict on what the session showed until now, with what it is based on."""
+        release = self.release
         snapshot = None if self.interrupted or release.failure else self.traffic_watch.so_far()
         evidence = self._evidence(required, snapshot)
-        verdict = judge(evidence, self.budget)
-        stuck: CakraviaError | None = None
-        is_settled = False
+        return Weighed(evidence, judge(evidence, self.budget), snapshot)
+
+    def _act_on(self, weighed: Weighed) -> Ending:
+        """Promote the candidate, keep users on a healthy rollback target, or bring users back.
+
+        Returns the ending. Each exit status of docs/OPERATIONS.md that a concluded release can have is one return.
+        """
+        verdict = weighed.verdict
         if verdict.is_promote:
-            if refused := self._promote(verdict):
-                verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
-            is_settled = not refused
-        if not is_settled and release.failure is None and self._keeps_users(evidence):
+            obstacle = self._promote(verdict)
+            if not obstacle:
+                return Ending(Exit.PROMOTED, PROMOTED, verdict)
+            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=obstacle)
+        if self._keeps_users(weighed.evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
-            is_settled = not self._settle(verdict, UNPROVEN)
-        if not is_settled and self.has_started:
-            release.record_verdict(verdict.decision, why=verdict.why)
-            stuck = self._roll_back(verdict)
+            if not self._settle(verdict, UNPROVEN):
+                return Ending(Exit.UNPROVEN, UNPROVEN, verdict)
+        outcome = ROLLED_BACK if self.has_started else NOT_BEGUN
+        stuck = self._roll_back(verdict) if self.has_started else None
+        if stuck is not None:
+            return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
+        if self.interrupted:
+            return Ending(Exit.INTERRUPTED, outcome, verdict)
+        if verdict.decision is Decision.ROLL_BACK:
+            return Ending(Exit.ROLLED_BACK, outcome, verdict)
+        return Ending(Exit.INCONCLUSIVE, outcome, verdict)
+
+    def _describe(self, weighed: Weighed, ending: Ending) -> Outcome:
+        """Measure the whole traffic, now that it has ended, and return the outcome with its document."""
+        release, evidence, verdict = self.release, weighed.evidence, ending.verdict
         final = self.traffic_watch.at_the_end(grace=release.grace if release.shutdown_deadline else None)
-        if not verdict.is_promote and snapshot is None:
+        if weighed.snapshot is None and not verdict.is_promote:
+            # The gate had no figures. The checks show those of the whole traffic; the decision stays as it was made.
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
-        is_unproven = is_settled and not verdict.is_promote
-        status = Exit.UNPROVEN if is_unproven else self._exit(verdict, stuck)
         self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = RunEnd(
-            verdict=verdict,
+            ending=replace(ending, verdict=verdict),
             evidence=evidence,
             budget=self.budget,
-            status=status,
-            stuck=stuck,
-            stands=is_unproven,
-            has_started=self.has_started,
-            judged=snapshot,
+            judged=weighed.snapshot,
             final=final,
             notices=tuple(self.notices),
             trouble=self.traffic_watch.trouble,
@@ -240,13 +268,13 @@ class ReleaseRun:
             began=self._began,
             began_wall=self._began_wall,
         )
-        document = document_of(release, ended, traffic_run=self.traffic_run)
-        self.outcome = Outcome(status, verdict, document)
-        return self.outcome
+        return Outcome(ending.exit, verdict, document_of(release, ended, traffic_run=self.traffic_run))
 
     def _keeps_users(self, evidence: Evidence) -> bool:
         """Return True if users stay on the candidate without a PROMOTE."""
-        return self.release.intent.policy.keeps_unproven_target and is_candidate_well(evidence)
+        if self.release.failure is not None or not self.release.intent.policy.keeps_unproven_target:
+            return False
+        return is_candidate_well(evidence)
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
         release, seen, settings = self.release, self.release.facts, self.settings
@@ -327,7 +355,9 @@ class ReleaseRun:
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
+        """Bring users back. Returns what stopped the rollback, None if it is complete."""
         release = self.release
+        release.record_verdict(verdict.decision, why=verdict.why)
         try:
             release.roll_back(verdict.why)
         except (RollbackFailed, CakraviaError) as error:
@@ -340,15 +370,6 @@ class ReleaseRun:
         except JournalError as error:
             self.notices.append(f"users are back, but the history does not know it yet: {error.message}")
         return None
-
-    def _exit(self, verdict: Verdict, stuck: CakraviaError | None) -> Exit:
-        if stuck is not None:
-            return Exit.NEEDS_A_PERSON
-        if verdict.is_promote:
-            return Exit.PROMOTED
-        if self.interrupted:
-            return Exit.INTERRUPTED
-        return Exit.ROLLED_BACK if verdict.decision is Decision.ROLL_BACK else Exit.INCONCLUSIVE
 
 
 def _comes_after(step: str, other: str) -> bool:
