@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from cakravia_verify.release.machine import Release, StepEvent
-    from cakravia_verify.runs.release_run import Outcome
+    from cakravia_verify.runs.session_run import Outcome
 
 
 @pytest.hookspec(firstresult=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import (
@@ -21,32 +20,20 @@ from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
-from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.preparation import Request, prepare_run
+from cakravia_verify.runs.session_run import Outcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch, said
-from cakravia_verify.settings.models import Settings
-from cakravia_verify.site.site import Site, SiteState
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
-from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
-from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.run import TrafficRun
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
 # together; the rest is for measuring and for the report.
 SHUTDOWN_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    exit: Exit
-    verdict: Verdict
-    document: ReleaseDocument
 
 
 @dataclass(frozen=True)
@@ -58,42 +45,32 @@ class Weighed:
     snapshot: Measurement | None
 
 
-class ReleaseRun:
+class ReleaseRun(SessionRun):
     """Holds a site's lock from `open` to `close`; in between one release goes forward, or back."""
 
     def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
-        self.site = site
-        self.settings: Settings = site.settings
+        super().__init__(site, on_event=on_event)
         self.request = request
-        self.on_event = on_event
-        self.notices: list[str] = []
-        self.state: SiteState | None = None
-        self.outcome: Outcome | None = None
-        self.interrupted = ""
-        self.objections: list[str] = []
         self._release: Release | None = None
-        self._folder: Path | None = None
-        self._began_wall = site.clock.wall()
-        self._began = site.clock.monotonic()
         self._traffic_watch: TrafficWatch | None = None
         self._reserve = DescriptorReserve()
-        self.has_started = False
+        self._has_started = False
 
     # Opening: nothing is touched but what an earlier release left half done.
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
-        """The lock is held, earlier releases are finished or undone, and it is settled what this one will do.
+        """Take the lock, finish or undo earlier releases, and decide what this one will do.
 
         Raises UsageError, LockHeld or RollbackFailed.
         """
         self._reserve.take()
         self.site.platform.check()
         self.site.proxy.check()
-        self._traffic_plan(self.settings.reports, run="unnamed")
-        opening = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
-        self.state = opening.state
-        self.notices += opening.notices
-        self._release = Release(self.site, opening.intent, STEPS, target=opening.target, on_event=self.on_event)
+        self.traffic_plan(self.settings.reports, run="unnamed")
+        preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
+        self.state = preparation.state
+        self.notices += preparation.notices
+        self._release = Release(self.site, preparation.intent, STEPS, target=preparation.target, on_event=self.on_event)
 
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
@@ -111,11 +88,26 @@ class ReleaseRun:
         return self._release
 
     @property
-    def folder(self) -> Path:
-        """Where this run's evidence goes."""
-        if self._folder is None:
-            self._folder = self.settings.reports / self.release.id
-        return self._folder
+    def id(self) -> str:
+        return self.release.id
+
+    @property
+    def subject(self) -> str:
+        return self.release.intent.version
+
+    @property
+    def introduction(self) -> tuple[str, ...]:
+        intent = self.release.intent
+        users = f"users are on {intent.active} ({intent.active_version or 'unknown'})"
+        return (
+            f"{intent.policy.opening} {intent.version} into {intent.candidate}; "
+            f"{users if intent.active else 'the site is empty'}",
+            f"release {intent.release}",
+        )
+
+    @property
+    def has_started(self) -> bool:
+        return self._has_started
 
     @property
     def traffic_watch(self) -> TrafficWatch:
@@ -131,37 +123,26 @@ class ReleaseRun:
 
     def begin(self) -> None:
         """The history knows of the release, and users' traffic flows where there are users."""
-        if self.has_started:
+        if self._has_started:
             return
-        self.has_started = True
+        self._has_started = True
         self.release.start()
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
         if self.release.intent.active is not None and self.release.intent.proxy_was_running:
-            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
+            self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
 
     def reach(self, step: str) -> Release:
         """The release has done every step up to `step`, under traffic."""
         self.begin()
         if self.traffic_run is None and not self.traffic_watch.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
-            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
+            self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
         elif _comes_after(step, "smoke"):
             self.release.advance("smoke")
             self._gather_control_sample()
         self.release.advance(step)
         return self.release
-
-    def _traffic_plan(self, folder: Path, *, run: str) -> TrafficPlan:
-        """Raises SettingsError where [traffic] makes no plan."""
-        return plan_of(
-            self.settings.traffic,
-            address=self.site.proxy.address,
-            folder=folder,
-            run=run,
-            headers=headers_of(self.settings),
-            root=self.settings.root,
-        )
 
     def _gather_control_sample(self) -> None:
         """The previous slot has answered enough for the judgement that is required of the candidate."""
@@ -190,14 +171,10 @@ class ReleaseRun:
     def _has_previous(self) -> bool:
         return self.release.intent.active is not None and self.release.intent.proxy_was_running
 
-    @property
-    def budget(self) -> Budget:
-        return Budget(**self.settings.budget.model_dump())
-
     # Concluding.
 
     def shorten_waits(self) -> None:
-        """Somebody waits for the end: what is still to come is less patient, and no less true."""
+        """Shorten all remaining waits after a signal. Results stay the same."""
         if self.release.shutdown_deadline is None:
             self.release.shutdown_deadline = self.release.deadline("the end", SHUTDOWN_SECONDS)
 
@@ -211,8 +188,7 @@ class ReleaseRun:
             self.shorten_waits()
         weighed = self._weigh(required)
         ending = self._act_on(weighed)
-        self.outcome = self._describe(weighed, ending)
-        return self.outcome
+        return self._describe(weighed, ending)
 
     def _weigh(self, required: Mapping[str, str]) -> Weighed:
         """Return the verdict on what the session showed until now, with what it is based on."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SessionPolicy
 from cakravia_verify.plugin.fixtures import load as load_fixtures
 from cakravia_verify.plugin.fixtures import release as release_fixtures
+from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.plugin.sessions.load import LoadSession
 from cakravia_verify.plugin.sessions.release import ReleaseSession
 
@@ -24,7 +25,7 @@ class SessionType:
     """
 
     policy: SessionPolicy
-    session: type[ReleaseSession] | type[LoadSession]
+    session: type[Session[Any]]
     fixtures: ModuleType
     required: tuple[str, ...]
 
