@@ -9,6 +9,7 @@ import pytest
 
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.sessions.base import Session
+from cakravia_verify.plugin.snapshot import snapshot_of
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
@@ -42,7 +43,7 @@ class ReleaseSession(Session[ReleaseRun]):
         if self._is_failed:
             return ()
         try:
-            answers = self.config.hook.pytest_cakravia_gate(config=self.config, release=self.run.release)
+            answers = self.config.hook.pytest_cakravia_gate(config=self.config, release=snapshot_of(self.run.release))
         except BaseException as error:  # pytest.fail and sys.exit too: the release comes to its end
             if isinstance(error, KeyboardInterrupt) and self.interrupts.received:
                 return ()
