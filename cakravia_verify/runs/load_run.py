@@ -20,6 +20,7 @@ from cakravia_verify.gate.model import Decision, Evidence, Exit, Verdict
 from cakravia_verify.kinds import LOAD
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.document import Event
+from cakravia_verify.runs.failures import describe_and_log
 from cakravia_verify.runs.load_document import LoadEnd, load_document_of
 from cakravia_verify.runs.load_limits import exceeded_budget
 from cakravia_verify.runs.session_run import Outcome, SessionRun
@@ -62,6 +63,7 @@ class LoadRun(SessionRun):
         self._span: LoadSpan | None = None
         self._trouble = ""
         self._timeline: list[Event] = []
+        self._answered_by: tuple[tuple[str, str], ...] = ()
 
     # Opening: nothing of the site is touched, now or later.
 
@@ -191,9 +193,7 @@ class LoadRun(SessionRun):
             self._stop_early()
         measurement = self._measure()
         evidence = self._evidence(required, measurement)
-        seen_by = measurement.figures["seen_by"] if measurement else ()
-        assert isinstance(seen_by, list | tuple)
-        verdict = judge_load(evidence, self.budget, seen_by=seen_by, trouble=self._trouble)
+        verdict = judge_load(evidence, self.budget, answered_by=self._answered_by, trouble=self._trouble)
         status = self._exit(verdict)
         ended = LoadEnd(
             id=self._id,
@@ -255,11 +255,12 @@ class LoadRun(SessionRun):
                     streams=plan.streams,
                     expected=partial(planned_within, plan),
                 )
+                self._answered_by = _answered_by(ledger)
                 measurement = measure(ledger, course, has_application=bool(logs))
-                measurement.figures["seen_by"] = _seen_by(ledger)
+                measurement.figures["seen_by"] = [" ".join(filter(None, each)) for each in self._answered_by]
                 return measurement
-        except CakraviaError as error:
-            self._trouble = self._trouble or error.message
+        except Exception as error:
+            self._trouble = self._trouble or describe_and_log(error, folder=folder)
             return None
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
@@ -268,7 +269,8 @@ class LoadRun(SessionRun):
             release=self._id,
             kind=LOAD.name,
             version=active.version,
-            candidate=f"{active.colour} {active.version}",
+            candidate=str(active),
+            candidate_slot=str(active.colour),
             built_digest=active.digest,
             running_digest=active.digest,
             has_previous=False,
@@ -289,13 +291,13 @@ class LoadRun(SessionRun):
         return Exit.OVER_BUDGET if verdict.decision is Decision.OVER_BUDGET else Exit.INCONCLUSIVE
 
 
-def _seen_by(ledger: Ledger) -> list[str]:
-    """Every slot with its version that answered, as in "blue v1"."""
+def _answered_by(ledger: Ledger) -> tuple[tuple[str, str], ...]:
+    """Return slot and version of everything that answered; empty text if an answer did not name it."""
     rows = ledger.query(
-        "SELECT DISTINCT concat_ws(' ', by_slot, by_version) AS who FROM ledger "
-        "WHERE outcome = 'answered' AND strict AND coalesce(by_slot, by_version) IS NOT NULL ORDER BY who"
+        "SELECT DISTINCT coalesce(by_slot, ''), coalesce(by_version, '') FROM ledger "
+        "WHERE outcome = 'answered' AND strict AND coalesce(by_slot, by_version) IS NOT NULL ORDER BY ALL"
     )
-    return [str(who) for (who,) in rows]
+    return tuple((str(slot), str(version)) for slot, version in rows)
 
 
 def _load_id(version: str, wall: float) -> str:

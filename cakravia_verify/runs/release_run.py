@@ -23,11 +23,12 @@ from cakravia_verify.release.steps import STEPS
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
+from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
+from cakravia_verify.runs.failures import describe
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.session_run import Outcome, SessionRun
-from cakravia_verify.runs.traffic_watch import TrafficWatch, said
+from cakravia_verify.runs.traffic_watch import TrafficWatch
 from cakravia_verify.site.site import Site
-from cakravia_verify.slots import Slot
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.run import TrafficRun
 
@@ -253,46 +254,20 @@ class ReleaseRun(SessionRun):
         return is_candidate_well(evidence)
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
-        release, seen, settings = self.release, self.release.facts, self.settings
-        baked = None if seen.bake_began is None or seen.bake_ended is None else seen.bake_ended - seen.bake_began
-        serving, running_digest = "", ""
-        if seen.confirmed_at is not None and seen.candidate is not None:
-            served = self.site.serving()
-            running_digest = self._digest_of(seen.candidate)
-            serving = f"{served.slot or 'nobody'} ({served.version or seen.candidate.version})"
-        failure = said(release.failure) if release.failure and not self.interrupted else ""
-        return Evidence(
-            release=release.id,
-            kind=release.intent.kind,
-            version=release.intent.version,
-            candidate=str(seen.candidate) if seen.candidate else "",
-            built_digest=seen.artifact.digest if seen.artifact else "",
-            running_digest=running_digest,
-            has_previous=self._has_previous,
-            health_rounds=seen.good_rounds,
-            health_rounds_needed=settings.health.consecutive,
-            bake_rounds=seen.bake_rounds if seen.bake_ended else 0,
-            bake_bad_rounds=seen.bake_bad_rounds,
-            bake_seconds=baked,
-            bake_seconds_planned=settings.release.bake,
-            smoke_passed=seen.smoke_passed,
-            smoke_planned=len(settings.release.smoke),
-            confirmations=seen.confirmations,
-            confirmations_needed=settings.release.confirmations,
-            serving=serving,
-            failure=failure,
-            interrupted=self.interrupted,
-            required=dict(required),
+        facts = self.release.facts
+        end = EndState()
+        if facts.confirmed_at is not None and facts.candidate is not None:
+            end = observe_end(self.site, facts.candidate)
+        self.notices += end.unread
+        return evidence_of(
+            self.release,
+            end,
+            required=required,
             measured=measurement.measured if measurement else None,
-            objections=tuple(self.objections),
+            has_previous=self._has_previous,
+            interrupted=self.interrupted,
+            objections=self.objections,
         )
-
-    def _digest_of(self, candidate: Slot) -> str:
-        try:
-            running = self.site.platform.observe(candidate.colour)
-        except CakraviaError as error:
-            return f"not seen: {error.message}"
-        return running.digest if running and running.identity == candidate.identity else "gone"
 
     def _promote(self, verdict: Verdict) -> str:
         """Why the promotion could not be made, '' where it was.
@@ -320,14 +295,14 @@ class ReleaseRun(SessionRun):
             return f"not promoted, for {error.message}"
         except (CakraviaError, OSError) as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"{outcome}, but the old slot could not be retired: {said(error)}")
+            self.notices.append(f"{outcome}, but the old slot could not be retired: {describe(error)}")
             return ""
         digest = release.facts.artifact.digest if release.facts.artifact else ""
         try:
             release.advance("cleanup")
             release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
         except (CakraviaError, OSError) as error:
-            self.notices.append(f"{outcome}, but tidying up failed: {said(error)}")
+            self.notices.append(f"{outcome}, but tidying up failed: {describe(error)}")
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:

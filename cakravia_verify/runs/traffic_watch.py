@@ -15,6 +15,7 @@ from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
+from cakravia_verify.runs.failures import describe, describe_and_log
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
 from cakravia_verify.system.log_files import LogCuts
@@ -55,7 +56,7 @@ class TrafficWatch:
         except (CakraviaError, OSError) as error:
             if self._policy.needs_traffic:
                 raise
-            self.trouble = f"there was none, and users went back without it: {said(error)}"
+            self.trouble = f"there was none, and users went back without it: {describe(error)}"
             self.end()
             self.traffic_run = None
 
@@ -160,8 +161,8 @@ class TrafficWatch:
         try:
             deadline = self.release.deadline("requests under way end", self.traffic_run.plan.longest_timeout + 1)
             return self._measure(self.traffic_run.settle(deadline=deadline))
-        except Exception as error:  # whatever keeps it from being measured: then nothing is shown
-            self.trouble = self.trouble or said(error)
+        except Exception as error:  # whatever kept it from being measured: the gate then has no figures
+            self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
 
     def at_the_end(self, *, grace: float | None = None) -> Measurement | None:
@@ -172,12 +173,12 @@ class TrafficWatch:
         try:
             self.traffic_run.stop(deadline=self.release.deadline("the traffic ends", seconds))
         except (CakraviaError, OSError) as error:
-            self.trouble = self.trouble or said(error)
+            self.trouble = self.trouble or describe(error)
             self.traffic_run.kill()
         try:
             return self._measure(None)
         except Exception as error:
-            self.trouble = self.trouble or said(error)
+            self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
 
     def end(self) -> None:
@@ -282,8 +283,3 @@ def _names(log: Path, run: str) -> bool:
     """Whether a line of the log names the run."""
     with log.open("rb") as lines:
         return any(run.encode() in line for line in lines)
-
-
-def said(error: BaseException) -> str:
-    """What went wrong, in words without a remedy."""
-    return error.message if isinstance(error, CakraviaError) else f"{type(error).__name__}: {error}"

@@ -20,6 +20,7 @@ from cakravia_verify.plugin.required_checks import Checks
 from cakravia_verify.plugin.sessions.unfit import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.folder import LATEST, require_writable
+from cakravia_verify.runs.failures import describe_and_log
 from cakravia_verify.runs.session_run import Outcome, SessionRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
@@ -156,8 +157,8 @@ class Session(ABC, Generic[Run]):
                 outcome, run.folder, reports=run.settings.reports, latest=self.latest, tell=self.progress.line
             )
         except Exception as error:  # the run has ended, whatever went wrong with its report
-            kind = "" if isinstance(error, CakraviaError | OSError) else f"{type(error).__name__}: "
-            self.progress.line(f"{run.id}: the report could not be written: {kind}{error}", red=True)
+            reason = describe_and_log(error, folder=run.folder)
+            self.progress.line(f"{run.id}: the report could not be written: {reason}", red=True)
         if outcome.exit == 0:
             return replace(outcome, exit=self.exit_without_report)
         return outcome
