@@ -37,6 +37,7 @@ ROOMS = (
     "system",
     "stats",
     "gate",
+    "kinds",
     "slots",
     "errors",
 )

@@ -130,7 +130,7 @@ def _record_line(record: Record) -> str:
     from cakravia_verify.report.text.wording import one_line
 
     intent = record.intent
-    is_rollback = intent.kind == "rollback"
+    is_rollback = intent.policy.goes_back
     change = f"{intent.active_version or 'none'} -> {intent.version}" if is_rollback else f"{intent.version} was undone"
     why = intent.reason or record.why
     outcome = record.outcome or "unfinished"

@@ -12,13 +12,15 @@ from cakravia_verify.gate.rules import in_words, suite_checks, traffic_checks
 _OF_A_SWITCH = frozenset({"fence", "users"})
 
 
-def judge_load(evidence: Evidence, budget: Budget, *, seen_by: Sequence[str], trouble: str = "") -> Verdict:
+def judge_load(
+    evidence: Evidence, budget: Budget, *, answered_by: Sequence[tuple[str, str]], trouble: str = ""
+) -> Verdict:
     """The verdict on a load. WITHIN BUDGET takes every check passed; one failed makes OVER BUDGET.
 
-    `seen_by` names every slot and version that answered. `trouble` is what kept the load from being a measurement at
-    all: with it nothing is proven, whatever failed.
+    `answered_by` holds the slot and version of every part that answered. `trouble` is what kept the load from being
+    measured: with it the verdict is INCONCLUSIVE, whatever failed.
     """
-    checks = tuple(_checks(evidence, budget, seen_by))
+    checks = tuple(_checks(evidence, budget, answered_by))
     failed = [check for check in checks if check.standing is CheckStatus.FAILED]
     unknown = [check for check in checks if check.standing is CheckStatus.UNKNOWN]
     if evidence.interrupted or trouble:
@@ -30,7 +32,7 @@ def judge_load(evidence: Evidence, budget: Budget, *, seen_by: Sequence[str], tr
     return Verdict(Decision.WITHIN_BUDGET, f"all {len(checks)} checks passed", checks)
 
 
-def _checks(evidence: Evidence, budget: Budget, seen_by: Sequence[str]) -> list[Check]:
+def _checks(evidence: Evidence, budget: Budget, answered_by: Sequence[tuple[str, str]]) -> list[Check]:
     lasted = evidence.bake_seconds
     is_whole = lasted is not None and lasted >= evidence.bake_seconds_planned
     measured = traffic_checks(evidence.measured or Measured(), budget, has_previous=False)
@@ -45,13 +47,22 @@ def _checks(evidence: Evidence, budget: Budget, seen_by: Sequence[str]) -> list[
         Check(
             "unswitched",
             "One slot and one version answered throughout",
-            CheckStatus.PASSED if len(seen_by) == 1 else CheckStatus.UNKNOWN,
-            "; ".join(seen_by) or "nobody named itself",
-            evidence.candidate,
+            _unswitched(evidence, answered_by),
+            "; ".join(" ".join(filter(None, each)) for each in answered_by) or "no answer named its slot",
+            f"{evidence.candidate_slot} {evidence.version}",
         ),
         *suite_checks(evidence.required),
         *(_of_a_load(check) for check in measured if check.name not in _OF_A_SWITCH),
     ]
+
+
+def _unswitched(evidence: Evidence, answered_by: Sequence[tuple[str, str]]) -> CheckStatus:
+    """PASSED if exactly one part answered and it is the loaded one; a name that an answer left out is not compared."""
+    if len(answered_by) != 1:
+        return CheckStatus.UNKNOWN
+    loaded = (evidence.candidate_slot, evidence.version)
+    is_loaded = all(one in ("", other) for one, other in zip(answered_by[0], loaded, strict=True))
+    return CheckStatus.PASSED if is_loaded else CheckStatus.UNKNOWN
 
 
 def _of_a_load(check: Check) -> Check:

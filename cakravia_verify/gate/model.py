@@ -89,6 +89,11 @@ class Measured:
 class Evidence:
     """Everything the gate may consider. A field left at its default was not shown.
 
+    `candidate_slot`, `version` and `built_digest` are the candidate; `serving_slot`, `serving_version` and
+    `serving_digest` are what answered users at the end, and `serving_problem` says why they got no answer.
+    `is_candidate_gone` says that the process which was proven does not run any more. `candidate` and `serving` are text
+    for people; the gate does not compare them.
+
     `required` maps the name of each required check of the suite to its outcome in this session: passed, failed,
     skipped, xfailed, xpassed, error, deselected, rerun or missing.
     """
@@ -97,8 +102,10 @@ class Evidence:
     kind: str = "deploy"
     version: str = ""
     candidate: str = ""
+    candidate_slot: str = ""
     built_digest: str = ""
     running_digest: str = ""
+    is_candidate_gone: bool = False
     has_previous: bool = True
     health_rounds: int = 0
     health_rounds_needed: int = 1
@@ -111,6 +118,10 @@ class Evidence:
     confirmations: int = 0
     confirmations_needed: int = 1
     serving: str = ""
+    serving_slot: str = ""
+    serving_version: str = ""
+    serving_digest: str = ""
+    serving_problem: str = ""
     failure: str = ""
     interrupted: str = ""
     required: Mapping[str, str] = field(default_factory=dict)

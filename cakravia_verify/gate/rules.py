@@ -22,11 +22,13 @@ def judge(evidence: Evidence, budget: Budget) -> Verdict:
     return Verdict(Decision.PROMOTE, f"all {len(checks)} checks passed", checks)
 
 
-def stands(evidence: Evidence) -> bool:
-    """Whether users stay on the target of a rollback whatever its traffic showed, or did not: every step was done and
-    the target is well. Somebody wanted users off the version before; back to it takes more than doubt."""
-    is_well = all(check.standing is CheckStatus.PASSED for check in _release_checks(evidence))
-    return evidence.kind == "rollback" and not evidence.interrupted and is_well
+def is_candidate_well(evidence: Evidence) -> bool:
+    """Return True if every step was done without an interruption and every check of the candidate itself passed.
+
+    Traffic and the suite are left out. A rollback keeps users on such a target: going forward again takes proof.
+    """
+    checks = _release_checks(evidence)
+    return not evidence.interrupted and all(check.standing is CheckStatus.PASSED for check in checks)
 
 
 def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:
@@ -38,8 +40,6 @@ def _checks(evidence: Evidence, budget: Budget) -> Sequence[Check]:
 
 
 def _release_checks(evidence: Evidence) -> Sequence[Check]:
-    same = evidence.built_digest and evidence.built_digest == evidence.running_digest
-    different = evidence.built_digest and evidence.running_digest and not same
     baked = evidence.bake_seconds
     return [
         Check(
@@ -53,13 +53,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             evidence.failure or ("all done" if evidence.bake_rounds else "not all were reached"),
             "no failure",
         ),
-        Check(
-            "identity",
-            "What runs is the exact artifact that was built",
-            CheckStatus.PASSED if same else CheckStatus.FAILED if different else CheckStatus.UNKNOWN,
-            evidence.running_digest[:19] or "not seen",
-            evidence.built_digest[:19] or "not built",
-        ),
+        _identity_check(evidence),
         _at_least(
             "health", "Good health readings of the candidate", evidence.health_rounds, evidence.health_rounds_needed
         ),
@@ -70,13 +64,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             evidence.confirmations,
             evidence.confirmations_needed,
         ),
-        Check(
-            "serving",
-            "Users are on the candidate at the end",
-            _passed_if(evidence.serving == evidence.candidate) if evidence.serving else CheckStatus.UNKNOWN,
-            evidence.serving or "not seen",
-            evidence.candidate or "not staged",
-        ),
+        _serving_check(evidence),
         Check(
             "bake",
             "The candidate stayed healthy under traffic for the whole bake",
@@ -93,6 +81,41 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             for number, text in enumerate(evidence.objections, start=1)
         ),
     ]
+
+
+def _identity_check(evidence: Evidence) -> Check:
+    """Compare the digest of what was built with the digest of what runs. What was not read is unknown."""
+    built, running = evidence.built_digest, evidence.running_digest
+    standing = CheckStatus.UNKNOWN
+    if built and running:
+        standing = _passed_if(built == running)
+    if evidence.is_candidate_gone:
+        standing = CheckStatus.FAILED
+    value = "the candidate's process is gone" if evidence.is_candidate_gone else running[:19] or "not read"
+    return Check("identity", "The candidate runs exactly what was built", standing, value, built[:19] or "not built")
+
+
+def _serving_check(evidence: Evidence) -> Check:
+    """Compare slot, version and digest of what serves users with those of the candidate."""
+    candidate = (evidence.candidate_slot, evidence.version, evidence.built_digest)
+    serving = (evidence.serving_slot, evidence.serving_version, evidence.serving_digest)
+    pairs = list(zip(serving, candidate, strict=True))
+    standing = CheckStatus.UNKNOWN
+    if evidence.serving_problem or any(one and other and one != other for one, other in pairs):
+        standing = CheckStatus.FAILED
+    elif all(one and one == other for one, other in pairs):
+        standing = CheckStatus.PASSED
+    return Check(
+        "serving",
+        "The candidate serves users at the end",
+        standing,
+        evidence.serving_problem or _named(*serving) or "not read",
+        _named(*candidate) or "not staged",
+    )
+
+
+def _named(slot: str, version: str, digest: str) -> str:
+    return ", ".join(filter(None, (slot, version, digest[:19])))
 
 
 def suite_checks(required: Mapping[str, str]) -> Sequence[Check]:

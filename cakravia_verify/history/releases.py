@@ -12,6 +12,7 @@ import psutil
 
 from cakravia_verify.errors import JournalError, LockHeld
 from cakravia_verify.history.journal import Journal, JournalEntry
+from cakravia_verify.kinds import SessionPolicy, policy_of
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.processes import identity_of, process_named
 
@@ -45,6 +46,11 @@ class Intent:
     reason: str
     had_failover: bool = True
     was_ill: bool = False
+
+    @property
+    def policy(self) -> SessionPolicy:
+        """What this kind of release does differently."""
+        return policy_of(self.kind)
 
     def as_facts(self) -> dict[str, Any]:
         return {
@@ -308,11 +314,11 @@ def previous_of(entries: Iterable[JournalEntry], *, version: str, digest: str = 
     """
     line: list[Build] = []
     holding = [record for record in records(entries) if record.holds_users]
-    if holding and holding[0].intent.kind != "rollback" and holding[0].intent.active_version:
+    if holding and not holding[0].intent.policy.goes_back and holding[0].intent.active_version:
         line.append(Build(holding[0].intent.active_version, holding[0].intent.active_digest))
     for record in holding:
         build = Build(record.intent.version, record.digest)
-        if record.intent.kind == "rollback":
+        if record.intent.policy.goes_back:
             same = [at for at, other in enumerate(line) if other.is_of(build.version, build.digest)]
             line = line[: same[-1]] if same else line
         line.append(build)

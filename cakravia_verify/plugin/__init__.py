@@ -1,4 +1,4 @@
-"""pytest's face: options, hooks, fixtures and the gatekeeper of a release session."""
+"""The pytest plugin: options, hooks, fixtures and the session of each suite."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pytest
 from cakravia_verify.plugin import hookspecs
 from cakravia_verify.plugin.command_line import respelled
 from cakravia_verify.plugin.options import add_options
+from cakravia_verify.plugin.sessions import PLUGIN_NAME
 
 if TYPE_CHECKING:
-    from cakravia_verify.plugin.sessions.load import LoadSession
-    from cakravia_verify.plugin.sessions.release import ReleaseSession
-    from cakravia_verify.runs.release_run import Outcome
+    from cakravia_verify.plugin.sessions.base import Session
+    from cakravia_verify.runs.session_run import Outcome, SessionRun
 
-GATEKEEPER = "cakravia-gatekeeper"
 INCONCLUSIVE = 10
 IS_RELEASE = pytest.StashKey[bool]()
 
@@ -52,67 +51,64 @@ def pytest_configure(config: pytest.Config) -> None:
     if kind is None:
         if config.getoption("release"):
             raise pytest.UsageError(
-                "--version / --release names a release, but no release suite was given: "
-                "pytest suites/deploy --version v1.2.0"
+                "--version / --release needs a release suite: write pytest suites/deploy --version v1.2.0"
             )
         return
-    if kind != "load" and config.getoption("duration") is not None:
-        raise pytest.UsageError("--duration is how long suites/load loads the site; a release takes [release] bake")
     config.stash[IS_RELEASE] = True
     if config.option.help:
         return
-    from cakravia_verify.plugin.fixtures import load as load_fixtures
-    from cakravia_verify.plugin.fixtures import release as release_fixtures
-    from cakravia_verify.plugin.sessions.load import LoadSession
-    from cakravia_verify.plugin.sessions.release import ReleaseSession
+    from cakravia_verify.plugin.sessions.registry import session_type_of
 
-    config.pluginmanager.register(load_fixtures if kind == "load" else release_fixtures, "cakravia-fixtures")
+    session_type = session_type_of(kind)
+    config.pluginmanager.register(session_type.fixtures, "cakravia-fixtures")
     if config.option.collectonly:
         return
-    gatekeeper = LoadSession(config) if kind == "load" else ReleaseSession(config, kind)
-    gatekeeper.open()
-    config.pluginmanager.register(gatekeeper, GATEKEEPER)
+    session = session_type.session(config, session_type.policy, required=session_type.required)
+    session.open()
+    config.pluginmanager.register(session, PLUGIN_NAME)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    gatekeeper: ReleaseSession | LoadSession | None = config.pluginmanager.get_plugin(GATEKEEPER)
-    if gatekeeper is not None:
-        gatekeeper.close()
+    session: Session[SessionRun] | None = config.pluginmanager.get_plugin(PLUGIN_NAME)
+    if session is not None:
+        session.close()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hypothesis' plugin loads the whole library for its summary, half a second, even where no test has used it."""
+    """Skip the summary of Hypothesis if no test used it: it would load the whole library, half a second."""
     plugins = session.config.pluginmanager
-    bystander = plugins.get_plugin("hypothesispytest")
-    if bystander is not None and "hypothesis" not in sys.modules and session.config.stash.get(IS_RELEASE, False):
-        plugins.unregister(bystander)
+    unused = plugins.get_plugin("hypothesispytest")
+    if unused is not None and "hypothesis" not in sys.modules and session.config.stash.get(IS_RELEASE, False):
+        plugins.unregister(unused)
 
 
 def _outcome(config: pytest.Config) -> Outcome | None:
-    gatekeeper: ReleaseSession | LoadSession | None = config.pluginmanager.get_plugin(GATEKEEPER)
-    return None if gatekeeper is None else gatekeeper.outcome
+    session: Session[SessionRun] | None = config.pluginmanager.get_plugin(PLUGIN_NAME)
+    return None if session is None else session.outcome
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config):  # type: ignore[no-untyped-def]
-    """The exit status is that of the release, whatever a hook made of it; a session that only listed or planned
-    something released nothing, and does not end with 0."""
+    """Return the exit status of the run, whatever a hook made of it.
+
+    A session that only listed its checks (--collect-only) ran nothing, so its status is not 0.
+    """
     status = None
     if config.option.version and config.hook.pytest_cakravia_kind(config=config) is not None:
         raise pytest.UsageError(
-            "-V asks for pytest's own version and would release nothing; as in: pytest suites/deploy --version v1.2.0"
+            "-V prints pytest's own version and releases nothing; write: pytest suites/deploy --version v1.2.0"
         )
     try:
         status = yield
     except BaseException as error:
         if _outcome(config) is None:
             raise
-        if isinstance(error, OSError):  # a full disk is no bug: where pytest's own report failed helps nobody
-            print(f"cakravia: the session's report could not be finished: {error}", file=sys.stderr)
+        if isinstance(error, OSError):  # a full disk is no programming error: no traceback
+            print(f"cakravia: pytest's own report could not be finished: {error}", file=sys.stderr)
         elif not isinstance(error, Exception):
-            print(f"cakravia: somebody's hook ended the session with {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"cakravia: a hook ended the session with {type(error).__name__}: {error}", file=sys.stderr)
         else:
             traceback.print_exc()
     outcome = _outcome(config)

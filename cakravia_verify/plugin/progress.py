@@ -1,4 +1,4 @@
-"""What a person sees while a release runs: one line a step, the same on a terminal and in a CI log."""
+"""The progress of a session: one line per step, the same on a terminal and in a CI log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from cakravia_verify.release.machine import StepEvent
-from cakravia_verify.runs.release_run import ReleaseRun
+from cakravia_verify.runs.session_run import SessionRun
 
 MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}
 COLOURS = {"done": {"green": True}, "failed": {"red": True}, "undone": {"yellow": True}, "undo failed": {"red": True}}
 
 
 class Progress:
-    """Writes moments of the release to pytest's terminal, apart from captured output."""
+    """Writes events of the session to pytest's terminal, apart from captured output."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -27,7 +27,7 @@ class Progress:
     def line(self, text: str, **markup: bool) -> None:
         terminal = self._terminal
         if terminal is None:
-            # Before the session begins there is no reporter yet; who waits for a lock wants to know.
+            # Before the session begins there is no reporter yet, and a wait for the lock must be visible.
             with self._uncaptured():
                 print(text, flush=True)
             return
@@ -37,20 +37,14 @@ class Progress:
             terminal.flush()
 
     def _uncaptured(self) -> AbstractContextManager[None]:
-        """Steps happen inside fixtures, whose output pytest captures; a person wants to see them as they happen."""
+        """Steps run inside fixtures, whose output pytest captures: show their lines as they happen."""
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         return capture.global_and_fixture_disabled() if capture is not None else nullcontext()
 
-    def opened(self, run: ReleaseRun) -> None:
-        intent = run.release.intent
-        where = (
-            f"users are on {intent.active} ({intent.active_version or 'unknown'})"
-            if intent.active
-            else "the site is empty"
-        )
-        kind = "Rolling back to" if intent.kind == "rollback" else "Releasing"
-        self.line(f"{kind} {intent.version} into {intent.candidate}; {where}", bold=True)
-        self.line(f"release {intent.release}")
+    def introduce(self, run: SessionRun) -> None:
+        """Write what the run will do, and what was noticed while it was prepared."""
+        for number, line in enumerate(run.introduction):
+            self.line(line, bold=number == 0)
         for notice in run.notices:
             self.line(f"  note: {notice}", yellow=True)
 

@@ -17,7 +17,7 @@ from cakravia_verify.report.folder import LATEST, point_latest, seal
 from cakravia_verify.report.html import pytest_html as pages
 
 if TYPE_CHECKING:
-    from cakravia_verify.runs.release_run import Outcome
+    from cakravia_verify.runs.session_run import Outcome
 
 
 class ReportHooks:

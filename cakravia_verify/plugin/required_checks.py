@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from cakravia_verify.errors import CakraviaError
-
-# Fixed here, before anything a command line or a conftest.py can do: a suite without one of these is inconclusive.
-# In the order of the release: whatever comes first, a check that asks for a step brings the release there.
-REQUIRED = {
-    "deploy": (
-        "test_candidate_is_staged_in_the_idle_slot",
-        "test_users_stay_on_the_active_slot_while_the_candidate_warms_up",
-        "test_candidate_answers_before_any_user_reaches_it",
-        "test_switchover_brings_users_to_the_candidate",
-        "test_old_slot_drained",
-        "test_candidate_keeps_within_budget_through_the_bake",
-        "test_no_request_was_lost",
-    ),
-    "rollback": (
-        "test_target_is_healthy_before_users_return",
-        "test_users_stay_where_they_are_until_then",
-        "test_users_are_back_on_the_target",
-        "test_target_keeps_within_budget_through_the_bake",
-        "test_no_request_was_lost_going_back",
-    ),
-    "load": (
-        "test_site_bears_the_load_to_its_end",
-        "test_no_request_was_lost_under_load",
-        "test_nothing_was_switched",
-    ),
-}
 
 # What may become of a test that is not a gate check.
 HARMLESS_ELSEWHERE = frozenset({"passed", "skipped", "deselected", "xfailed", "xpassed"})
@@ -48,8 +22,8 @@ class Checks:
     Any other test of the session may be skipped or deselected, but once selected it may neither fail nor be left out.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, required: Sequence[str]) -> None:
+        self._required = tuple(required)
         self._names: dict[str, str] = {}
         self._outcomes: dict[str, str] = {}
         self._gates: set[str] = set()
@@ -111,7 +85,7 @@ class Checks:
     def outcomes(self) -> dict[str, str]:
         """What became of each required check. A check whose teardown never came is missing; where several tests
         have the name of one check, all of them must have passed: a namesake does not stand in for it."""
-        found = dict.fromkeys(REQUIRED[self.kind], "missing")
+        found = dict.fromkeys(self._required, "missing")
         seen: set[str] = set()
         for node, outcome in self._outcomes.items():
             name = self._names[node]
@@ -135,7 +109,7 @@ class Checks:
 
     def _put_in_order(self, items: list[pytest.Item]) -> None:
         """The suite's own checks stand in the order of the release, whatever put failed or named ones first."""
-        order = {name: number for number, name in enumerate(REQUIRED[self.kind])}
+        order = {name: number for number, name in enumerate(self._required)}
         places = [place for place, item in enumerate(items) if item.name in order]
         own = sorted((items[place] for place in places), key=lambda item: order[item.name])
         for place, item in zip(places, own, strict=True):
@@ -179,7 +153,7 @@ class Checks:
         self.reported(report)
 
     def _is_gate(self, item: pytest.Item) -> bool:
-        return item.get_closest_marker("gate") is not None or item.name in REQUIRED[self.kind]
+        return item.get_closest_marker("gate") is not None or item.name in self._required
 
 
 def _reason_of(report: pytest.CollectReport) -> str:

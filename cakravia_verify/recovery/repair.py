@@ -206,7 +206,7 @@ def _bring_to_promoted(site: Site) -> list[str]:
         return [f"{why}; users stay on {refuge}"]
     # As after the promotion: what served before it may stand in, never a version that users were brought back from.
     was_before = (refuge.version, refuge.digest) == (last.intent.active_version, last.intent.active_digest)
-    is_fit = was_before and last.intent.kind != "rollback"
+    is_fit = was_before and last.intent.policy.keeps_old_slot_as_failover
     site.proxy.set_failover(allowed=is_fit and is_healthy(site, refuge))
     site.journal.append("site.repaired", version=slot.version, slot=str(slot.colour))
     why = f"{slot} had ended and was started again" if again else f"{refuge} is not what the history promoted"

@@ -38,7 +38,7 @@ def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
         promoted = [record for record in records(site.journal.entries()) if record.holds_users and record.step_seconds]
     except JournalError:
         return None
-    alike = [record for record in promoted if record.intent.kind == "rollback" and record.intent.is_warm is is_warm]
+    alike = [record for record in promoted if record.intent.policy.goes_back and record.intent.is_warm is is_warm]
     if alike:
         alike = alike[-RECENT:]
         basis = f"median of {len(alike)} {'warm' if is_warm else 'cold'} rollback{'s' if len(alike) > 1 else ''}"

@@ -154,7 +154,7 @@ def past_rollbacks(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
     return tuple(
         record
         for record in records(entries)
-        if record.intent.kind == "rollback" or record.outcome in (ROLLED_BACK, STUCK)
+        if record.intent.policy.goes_back or record.outcome in (ROLLED_BACK, STUCK)
     )
 
 

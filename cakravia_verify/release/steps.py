@@ -205,7 +205,7 @@ def promote(release: Release) -> dict[str, Any]:
     if not site.settings.slots.keep_warm:
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}
-    may_fail_over = intent.kind != "rollback" and running is not None and is_healthy(site, running)
+    may_fail_over = intent.policy.keeps_old_slot_as_failover and running is not None and is_healthy(site, running)
     site.proxy.set_failover(allowed=may_fail_over)
     note = f"{running} kept warm" if running else f"{old} ended before it could be kept warm"
     return {"failover": may_fail_over, "note": note}

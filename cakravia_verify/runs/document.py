@@ -10,7 +10,7 @@ from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Budget, Evidence, Exit, Verdict
-from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Intent
+from cakravia_verify.history.releases import UNPROVEN, Intent
 from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
@@ -21,18 +21,29 @@ NOT_BEGUN = "not begun"
 
 
 @dataclass(frozen=True)
-class RunEnd:
-    """How a release run ended. `stuck` is what stopped its rollback; `stands` says that users stay on the target of a
-    rollback without a PROMOTE; `judged` is what the verdict was based on and
-    `final` what the whole traffic showed; `began` is in CLOCK_MONOTONIC seconds, `began_wall` in seconds since 1970."""
+class Ending:
+    """How a release ended: its exit status, its outcome in the history, and the verdict it followed.
 
+    `stuck` is what stopped the rollback, None if nothing did.
+    """
+
+    exit: Exit
+    outcome: str
     verdict: Verdict
+    stuck: CakraviaError | None = None
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """What a release document is made of.
+
+    `judged` is the measurement behind the verdict, `final` the one of the whole traffic. `began` is in CLOCK_MONOTONIC
+    seconds, `began_wall` in seconds since 1970.
+    """
+
+    ending: Ending
     evidence: Evidence
     budget: Budget
-    status: Exit
-    stuck: CakraviaError | None
-    stands: bool
-    has_started: bool
     judged: Measurement | None
     final: Measurement | None
     notices: tuple[str, ...]
@@ -42,18 +53,12 @@ class RunEnd:
     began_wall: float
 
     @property
-    def outcome(self) -> str:
-        if self.stuck:
-            return STUCK
-        if self.verdict.is_promote:
-            return PROMOTED
-        if self.stands:
-            return UNPROVEN
-        return ROLLED_BACK if self.has_started else NOT_BEGUN
+    def verdict(self) -> Verdict:
+        return self.ending.verdict
 
 
 def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | None) -> ReleaseDocument:
-    """The whole release, told."""
+    """Return everything that the report needs to describe the release."""
     intent, seen, settings, clock = release.intent, release.facts, release.site.settings, release.site.clock
     shown = ended.final or ended.judged
     touched = (m.at for m in release.events if m.step == "prepare" and m.kind == "begins")
@@ -76,9 +81,9 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
         started_at=instant(ended.began_wall),
         finished_at=instant(clock.wall()),
         seconds=clock.monotonic() - ended.began,
-        outcome=ended.outcome,
-        exit_status=int(ended.status),
-        next_step=_next_step(release, ended),
+        outcome=ended.ending.outcome,
+        exit_status=int(ended.ending.exit),
+        next_step=_next_step(release.intent, ended.ending),
         verdict=ended.verdict,
         evidence=ended.evidence,
         budget=ended.budget,
@@ -111,31 +116,30 @@ def _findings(ended: RunEnd) -> Iterator[str]:
             yield f"{late} more requests were lost after the verdict, while the old slot retired"
 
 
-def _next_step(release: Release, ended: RunEnd) -> str:
-    intent, stuck = release.intent, ended.stuck
-    if stuck is not None:
-        remedy = f"{stuck.remedy}. " if stuck.remedy else ""
+def _next_step(intent: Intent, ending: Ending) -> str:
+    if ending.stuck is not None:
+        remedy = f"{ending.stuck.remedy}. " if ending.stuck.remedy else ""
         return (
-            f"The rollback stopped: {stuck.message}. Nothing that serves users was stopped. "
+            f"The rollback stopped: {ending.stuck.message}. Nothing that serves users was stopped. "
             f"{remedy}Look at 'cakravia status', then run 'cakravia recover'."
         )
-    if ended.verdict.is_promote:
+    if ending.verdict.is_promote:
         return f"{intent.version} serves users on {intent.candidate}.{_way_on(intent)}"
-    if ended.stands:
+    if ending.outcome == UNPROVEN:
         return (
-            f"{intent.version} serves users on {intent.candidate} and is healthy. See what failed or was not shown; "
-            f"to measure it again: pytest suites/deploy --version {intent.version} --redeploy.{_way_on(intent)}"
+            f"{intent.version} serves users on {intent.candidate} and is healthy. See which checks failed or were not "
+            f"shown. To measure it again: pytest suites/deploy --version {intent.version} --redeploy.{_way_on(intent)}"
         )
-    if not ended.has_started:
+    if ending.outcome == NOT_BEGUN:
         return "Nothing was touched."
     where = f"Users are on {intent.active} ({intent.active_version})." if intent.active else "The site is empty again."
-    return f"{where} Mend what failed and release again."
+    return f"{where} Correct what failed and release again."
 
 
 def _way_on(intent: Intent) -> str:
-    """How users would come to the version they were on; a rollback never goes forward again by itself."""
+    """Return the command that brings the version before back; a rollback never goes forward again by itself."""
     if intent.active_version in ("", intent.version):
         return ""
-    if intent.kind == "rollback":
+    if intent.policy.goes_back:
         return f" To bring {intent.active_version} again: pytest suites/deploy --version {intent.active_version}."
     return f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."

@@ -1,81 +1,69 @@
-"""A load on the live site, judged against the budget without a release. Nothing is ever switched by it."""
+"""A load on the live site, held against the budget without a release. It switches nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from cakravia_verify import __version__
 from cakravia_verify.analysis.course import RunTimeline
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
-from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Verdict
+from cakravia_verify.gate.model import Decision, Evidence, Exit, Verdict
+from cakravia_verify.kinds import LOAD
 from cakravia_verify.release.machine import StepEvent
-from cakravia_verify.report.document import Event, ReleaseDocument
-from cakravia_verify.report.facts import digest_of, instant, traffic_figures
-from cakravia_verify.runs.release_run import Outcome
-from cakravia_verify.settings.models import Settings
+from cakravia_verify.report.document import Event
+from cakravia_verify.runs.failures import describe_and_log
+from cakravia_verify.runs.load_document import LoadEnd, load_document_of
+from cakravia_verify.runs.load_limits import exceeded_budget
+from cakravia_verify.runs.session_run import Outcome, SessionRun
 from cakravia_verify.site.lock import Lock
-from cakravia_verify.site.site import Site, SiteState
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.log_files import LogCuts
-from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.ledger.ledger import Ledger
-from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.run import TrafficRun
 
-KIND = "load"
-MEASURED = "measured"
 START_SECONDS = 30.0
 WATCH_EVERY = 0.2
-INTERRUPTED_PATIENCE = 2.0
-_SLOW_SHARE = 0.01
+SHUTDOWN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class LoadSpan:
-    """What became of the load: how many seconds it flowed, and why it ended early; empty where it did not."""
+    """How many seconds the load flowed, and why it ended early; empty if it did not."""
 
     seconds: float
     ended_early: str
 
 
-class LoadRun:
-    """One load from `open` to `close`. A release always goes first: where one holds the site the load is refused, and
-    where one begins later the load makes way. `duration` in seconds."""
+class LoadRun(SessionRun):
+    """One load from `open` to `close`. `duration` is in seconds.
+
+    A release always goes first. A load is refused while a release holds the site, and it ends early when one begins.
+    """
 
     def __init__(self, site: Site, *, duration: float, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
-        self.site = site
-        self.settings: Settings = site.settings
+        super().__init__(site, on_event=on_event)
         self.duration = duration
-        self.on_event = on_event
-        self.notices: list[str] = []
-        self.objections: list[str] = []
-        self.interrupted = ""
-        self.outcome: Outcome | None = None
-        self.traffic_run: TrafficRun | None = None
-        self.state: SiteState | None = None
+        self._traffic_run: TrafficRun | None = None
         self._lock = Lock(self.settings.state / "load.lock")
         self._cuts = LogCuts()
-        self._began_wall = site.clock.wall()
-        self._began = site.clock.monotonic()
         self._id = ""
         self._span: LoadSpan | None = None
         self._trouble = ""
         self._timeline: list[Event] = []
+        self._answered_by: tuple[tuple[str, str], ...] = ()
 
     # Opening: nothing of the site is touched, now or later.
 
@@ -122,11 +110,6 @@ class LoadRun:
         return self._id
 
     @property
-    def folder(self) -> Path:
-        """Where this load's evidence goes."""
-        return self.settings.reports / self._id
-
-    @property
     def subject(self) -> str:
         """The version under load."""
         return self._active.version
@@ -148,18 +131,15 @@ class LoadRun:
         return self.state.active
 
     @property
-    def budget(self) -> Budget:
-        return Budget(**self.settings.budget.model_dump())
+    def has_started(self) -> bool:
+        return self._traffic_run is not None
+
+    @property
+    def traffic_run(self) -> TrafficRun | None:
+        return self._traffic_run
 
     def _plan(self) -> TrafficPlan:
-        return plan_of(
-            self.settings.traffic,
-            address=self.site.proxy.address,
-            folder=self.folder,
-            run=self._id,
-            headers=headers_of(self.settings),
-            root=self.settings.root,
-        )
+        return self.traffic_plan(self.folder, run=self._id)
 
     # The load.
 
@@ -178,50 +158,27 @@ class LoadRun:
         self.site.bound_logs()
         self.site.fetch_logs()
         self._cuts.remember(self.site.proxy.access_log, *(self.site.platform.request_log(each) for each in Colour))
-        self.traffic_run = traffic_run = TrafficRun(plan, clock=clock, slow=self.settings.budget.p99)
+        self._traffic_run = traffic_run = TrafficRun(plan, clock=clock, slow=self.settings.budget.p99)
         began = clock.monotonic()
         traffic_run.start(deadline=Deadline("the load flows", START_SECONDS, clock=clock), requests=1)
-        self._tell("traffic", began, f"{plan.round_trip * 1000:g} ms round trip")
+        self._record("traffic", began, f"{plan.round_trip * 1000:g} ms round trip")
         began = traffic_run.first_planned / 1e6 or clock.monotonic()
-        hopeless = ""
-        while not hopeless and (left := began + self.duration - clock.monotonic()) > 0:
+        whole = planned_within(plan, self.duration)
+        ended_early = ""
+        while not ended_early and (left := began + self.duration - clock.monotonic()) > 0:
             clock.sleep(min(WATCH_EVERY, left))
             traffic_run.follow()
             traffic_run.ensure_alive()
-            hopeless = self._hopeless(traffic_run, plan)
+            ended_early = exceeded_budget(traffic_run, self.budget, planned=whole)
             if holder := self.site.lock.holder():
-                self._trouble = hopeless = f"the load made way for {holder}"
+                self._trouble = ended_early = f"the load made way for {holder}"
         ended = clock.monotonic()
         traffic_run.stop(deadline=Deadline("requests under way end", plan.longest_timeout + 5, clock=clock))
-        span = LoadSpan(ended - began, hopeless)
-        self._tell("load", began, hopeless or f"{traffic_run.finished:,} requests")
+        span = LoadSpan(ended - began, ended_early)
+        self._record("load", began, ended_early or f"{traffic_run.finished:,} requests")
         return span
 
-    def _hopeless(self, traffic_run: TrafficRun, plan: TrafficPlan) -> str:
-        """Why the budget cannot be kept any more, whatever comes; empty while it can."""
-        budget, whole = self.settings.budget, planned_within(plan, self.duration)
-        if len(traffic_run.lost) > budget.lost:
-            row = traffic_run.lost[0]
-            return (
-                f"{len(traffic_run.lost)} requests lost (budget {budget.lost}): {row.method} {row.name}: {row.detail}"
-            )
-        if len(traffic_run.unreached) > budget.lost:
-            row = traffic_run.unreached[0]
-            return f"{len(traffic_run.unreached)} requests could not be sent (budget {budget.lost}): {row.detail}"
-        if len(traffic_run.errors) > budget.errors * whole:
-            row = traffic_run.errors[0]
-            return (
-                f"{len(traffic_run.errors)} error answers (budget {budget.errors:.3%} of {whole:,}): "
-                f"{row.method} {row.name}: {row.detail}"
-            )
-        if traffic_run.slow > _SLOW_SHARE * whole:
-            return (
-                f"{traffic_run.slow} answers took longer than {budget.p99:g} s: "
-                f"more than 1% of all {whole:,} requests of this load"
-            )
-        return ""
-
-    def _tell(self, step: str, began: float, note: str) -> None:
+    def _record(self, step: str, began: float, note: str) -> None:
         now = self.site.clock.monotonic()
         self._timeline.append(Event(step, "done", now - self._began, now - began, note))
         with contextlib.suppress(Exception):
@@ -230,22 +187,40 @@ class LoadRun:
     # Concluding.
 
     def conclude(self, required: Mapping[str, str]) -> Outcome:
-        """The verdict on this load. `required` maps the suite's required checks to their outcomes."""
+        """Return the verdict on this load. `required` maps the suite's required checks to their outcomes."""
+        self._trouble = self._trouble or "; ".join(self.objections)
         if self.traffic_run is not None and self.traffic_run.summary is None:
             self._stop_early()
         measurement = self._measure()
         evidence = self._evidence(required, measurement)
-        seen_by = measurement.figures["seen_by"] if measurement else ()
-        assert isinstance(seen_by, list | tuple)
-        verdict = judge_load(evidence, self.budget, seen_by=seen_by, trouble=self._trouble)
+        verdict = judge_load(evidence, self.budget, answered_by=self._answered_by, trouble=self._trouble)
         status = self._exit(verdict)
-        self.outcome = Outcome(status, verdict, self._document(verdict, evidence, measurement, status))
-        return self.outcome
+        ended = LoadEnd(
+            id=self._id,
+            slot=self._active,
+            exit=status,
+            verdict=verdict,
+            evidence=evidence,
+            budget=self.budget,
+            measurement=measurement,
+            findings=tuple(self._findings(measurement)),
+            drift=self.state.drift if self.state else (),
+            timeline=tuple(self._timeline),
+            began=self._began,
+            began_wall=self._began_wall,
+        )
+        return Outcome(status, verdict, load_document_of(self.site, ended, traffic_run=self.traffic_run))
+
+    def _findings(self, measurement: Measurement | None) -> Iterator[str]:
+        yield from self.notices
+        yield from measurement.findings if measurement else ()
+        if self._trouble:
+            yield f"traffic: {self._trouble}"
 
     def _stop_early(self) -> None:
         assert self.traffic_run is not None
         try:
-            self.traffic_run.stop(deadline=Deadline("the load ends", INTERRUPTED_PATIENCE, clock=self.site.clock))
+            self.traffic_run.stop(deadline=Deadline("the load ends", SHUTDOWN_SECONDS, clock=self.site.clock))
         except TrafficError as error:
             self._trouble = self._trouble or error.message
             self.traffic_run.kill()
@@ -280,20 +255,22 @@ class LoadRun:
                     streams=plan.streams,
                     expected=partial(planned_within, plan),
                 )
+                self._answered_by = _answered_by(ledger)
                 measurement = measure(ledger, course, has_application=bool(logs))
-                measurement.figures["seen_by"] = _seen_by(ledger)
+                measurement.figures["seen_by"] = [" ".join(filter(None, each)) for each in self._answered_by]
                 return measurement
-        except CakraviaError as error:
-            self._trouble = self._trouble or error.message
+        except Exception as error:
+            self._trouble = self._trouble or describe_and_log(error, folder=folder)
             return None
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
         active = self._active
         return Evidence(
             release=self._id,
-            kind=KIND,
+            kind=LOAD.name,
             version=active.version,
-            candidate=f"{active.colour} {active.version}",
+            candidate=str(active),
+            candidate_slot=str(active.colour),
             built_digest=active.digest,
             running_digest=active.digest,
             has_previous=False,
@@ -313,65 +290,14 @@ class LoadRun:
             return Exit.INTERRUPTED
         return Exit.OVER_BUDGET if verdict.decision is Decision.OVER_BUDGET else Exit.INCONCLUSIVE
 
-    def _document(
-        self, verdict: Verdict, evidence: Evidence, measurement: Measurement | None, status: Exit
-    ) -> ReleaseDocument:
-        active, clock = self._active, self.site.clock
-        findings = [*self.notices, *(measurement.findings if measurement else ())]
-        if self._trouble:
-            findings.append(f"traffic: {self._trouble}")
-        return ReleaseDocument(
-            release=self._id,
-            kind=KIND,
-            version=active.version,
-            digest=active.digest,
-            slot=str(active.colour),
-            previous_version="",
-            site=self.settings.site.name,
-            platform=self.settings.site.platform,
-            who=who_acts(),
-            host=socket.gethostname(),
-            reason="",
-            started_at=instant(self._began_wall),
-            finished_at=instant(clock.wall()),
-            seconds=clock.monotonic() - self._began,
-            outcome=MEASURED,
-            exit_status=int(status),
-            next_step=_next_step(verdict),
-            verdict=verdict,
-            evidence=evidence,
-            budget=self.budget,
-            drift=self.state.drift if self.state else (),
-            findings=tuple(findings),
-            timeline=tuple(self._timeline),
-            buckets=self._buckets(measurement),
-            windows=(),
-            lost_rows=measurement.lost_rows if measurement else (),
-            traffic=traffic_figures(self.traffic_run, measurement),
-            settings_digest=digest_of(self.settings),
-            tool=f"cakravia-verify {__version__}",
-        )
 
-    def _buckets(self, measurement: Measurement | None) -> tuple[Any, ...]:
-        return measurement.buckets if measurement else ()
-
-
-def _seen_by(ledger: Ledger) -> list[str]:
-    """Every slot with its version that answered, as in "blue v1"."""
+def _answered_by(ledger: Ledger) -> tuple[tuple[str, str], ...]:
+    """Return slot and version of everything that answered; empty text if an answer did not name it."""
     rows = ledger.query(
-        "SELECT DISTINCT concat_ws(' ', by_slot, by_version) AS who FROM ledger "
-        "WHERE outcome = 'answered' AND strict AND coalesce(by_slot, by_version) IS NOT NULL ORDER BY who"
+        "SELECT DISTINCT coalesce(by_slot, ''), coalesce(by_version, '') FROM ledger "
+        "WHERE outcome = 'answered' AND strict AND coalesce(by_slot, by_version) IS NOT NULL ORDER BY ALL"
     )
-    return [str(who) for (who,) in rows]
-
-
-def _next_step(verdict: Verdict) -> str:
-    if verdict.decision is Decision.WITHIN_BUDGET:
-        return "Nothing."
-    if verdict.decision is Decision.OVER_BUDGET:
-        names = ", ".join(check.title.lower() for check in verdict.checks if check.standing is CheckStatus.FAILED)
-        return f"The site serves as before, and does not bear this load: see {names or 'the failed checks'} below."
-    return "Mend what kept the load from proving anything, then load again. The site serves as before."
+    return tuple((str(slot), str(version)) for slot, version in rows)
 
 
 def _load_id(version: str, wall: float) -> str:

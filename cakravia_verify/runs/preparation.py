@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from cakravia_verify.errors import CakraviaError, NothingToDo, RollbackFailed, UsageError
 from cakravia_verify.history.releases import STUCK, Intent
+from cakravia_verify.kinds import SessionPolicy, policy_of
 from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
 from cakravia_verify.recovery.repair import reconnect, serve_again
 from cakravia_verify.recovery.rollback_target import is_promoted, target_of
@@ -29,6 +30,11 @@ class Request:
     reason: str = ""
     redeploy: bool = False
     wait: float = 0.0
+
+    @property
+    def policy(self) -> SessionPolicy:
+        """What this kind of release does differently."""
+        return policy_of(self.kind)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def prepare_run(
 def _prefetch(request: Request, site: Site) -> None:
     """The version's image or the like is here before anybody has to wait for the lock. A failing build is told when it
     is built: then the history has it."""
-    if not request.version or request.kind == "rollback":
+    if not request.version or request.policy.goes_back:
         return
     deadline = Deadline("the version is fetched", site.settings.app.build_timeout, clock=site.clock)
     try:
@@ -101,7 +107,7 @@ def _settle_the_past(request: Request, site: Site, on_event: Callable[[StepEvent
             yield f"recovered release {release}: {recover(site, record, STEPS, on_event=on_event)}"
         except RollbackFailed as error:
             # A person was told already. What gets a site out of this is a working version: let it come.
-            if record.outcome != STUCK or request.kind != "deploy":
+            if record.outcome != STUCK or not request.policy.follows_stuck_release:
                 stuck = error
                 break
             yield f"release {release} still cannot be undone: {error.message}"
@@ -115,7 +121,7 @@ def _settle_the_past(request: Request, site: Site, on_event: Callable[[StepEvent
 
 
 def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Artifact | None]:
-    target = target_of(site, state, version=request.version) if request.kind == "rollback" else None
+    target = target_of(site, state, version=request.version) if request.policy.goes_back else None
     version = target.version if target else checked_version(request.version)
     active, idle = state.active, state.slots.idle
     is_active = active is not None and active.version == version and (target is None or active.digest == target.digest)

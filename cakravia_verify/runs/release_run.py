@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import (
@@ -17,22 +16,20 @@ from cakravia_verify.errors import (
     UsageError,
 )
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
-from cakravia_verify.gate.rules import judge, stands, traffic_checks
+from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
-from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.control_sample import gather_control_sample
-from cakravia_verify.runs.document import RunEnd, document_of
+from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
+from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
+from cakravia_verify.runs.failures import describe
 from cakravia_verify.runs.preparation import Request, prepare_run
-from cakravia_verify.runs.traffic_watch import TrafficWatch, said
-from cakravia_verify.settings.models import Settings
-from cakravia_verify.site.site import Site, SiteState
-from cakravia_verify.slots import Slot
+from cakravia_verify.runs.session_run import Outcome, SessionRun
+from cakravia_verify.runs.traffic_watch import TrafficWatch
+from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
-from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
-from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.run import TrafficRun
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
@@ -41,50 +38,40 @@ SHUTDOWN_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
+class Weighed:
+    """The gate's verdict and what it is based on. `snapshot` is None if the traffic was not measured for it."""
 
-    exit: Exit
+    evidence: Evidence
     verdict: Verdict
-    document: ReleaseDocument
+    snapshot: Measurement | None
 
 
-class ReleaseRun:
+class ReleaseRun(SessionRun):
     """Holds a site's lock from `open` to `close`; in between one release goes forward, or back."""
 
     def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
-        self.site = site
-        self.settings: Settings = site.settings
+        super().__init__(site, on_event=on_event)
         self.request = request
-        self.on_event = on_event
-        self.notices: list[str] = []
-        self.state: SiteState | None = None
-        self.outcome: Outcome | None = None
-        self.interrupted = ""
-        self.objections: list[str] = []
         self._release: Release | None = None
-        self._folder: Path | None = None
-        self._began_wall = site.clock.wall()
-        self._began = site.clock.monotonic()
         self._traffic_watch: TrafficWatch | None = None
         self._reserve = DescriptorReserve()
-        self.has_started = False
+        self._has_started = False
 
     # Opening: nothing is touched but what an earlier release left half done.
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
-        """The lock is held, earlier releases are finished or undone, and it is settled what this one will do.
+        """Take the lock, finish or undo earlier releases, and decide what this one will do.
 
         Raises UsageError, LockHeld or RollbackFailed.
         """
         self._reserve.take()
         self.site.platform.check()
         self.site.proxy.check()
-        self._traffic_plan(self.settings.reports, run="unnamed")
-        opening = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
-        self.state = opening.state
-        self.notices += opening.notices
-        self._release = Release(self.site, opening.intent, STEPS, target=opening.target, on_event=self.on_event)
+        self.traffic_plan(self.settings.reports, run="unnamed")
+        preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
+        self.state = preparation.state
+        self.notices += preparation.notices
+        self._release = Release(self.site, preparation.intent, STEPS, target=preparation.target, on_event=self.on_event)
 
     def close(self) -> None:
         """The site is free for the next release, and no traffic of this run is left."""
@@ -102,11 +89,26 @@ class ReleaseRun:
         return self._release
 
     @property
-    def folder(self) -> Path:
-        """Where this run's evidence goes."""
-        if self._folder is None:
-            self._folder = self.settings.reports / self.release.id
-        return self._folder
+    def id(self) -> str:
+        return self.release.id
+
+    @property
+    def subject(self) -> str:
+        return self.release.intent.version
+
+    @property
+    def introduction(self) -> tuple[str, ...]:
+        intent = self.release.intent
+        users = f"users are on {intent.active} ({intent.active_version or 'unknown'})"
+        return (
+            f"{intent.policy.opening} {intent.version} into {intent.candidate}; "
+            f"{users if intent.active else 'the site is empty'}",
+            f"release {intent.release}",
+        )
+
+    @property
+    def has_started(self) -> bool:
+        return self._has_started
 
     @property
     def traffic_watch(self) -> TrafficWatch:
@@ -122,41 +124,30 @@ class ReleaseRun:
 
     def begin(self) -> None:
         """The history knows of the release, and users' traffic flows where there are users."""
-        if self.has_started:
+        if self._has_started:
             return
-        self.has_started = True
+        self._has_started = True
         self.release.start()
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
         if self.release.intent.active is not None and self.release.intent.proxy_was_running:
-            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
+            self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
 
     def reach(self, step: str) -> Release:
         """The release has done every step up to `step`, under traffic."""
         self.begin()
         if self.traffic_run is None and not self.traffic_watch.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
-            self.traffic_watch.start(self._traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
+            self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
         elif _comes_after(step, "smoke"):
             self.release.advance("smoke")
             self._gather_control_sample()
         self.release.advance(step)
         return self.release
 
-    def _traffic_plan(self, folder: Path, *, run: str) -> TrafficPlan:
-        """Raises SettingsError where [traffic] makes no plan."""
-        return plan_of(
-            self.settings.traffic,
-            address=self.site.proxy.address,
-            folder=folder,
-            run=run,
-            headers=headers_of(self.settings),
-            root=self.settings.root,
-        )
-
     def _gather_control_sample(self) -> None:
         """The previous slot has answered enough for the judgement that is required of the candidate."""
-        if self.traffic_run is None or self.request.kind != "deploy" or self.release.facts.switchovers:
+        if self.traffic_run is None or not self.release.intent.policy.compares_slots or self.release.facts.switchovers:
             return
         clock = self.site.clock
         waited = gather_control_sample(self.traffic_run, self.budget, clock=clock, pause=self.release.pause)
@@ -181,58 +172,72 @@ class ReleaseRun:
     def _has_previous(self) -> bool:
         return self.release.intent.active is not None and self.release.intent.proxy_was_running
 
-    @property
-    def budget(self) -> Budget:
-        return Budget(**self.settings.budget.model_dump())
-
     # Concluding.
 
     def shorten_waits(self) -> None:
-        """Somebody waits for the end: what is still to come is less patient, and no less true."""
+        """Shorten all remaining waits after a signal. Results stay the same."""
         if self.release.shutdown_deadline is None:
             self.release.shutdown_deadline = self.release.deadline("the end", SHUTDOWN_SECONDS)
 
     def conclude(self, required: Mapping[str, str]) -> Outcome:
-        """The verdict on what this session showed, acted upon: promoted, or rolled back under the same traffic.
+        """Weigh what this session showed, act on the verdict, and describe how the release ended.
 
         `required` maps the suite's required checks to their outcomes.
         """
-        release = self.release
         self._reserve.give_back()
         if self.interrupted:
             self.shorten_waits()
+        weighed = self._weigh(required)
+        ending = self._act_on(weighed)
+        return self._describe(weighed, ending)
+
+    def _weigh(self, required: Mapping[str, str]) -> Weighed:
+        """Return the verdict on what the session showed until now, with what it is based on."""
+        release = self.release
         snapshot = None if self.interrupted or release.failure else self.traffic_watch.so_far()
         evidence = self._evidence(required, snapshot)
-        verdict = judge(evidence, self.budget)
-        stuck: CakraviaError | None = None
-        is_settled = False
+        return Weighed(evidence, judge(evidence, self.budget), snapshot)
+
+    def _act_on(self, weighed: Weighed) -> Ending:
+        """Promote the candidate, keep users on a healthy rollback target, or bring users back.
+
+        Returns the ending. Each exit status of docs/OPERATIONS.md that a concluded release can have is one return.
+        """
+        verdict = weighed.verdict
         if verdict.is_promote:
-            if refused := self._promote(verdict):
-                verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=refused)
-            is_settled = not refused
-        if not is_settled and release.failure is None and stands(evidence):
+            obstacle = self._promote(verdict)
+            if not obstacle:
+                return Ending(Exit.PROMOTED, PROMOTED, verdict)
+            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=obstacle)
+        if self._keeps_users(weighed.evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
-            is_settled = not self._settle(verdict, UNPROVEN)
-        if not is_settled and self.has_started:
-            release.record_verdict(verdict.decision, why=verdict.why)
-            stuck = self._roll_back(verdict)
+            if not self._settle(verdict, UNPROVEN):
+                return Ending(Exit.UNPROVEN, UNPROVEN, verdict)
+        outcome = ROLLED_BACK if self.has_started else NOT_BEGUN
+        stuck = self._roll_back(verdict) if self.has_started else None
+        if stuck is not None:
+            return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
+        if self.interrupted:
+            return Ending(Exit.INTERRUPTED, outcome, verdict)
+        if verdict.decision is Decision.ROLL_BACK:
+            return Ending(Exit.ROLLED_BACK, outcome, verdict)
+        return Ending(Exit.INCONCLUSIVE, outcome, verdict)
+
+    def _describe(self, weighed: Weighed, ending: Ending) -> Outcome:
+        """Measure the whole traffic, now that it has ended, and return the outcome with its document."""
+        release, evidence, verdict = self.release, weighed.evidence, ending.verdict
         final = self.traffic_watch.at_the_end(grace=release.grace if release.shutdown_deadline else None)
-        if not verdict.is_promote and snapshot is None:
+        if weighed.snapshot is None and not verdict.is_promote:
+            # The gate had no figures. The checks show those of the whole traffic; the decision stays as it was made.
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
-        is_unproven = is_settled and not verdict.is_promote
-        status = Exit.UNPROVEN if is_unproven else self._exit(verdict, stuck)
         self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = RunEnd(
-            verdict=verdict,
+            ending=replace(ending, verdict=verdict),
             evidence=evidence,
             budget=self.budget,
-            status=status,
-            stuck=stuck,
-            stands=is_unproven,
-            has_started=self.has_started,
-            judged=snapshot,
+            judged=weighed.snapshot,
             final=final,
             notices=tuple(self.notices),
             trouble=self.traffic_watch.trouble,
@@ -240,51 +245,29 @@ class ReleaseRun:
             began=self._began,
             began_wall=self._began_wall,
         )
-        document = document_of(release, ended, traffic_run=self.traffic_run)
-        self.outcome = Outcome(status, verdict, document)
-        return self.outcome
+        return Outcome(ending.exit, verdict, document_of(release, ended, traffic_run=self.traffic_run))
+
+    def _keeps_users(self, evidence: Evidence) -> bool:
+        """Return True if users stay on the candidate without a PROMOTE."""
+        if self.release.failure is not None or not self.release.intent.policy.keeps_unproven_target:
+            return False
+        return is_candidate_well(evidence)
 
     def _evidence(self, required: Mapping[str, str], measurement: Measurement | None) -> Evidence:
-        release, seen, settings = self.release, self.release.facts, self.settings
-        baked = None if seen.bake_began is None or seen.bake_ended is None else seen.bake_ended - seen.bake_began
-        serving, running_digest = "", ""
-        if seen.confirmed_at is not None and seen.candidate is not None:
-            served = self.site.serving()
-            running_digest = self._digest_of(seen.candidate)
-            serving = f"{served.slot or 'nobody'} ({served.version or seen.candidate.version})"
-        failure = said(release.failure) if release.failure and not self.interrupted else ""
-        return Evidence(
-            release=release.id,
-            kind=release.intent.kind,
-            version=release.intent.version,
-            candidate=str(seen.candidate) if seen.candidate else "",
-            built_digest=seen.artifact.digest if seen.artifact else "",
-            running_digest=running_digest,
-            has_previous=self._has_previous,
-            health_rounds=seen.good_rounds,
-            health_rounds_needed=settings.health.consecutive,
-            bake_rounds=seen.bake_rounds if seen.bake_ended else 0,
-            bake_bad_rounds=seen.bake_bad_rounds,
-            bake_seconds=baked,
-            bake_seconds_planned=settings.release.bake,
-            smoke_passed=seen.smoke_passed,
-            smoke_planned=len(settings.release.smoke),
-            confirmations=seen.confirmations,
-            confirmations_needed=settings.release.confirmations,
-            serving=serving,
-            failure=failure,
-            interrupted=self.interrupted,
-            required=dict(required),
+        facts = self.release.facts
+        end = EndState()
+        if facts.confirmed_at is not None and facts.candidate is not None:
+            end = observe_end(self.site, facts.candidate)
+        self.notices += end.unread
+        return evidence_of(
+            self.release,
+            end,
+            required=required,
             measured=measurement.measured if measurement else None,
-            objections=tuple(self.objections),
+            has_previous=self._has_previous,
+            interrupted=self.interrupted,
+            objections=self.objections,
         )
-
-    def _digest_of(self, candidate: Slot) -> str:
-        try:
-            running = self.site.platform.observe(candidate.colour)
-        except CakraviaError as error:
-            return f"not seen: {error.message}"
-        return running.digest if running and running.identity == candidate.identity else "gone"
 
     def _promote(self, verdict: Verdict) -> str:
         """Why the promotion could not be made, '' where it was.
@@ -312,18 +295,20 @@ class ReleaseRun:
             return f"not promoted, for {error.message}"
         except (CakraviaError, OSError) as error:
             # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"{outcome}, but the old slot could not be retired: {said(error)}")
+            self.notices.append(f"{outcome}, but the old slot could not be retired: {describe(error)}")
             return ""
         digest = release.facts.artifact.digest if release.facts.artifact else ""
         try:
             release.advance("cleanup")
             release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
         except (CakraviaError, OSError) as error:
-            self.notices.append(f"{outcome}, but tidying up failed: {said(error)}")
+            self.notices.append(f"{outcome}, but tidying up failed: {describe(error)}")
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
+        """Bring users back. Returns what stopped the rollback, None if it is complete."""
         release = self.release
+        release.record_verdict(verdict.decision, why=verdict.why)
         try:
             release.roll_back(verdict.why)
         except (RollbackFailed, CakraviaError) as error:
@@ -336,15 +321,6 @@ class ReleaseRun:
         except JournalError as error:
             self.notices.append(f"users are back, but the history does not know it yet: {error.message}")
         return None
-
-    def _exit(self, verdict: Verdict, stuck: CakraviaError | None) -> Exit:
-        if stuck is not None:
-            return Exit.NEEDS_A_PERSON
-        if verdict.is_promote:
-            return Exit.PROMOTED
-        if self.interrupted:
-            return Exit.INTERRUPTED
-        return Exit.ROLLED_BACK if verdict.decision is Decision.ROLL_BACK else Exit.INCONCLUSIVE
 
 
 def _comes_after(step: str, other: str) -> bool:

@@ -12,8 +12,10 @@ from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
+from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
+from cakravia_verify.runs.failures import describe, describe_and_log
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
 from cakravia_verify.system.log_files import LogCuts
@@ -52,9 +54,9 @@ class TrafficWatch:
         try:
             self._start(plan, on_event=on_event)
         except (CakraviaError, OSError) as error:
-            if not self._goes_back:
+            if self._policy.needs_traffic:
                 raise
-            self.trouble = f"there was none, and users went back without it: {said(error)}"
+            self.trouble = f"there was none, and users went back without it: {describe(error)}"
             self.end()
             self.traffic_run = None
 
@@ -79,7 +81,7 @@ class TrafficWatch:
         A rollback goes on without traffic that ends or cannot be followed: it proves nothing then, and is not stopped.
         """
         traffic_run, switchovers = self.traffic_run, self.release.facts.switchovers
-        if traffic_run is None or (self.trouble and self._goes_back):
+        if traffic_run is None or (self.trouble and not self._policy.needs_traffic):
             return
         traffic_run.follow()
         try:
@@ -87,15 +89,15 @@ class TrafficWatch:
             self._cuts.require_growth(*self._raw_logs())
         except TrafficError as error:
             self.trouble = error.message
-            if self._goes_back:
+            if not self._policy.needs_traffic:
                 return
             raise
         if switchovers:
             self._require_budget(traffic_run, switchovers[0])
 
     @property
-    def _goes_back(self) -> bool:
-        return self.release.intent.kind == "rollback"
+    def _policy(self) -> SessionPolicy:
+        return self.release.intent.policy
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
         decided, effective = to_microseconds(switch.decided_at), to_microseconds(switch.effective_at)
@@ -107,7 +109,7 @@ class TrafficWatch:
             return row.ended < decided
 
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
-        loses = sent_since if self._goes_back else lambda row: not ended_before(row)
+        loses = sent_since if self._policy.goes_back else lambda row: not ended_before(row)
         to_come = most_requests(
             traffic_run.plan, since=effective - traffic_run.first_planned, until=self._bake_over_by(traffic_run, switch)
         )
@@ -115,7 +117,7 @@ class TrafficWatch:
             # Nobody planned how often these come again; what they did until now, twice over, has to do.
             to_come = max(to_come, 2 * traffic_run.finished)
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
-        if suffered and self._goes_back:
+        if suffered and self._policy.goes_back:
             # Users do not return to a version that failed them as well.
             before = most_requests(traffic_run.plan, since=NOT_YET, until=decided - traffic_run.first_planned)
             if self._suffered(traffic_run, ended_before, ended_before, requests=before):
@@ -159,8 +161,8 @@ class TrafficWatch:
         try:
             deadline = self.release.deadline("requests under way end", self.traffic_run.plan.longest_timeout + 1)
             return self._measure(self.traffic_run.settle(deadline=deadline))
-        except Exception as error:  # whatever keeps it from being measured: then nothing is shown
-            self.trouble = self.trouble or said(error)
+        except Exception as error:  # whatever kept it from being measured: the gate then has no figures
+            self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
 
     def at_the_end(self, *, grace: float | None = None) -> Measurement | None:
@@ -171,12 +173,12 @@ class TrafficWatch:
         try:
             self.traffic_run.stop(deadline=self.release.deadline("the traffic ends", seconds))
         except (CakraviaError, OSError) as error:
-            self.trouble = self.trouble or said(error)
+            self.trouble = self.trouble or describe(error)
             self.traffic_run.kill()
         try:
             return self._measure(None)
         except Exception as error:
-            self.trouble = self.trouble or said(error)
+            self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
 
     def end(self) -> None:
@@ -266,7 +268,7 @@ class TrafficWatch:
             streams=self.traffic_run.plan.streams,
             version=intent.version,
             judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
-            if intent.kind == "deploy"
+            if intent.policy.compares_slots
             else None,
         )
 
@@ -281,8 +283,3 @@ def _names(log: Path, run: str) -> bool:
     """Whether a line of the log names the run."""
     with log.open("rb") as lines:
         return any(run.encode() in line for line in lines)
-
-
-def said(error: BaseException) -> str:
-    """What went wrong, in words without a remedy."""
-    return error.message if isinstance(error, CakraviaError) else f"{type(error).__name__}: {error}"

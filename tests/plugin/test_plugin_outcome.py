@@ -10,7 +10,7 @@ import pytest
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.report_hooks import write_outcome
 from cakravia_verify.report.verdict.file import read_verdict
-from cakravia_verify.runs.release_run import Outcome
+from cakravia_verify.runs.session_run import Outcome
 from tests.report import samples
 
 

@@ -103,6 +103,9 @@ def rolled_back() -> ReleaseDocument:
     evidence = replace(
         _evidence(measured, required=required),
         serving="blue",
+        serving_slot="blue",
+        serving_version="v1.1.0",
+        serving_digest=OLD_DIGEST,
         failure="green (v1.2.0) became unhealthy under traffic: ready: 503 in 12 ms",
         bake_seconds=2.84,
         bake_rounds=6,
@@ -232,6 +235,7 @@ def _evidence(measured: Measured, *, required: dict[str, str]) -> Evidence:
         release="20260504T021109Z-v1.2.0",
         version="v1.2.0",
         candidate="green",
+        candidate_slot="green",
         built_digest=NEW_DIGEST,
         running_digest=NEW_DIGEST,
         has_previous=True,
@@ -245,6 +249,9 @@ def _evidence(measured: Measured, *, required: dict[str, str]) -> Evidence:
         confirmations=5,
         confirmations_needed=5,
         serving="green",
+        serving_slot="green",
+        serving_version="v1.2.0",
+        serving_digest=NEW_DIGEST,
         required=required,
         measured=measured,
     )

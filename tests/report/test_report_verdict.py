@@ -169,6 +169,8 @@ def test_one_check_that_did_not_pass_is_enough(promoted: Path) -> None:
 
 # Told for people, and decided upon by nobody: in this verdict no errors are a share of anything, and nothing is judged.
 UNWEIGHED = {
+    ("evidence", "candidate"),
+    ("evidence", "serving"),
     ("evidence", "measured", "sent_after_switch"),
     ("evidence", "measured", "judgement_gross"),
     ("evidence", "measured", "judgement_why"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cakravia_verify.errors import ReleaseError
+from cakravia_verify.kinds import policy_of
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, TrafficWatch, most_requests
 from cakravia_verify.slots import Colour
@@ -58,7 +59,7 @@ class Flowing:
 def watch(
     traffic_run: Flowing, *, budget: float, now: float = 13.0, bake_began: float | None = None, kind: str = "deploy"
 ) -> None:
-    """The witness looks once, at `now`, on a release that switched at 12 s."""
+    """Look once, at `now`, on a release that switched at 12 s."""
     settings = SimpleNamespace(
         budget=SimpleNamespace(lost=0, errors=budget),
         release=SimpleNamespace(bake=BAKE, confirm_timeout=CONFIRM, drain=DRAIN, drain_minimum=0.1),
@@ -69,11 +70,11 @@ def watch(
         proxy=SimpleNamespace(access_log=None),
         platform=SimpleNamespace(request_log=lambda _: None),
     )
-    seen = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
-    release: Any = SimpleNamespace(site=site, facts=seen, intent=SimpleNamespace(kind=kind))
-    witness = TrafficWatch(release, folder=Path())
-    witness.traffic_run = traffic_run  # type: ignore[assignment]
-    witness.watch()
+    facts = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
+    release: Any = SimpleNamespace(site=site, facts=facts, intent=SimpleNamespace(policy=policy_of(kind)))
+    traffic_watch = TrafficWatch(release, folder=Path())
+    traffic_watch.traffic_run = traffic_run  # type: ignore[assignment]
+    traffic_watch.watch()
 
 
 @pytest.mark.parametrize(("began", "requests"), [(None, AT_MOST), (13.0, IN_BAKE)], ids=["before", "in the bake"])

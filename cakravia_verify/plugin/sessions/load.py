@@ -1,125 +1,47 @@
-"""The session of a load: opened before collection, watched check by check, concluded whatever happens."""
+"""The session of a load on the live site."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from pathlib import Path
+from typing import ClassVar, Final
 
 import pytest
 
-from cakravia_verify.errors import CakraviaError, LockHeld, UsageError
-from cakravia_verify.gate.model import Exit
-from cakravia_verify.plugin.options import overrides
-from cakravia_verify.plugin.progress import Progress
-from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
-from cakravia_verify.plugin.required_checks import Checks
-from cakravia_verify.plugin.sessions.release import refuse_unfit
-from cakravia_verify.plugin.signals import Interrupts
-from cakravia_verify.report.folder import require_writable
-from cakravia_verify.runs.load_run import KIND, LoadRun
-from cakravia_verify.runs.release_run import Outcome
-from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.site.assembly import open_site
+from cakravia_verify.plugin.sessions.base import Session
+from cakravia_verify.runs.load_run import LoadRun
 
-DEFAULT_DURATION = 60.0
-LONGEST_DURATION = 86_400.0
-LATEST_LOAD = "latest-load"
+DEFAULT_SECONDS: Final = 60.0
+LONGEST_SECONDS: Final = 86_400.0
 
 
-class LoadSession:
-    """Owns the load of a pytest session."""
+class LoadSession(Session[LoadRun]):
+    """A session that loads the live site and switches nothing."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self.checks = Checks(KIND)
-        self.progress = Progress(config)
-        self.interrupts = Interrupts()
-        self.outcome: Outcome | None = None
-        self.run = self._new_run()
+    latest: ClassVar[str] = "latest-load"
 
-    def _new_run(self) -> LoadRun:
-        config = self.config
-        refuse_unfit(config)
-        if config.getoption("release"):
+    def new_run(self) -> LoadRun:
+        self._refuse_options_of_releases()
+        duration = self._duration()
+        return LoadRun(self.open_site(), duration=duration, on_event=self.progress.event)
+
+    def _refuse_options_of_releases(self) -> None:
+        option = self.config.getoption
+        if option("release"):
             raise pytest.UsageError("a load releases nothing: run suites/load without --version / --release")
-        for option, given in (
-            ("--bake", config.getoption("cakravia_bake") is not None),
-            ("--reason", config.getoption("reason")),
-            ("--redeploy", config.getoption("redeploy")),
-            ("--wait", config.getoption("wait")),
-        ):
-            if given:
-                raise pytest.UsageError(f"{option} is for releases: a load would not look at it")
-        asked = config.getoption("duration")
-        duration = DEFAULT_DURATION if asked is None else asked
-        if not (math.isfinite(duration) and 0 < duration <= LONGEST_DURATION):
-            raise pytest.UsageError(
-                f"--duration {duration:g}: name seconds, more than 0 and at most {LONGEST_DURATION:g}"
-            )
-        try:
-            settings = load_settings(Path(config.getoption("site")), overrides=overrides(config))
-            require_writable(settings.reports)
-            return LoadRun(open_site(settings), duration=duration, on_event=self.progress.event)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+        given = {
+            "--bake": option("cakravia_bake") is not None,
+            "--reason": option("reason"),
+            "--redeploy": option("redeploy"),
+            "--wait": option("wait"),
+        }
+        for name, is_given in given.items():
+            if is_given:
+                raise pytest.UsageError(f"{name} is for releases: a load does not use it")
 
-    def open(self) -> None:
-        """It is settled what is loaded and how, or the session ends here."""
-        self.interrupts.install()
-        try:
-            self.run.open(waiting=self.progress.line)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
-        except LockHeld as error:
-            pytest.exit(str(error), returncode=Exit.LOCK_HELD)
-        except CakraviaError as error:
-            pytest.exit(str(error), returncode=Exit.INCONCLUSIVE)
-        report = ReportHooks(
-            self.config, folder=self.run.folder, kind=KIND, subject=self.run.subject, outcome=lambda: self.outcome
-        )
-        self.config.pluginmanager.register(report)
-        self.config.pluginmanager.register(self.checks)
-
-    def close(self) -> None:
-        self.run.close()
-        self.interrupts.restore()
-
-    # What pytest calls.
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self) -> None:
-        for line in self.run.introduction:
-            self.progress.line(line, bold=line == self.run.introduction[0])
-        for notice in self.run.notices:
-            self.progress.line(f"  note: {notice}", yellow=True)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        self.interrupts.hold(self._told_while_busy)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.outcome is not None:
-            return
-        self.interrupts.hold(self._told_while_busy)
-        session.exitstatus = self._conclude().exit
-
-    def _told_while_busy(self, name: str) -> None:
-        self.progress.line(f"  {name} received: ending the load", yellow=True)
-
-    def _conclude(self) -> Outcome:
-        self.run.interrupted = self.interrupts.seen
-        self.outcome = self.run.conclude(self.checks.outcomes())
-        try:
-            reports = self.run.settings.reports
-            self.outcome = write_outcome(
-                self.outcome, self.run.folder, reports=reports, latest=LATEST_LOAD, tell=self.progress.line
-            )
-        except (CakraviaError, OSError) as error:
-            # Whoever gates on the verdict finds none, and the exit status must not say otherwise.
-            if self.outcome.exit is Exit.WITHIN_BUDGET:
-                self.outcome = replace(self.outcome, exit=Exit.INCONCLUSIVE)
-            self.progress.line(f"{self.run.id}: its report could not be written: {error}", red=True)
-        self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=self.outcome)
-        return self.outcome
+    def _duration(self) -> float:
+        """Return the seconds that the site is loaded for."""
+        given = self.config.getoption("duration")
+        seconds: float = DEFAULT_SECONDS if given is None else given
+        if math.isfinite(seconds) and 0 < seconds <= LONGEST_SECONDS:
+            return seconds
+        raise pytest.UsageError(f"--duration {seconds:g}: give seconds, more than 0 and at most {LONGEST_SECONDS:g}")

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.gate.model import CheckStatus, Decision, Exit
+from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
 _LOST_ROWS: Final = 20
-_KINDS: Final = {"rollback": "Rollback", "load": "Load"}
 _TELLING: Final = ("id", "method", "name", "status", "served_slot", "detail")
 
 
@@ -47,7 +47,7 @@ def render_summary(document: ReleaseDocument) -> str:
             tone=tone,
             is_good=tone is Tone.GOOD,
             sign=_sign(document),
-            kind=_KINDS.get(document.kind, "Release"),
+            kind=policy_of(document.kind).title,
             headline=headline(document),
             sentence=what_happened(document),
             next_step=what_to_do(document),

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from cakravia_verify.gate.model import Check, CheckStatus, Decision, Exit, Measured
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
+from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.stats.bounds import failures_in_words
 
-LOAD = "load"
 _LIMIT = 2000
 # Checks of a count of requests: where it is zero, what that proves stands beside it.
 _COUNTED_OF_ALL = ("lost", "unreached", "duplicated", "masked", "errors")
@@ -93,7 +93,7 @@ def count_in_words(count: int | None) -> str:
 def tone_of(document: ReleaseDocument) -> Tone:
     """GOOD only where decision, outcome and exit status all say promoted, or of a load, within its budget."""
     decision = document.verdict.decision
-    if document.kind == LOAD:
+    if not policy_of(document.kind).switches_users:
         is_good = decision is Decision.WITHIN_BUDGET and document.exit_status == Exit.WITHIN_BUDGET
         return Tone.GOOD if is_good else Tone.BAD if decision is Decision.OVER_BUDGET else Tone.UNSURE
     if decision is Decision.PROMOTE and document.exit_status == Exit.PROMOTED and document.outcome == PROMOTED:
@@ -115,7 +115,7 @@ def what_happened(document: ReleaseDocument) -> str:
 
 def _where_users_are(document: ReleaseDocument) -> str:
     new = f"{document.version} ({document.slot})" if document.slot else document.version
-    if document.kind == LOAD:
+    if not policy_of(document.kind).switches_users:
         said = {Tone.GOOD: "bears", Tone.BAD: "does not bear", Tone.UNSURE: "was not shown to bear"}[tone_of(document)]
         return f"{new} {said} this load. Nothing was switched."
     if document.exit_status == Exit.NEEDS_A_PERSON:
@@ -178,7 +178,7 @@ def what_to_do(document: ReleaseDocument) -> str:
         return "See who serves with `cakravia status`, then repair with `cakravia recover`."
     if tone_of(document) is Tone.GOOD:
         return "Nothing."
-    if document.kind == LOAD:
+    if not policy_of(document.kind).switches_users:
         return "Find out why the open checks could not be answered, then load again. Users need nothing."
     if document.outcome == UNPROVEN:
         return "Look at the checks that failed or were not shown. Users need nothing."
@@ -254,7 +254,7 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
         Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), "decision to effect", None),
         Figure("Longest silence", silence, of_one or "between good answers", None),
     ]
-    if document.kind == LOAD:
+    if not policy_of(document.kind).switches_users:
         figures = [one for one in figures if one.label not in ("Old slot after switch", "Switch")]
     return tuple(figures)
 

@@ -8,8 +8,8 @@ from tests.plugin.sessions.lanes import Lanes, Scenario, each
 from tests.plugin.sessions.test_session_sabotage import bent
 
 OBSERVER_FAILS = """
-def pytest_cakravia_moment(moment):
-    if moment.step in ("switch", "promote"):
+def pytest_cakravia_step(event):
+    if event.step in ("switch", "promote"):
         pytest.fail("an observer of somebody's")
 def pytest_cakravia_outcome():
     raise SystemExit(3)

@@ -105,7 +105,7 @@ def pytest_sessionfinish(session):
 GATE_RAISES = """
 def pytest_cakravia_gate():
     raise RuntimeError("a broken gate")
-def pytest_cakravia_moment():
+def pytest_cakravia_step():
     raise RuntimeError("a broken observer")
 """
 GATE_EXITS = """
@@ -121,8 +121,8 @@ def pytest_cakravia_gate():
 """
 OBSERVER_EXITS = """
 import sys
-def pytest_cakravia_moment(moment):
-    if moment.kind == "undone":
+def pytest_cakravia_step(event):
+    if event.kind == "undone":
         sys.exit(0)
 """
 SUMMARY_EXITS = """
