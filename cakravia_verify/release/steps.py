@@ -20,7 +20,7 @@ from cakravia_verify.release.conditions import (
     take_round,
     wait_until_drained,
 )
-from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users, direct_users_to_empty_slot
+from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 
@@ -38,11 +38,11 @@ def build(release: Release) -> dict[str, Any]:
 
 def prepare(release: Release) -> dict[str, Any]:
     """No other slot can answer in place of the one that is asked, and the proxy runs the present configuration."""
-    proxy = release.site.proxy
-    proxy.set_failover(allowed=False)
-    if not proxy.observe().is_running:
+    site = release.site
+    site.proxy.set_failover(allowed=False)
+    if not site.proxy.observe().is_running:
         return {}
-    reloaded = proxy.refresh(deadline=release.deadline("the proxy takes its configuration", PROXY_SECONDS))
+    reloaded = site.proxy.refresh(deadline=proxy_deadline(site, "the proxy takes its configuration"))
     return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
 
 
@@ -114,7 +114,7 @@ def switch(release: Release) -> dict[str, Any]:
     require_healthy(site, slot)
     release.watch()
     # The step "confirm" asks for the answers, so that the journal has the switch before it waits for them.
-    switchover = direct_users(site, slot, confirmations=0, deadline=release.deadline("the switchover", PROXY_SECONDS))
+    switchover = direct_users(site, slot, confirmations=0, deadline=proxy_deadline(site, "the switchover"))
     release.facts.switchovers.append(switchover)
     milliseconds = (switchover.effective_at - switchover.decided_at) * 1000
     return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
@@ -128,7 +128,7 @@ def unswitch(release: Release) -> dict[str, Any]:
         if not intent.proxy_was_running:
             site.proxy.stop(deadline=release.deadline("the proxy stops", release.grace))
         elif state.is_running:
-            deadline = release.deadline("users leave", PROXY_SECONDS)
+            deadline = proxy_deadline(site, "users leave")
             direct_users_to_empty_slot(site, intent.candidate.other, deadline=deadline)
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
@@ -136,7 +136,7 @@ def unswitch(release: Release) -> dict[str, Any]:
     slot = slot_to_return_to(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
     count = site.settings.release.confirmations
     if not (has_users and is_confirmed(site, slot, count=count)):
-        deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
+        deadline = proxy_deadline(site, f"users return to {slot}")
         # The switchover is a fact of this release, whether or not the answers confirm it.
         release.facts.switchovers.append(direct_users(site, slot, confirmations=0, deadline=deadline))
         require_confirmed(site, slot, count=count)
