@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release.conditions import is_healthy, restart_slot
-from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users
+from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.machine import Release, Step, StepEvent
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
@@ -102,5 +102,5 @@ def _bring_users_to(release: Release, slot: Slot) -> None:
         site,
         slot,
         confirmations=site.settings.release.confirmations,
-        deadline=release.deadline(f"users reach {slot}", PROXY_SECONDS),
+        deadline=proxy_deadline(site, f"users reach {slot}"),
     )

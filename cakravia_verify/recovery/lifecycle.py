@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cakravia_verify.recovery.repair import _bring_to_promoted, _is_served, _serve, _settle
+from cakravia_verify.recovery.repair import bring_to_promoted, settle
+from cakravia_verify.recovery.serve_users import is_served, serve
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
 
 
 def bring_up(site: Site) -> Iterator[str]:
-    """The version that has the users by the history serves them, or else one that runs; a line for each thing done.
-    Moves nobody who is served already. Raises RollbackFailed where a release could not be undone, users served all the
-    same."""
-    stuck = yield from _settle(site)
+    """Start the proxy and the promoted version, else a version that runs. Yields one line for each thing done.
+
+    Users who are served already are not moved. Raises RollbackFailed if a release could not be undone; users are served
+    first.
+    """
+    stuck = yield from settle(site)
     state = site.observe()
-    if _is_served(state):
+    if is_served(state):
         yield f"{state.active} serves users at {site.proxy.address.url}; nothing to start"
     else:
-        yield _serve(site, state)
+        yield serve(site, state)
         if stuck is None:
-            yield from _bring_to_promoted(site)
+            yield from bring_to_promoted(site)
     if stuck is not None:
         raise stuck
 
 
 def bring_down(site: Site) -> str:
-    """Nothing of the site runs; the proxy ended first, with its requests in flight finished."""
+    """Stop the proxy, which answers its requests in flight, then the slots. Returns one line."""
     grace = site.settings.app.grace
     site.proxy.stop(deadline=Deadline("the proxy stops", grace, clock=site.clock))
     stopped = []

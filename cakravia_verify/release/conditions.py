@@ -1,4 +1,4 @@
-"""What the steps make sure of: that a slot is well and is who it says, and that users are where they should be."""
+"""The conditions of the steps: a slot is healthy and names itself, and users reach the slot that they should."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from cakravia_verify.system.clock import Deadline, poll
 
 
 def refuse_the_slot_of_users(site: Site, colour: Colour) -> None:
+    """Raise PlatformError if the proxy sends users to this slot."""
     state = site.proxy.observe()
     if state.is_running and state.chosen is colour:
         raise PlatformError(
             f"{colour} is the slot that users are sent to; it is neither replaced nor stopped",
-            remedy="cakravia status shows who serves; cakravia recover repairs a half-done release",
+            remedy="cakravia status shows the slot that serves; cakravia recover repairs an interrupted release",
         )
 
 
 def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
-    """One reading of every endpoint; raises NotHealthy where the process is gone or is not who it should be."""
+    """Read every endpoint once. Raises NotHealthy if the process ended or an answer names another slot or version."""
     running = release.site.platform.observe(slot.colour)
     if running is None or running.identity != slot.identity:
         log = release.site.platform.logs(slot.colour, lines=5).strip()
         raise NotHealthy(
-            f"{slot} ended by itself{f'; it last wrote: {log}' if log else ''}",
-            remedy=f"see its log: cakravia logs {slot.colour}",
+            f"{slot} ended by itself{f'; last lines of its log: {log}' if log else ''}",
+            remedy=f"read its log: cakravia logs {slot.colour}",
         )
     readings = release.site.readings(slot)
     for reading in readings:
@@ -43,13 +44,14 @@ def take_round(release: Release, slot: Slot) -> tuple[Reading, ...]:
 
 
 def require_healthy(site: Site, slot: Slot) -> None:
+    """Raise NotHealthy, with the first bad reading, unless every endpoint of the slot is healthy."""
     readings = site.readings(slot)
     if bad := [reading for reading in readings if not reading.is_healthy]:
-        raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"see its log: cakravia logs {slot.colour}")
+        raise NotHealthy(f"{slot} is not healthy: {bad[0]}", remedy=f"read its log: cakravia logs {slot.colour}")
 
 
 def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
-    """What is wrong with the slot's answer to a smoke request, '' where nothing is."""
+    """Return what is wrong with the slot's answer to a smoke request, '' if nothing is."""
     contract = site.settings.contract
     answer = site.prober.request(
         slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
@@ -70,11 +72,12 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
 
 
 def is_healthy(site: Site, slot: Slot) -> bool:
+    """Return whether every endpoint of the slot is healthy now."""
     return all(reading.is_healthy for reading in site.readings(slot))
 
 
 def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]) -> None:
-    """Health that nobody signs proves nothing: something else may listen there."""
+    """Raise NotHealthy unless the answers name the slot and the version: another program may listen on that port."""
     contract = release.site.settings.contract
     for what, named, places in (
         ("slot", any(reading.slot for reading in readings), (contract.slot_field, contract.slot_header)),
@@ -83,29 +86,30 @@ def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]
         if any(places) and not named:
             raise NotHealthy(
                 f"{slot} answers, but nothing in its answers names its {what}: {readings[0]}",
-                remedy=f"name it in {' or '.join(filter(None, places))}; an application that cannot has "
+                remedy=f"name it in {' or '.join(filter(None, places))}. If the application cannot, set "
                 f'{what}_field = "" and {what}_header = "" in [contract]',
             )
 
 
 def require_users_on(site: Site, colour: Colour) -> None:
+    """Raise NotConfirmed unless the proxy sends users to this slot and the slot is healthy."""
     state, slot = site.proxy.observe(), site.platform.observe(colour)
     readings = site.readings(slot) if slot else ()
     if slot and not all(reading.is_healthy for reading in readings):
-        readings = site.readings(slot)  # as in the bake, one bad round is not yet an illness
+        readings = site.readings(slot)  # as in the bake, one bad round is tolerated
     if not (state.is_running and state.chosen is colour and slot and all(each.is_healthy for each in readings)):
-        where = state.chosen if state.is_running else "nothing, for it does not run"
+        where = state.chosen if state.is_running else "no slot, because it does not run"
         raise NotConfirmed(
             f"{slot or colour} cannot be promoted: the proxy sends users to {where}, "
             f"and the candidate {'is gone' if slot is None else 'says ' + complaints(readings)}",
-            remedy="cakravia status shows who serves",
+            remedy="cakravia status shows the slot that serves",
         )
 
 
 def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool) -> Slot:
-    """The slot users return to, running the version it ran before; restarted where it died.
+    """Return the slot that users return to, with the version it ran before. Restart it if it died.
 
-    Where users are already (`must_be_healthy` False), its health is not this release's doing.
+    If users are there already, or it was unhealthy before the release, the caller passes `must_be_healthy=False`.
     """
     site, intent = release.site, release.intent
     running = site.platform.observe(colour)
@@ -122,25 +126,32 @@ def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool
 
 
 def restart_slot(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:
-    """A slot that died runs again, from the retained artifact of that digest. Raises PlatformError."""
+    """Start a slot that died again, from the retained artifact of that digest. Raises PlatformError if it is gone."""
     site = release.site
     kept = kept_artifact(site, version=version, digest=digest)
     if kept is None:
         raise PlatformError(
             f"{colour} no longer runs, and {version} is not retained",
-            remedy="users stay where they are; deploy a working version",
+            remedy="users stay where they are; deploy a version that works",
         )
     deadline = release.deadline(f"{colour} starts again", site.settings.app.grace + site.settings.health.deadline)
     return site.platform.start(colour, kept, release=release.id, deadline=deadline)
 
 
 def kept_artifact(site: Site, *, version: str, digest: str) -> Artifact | None:
-    """The retained artifact of that digest; two versions may be built from the same files."""
+    """Return the retained artifact of that digest, None if there is none.
+
+    Two versions may have one digest; the one with the right name comes first.
+    """
     found = [artifact for artifact in site.platform.retained() if artifact.digest == digest]
     return min(found, key=lambda artifact: artifact.version != version, default=None)
 
 
 def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
+    """Wait until `count` answers in a row, through the proxy, name the slot and its version.
+
+    Raises NotConfirmed after `[release] confirm_timeout`. No request is sent if `count` is 0.
+    """
     deadline = Deadline(f"users reach {slot}", site.settings.release.confirm_timeout, clock=site.clock)
     streak, last = 0, "no answer"
     while streak < count:
@@ -151,12 +162,14 @@ def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
         if not right:
             if deadline.is_over:
                 raise NotConfirmed(
-                    f"users do not reach {slot}: through the proxy {last}", remedy="cakravia status shows who serves"
+                    f"users do not reach {slot}: through the proxy {last}",
+                    remedy="cakravia status shows the slot that serves",
                 )
             site.clock.sleep(0.02)
 
 
 def is_confirmed(site: Site, slot: Slot, *, count: int) -> bool:
+    """Return whether `count` answers in a row name the slot, within `[release] confirm_timeout`."""
     try:
         require_confirmed(site, slot, count=count)
     except NotConfirmed:
@@ -167,7 +180,7 @@ def is_confirmed(site: Site, slot: Slot, *, count: int) -> bool:
 def wait_until_drained(
     release: Release, colour: Colour, *, seconds: float, pause: Callable[[float], None] | None = None
 ) -> int:
-    """How many requests are still open on a slot that gets no new ones, 0 as soon as there are none."""
+    """Wait until a slot that gets no new requests has none in flight. Returns how many are left after `seconds`."""
     site = release.site
     pause = pause or site.clock.sleep
     pause(site.settings.release.drain_minimum)
@@ -180,13 +193,15 @@ def wait_until_drained(
 
 
 def requests_in_flight(site: Site, colour: Colour) -> int:
+    """Return how many requests are in flight on the slot, at most."""
     slot = site.platform.observe(colour)
     if slot is None:
         return 0
     counts = [reading.in_flight for reading in site.readings(slot) if reading.in_flight is not None]
-    # The application's own count is exact but may include the question itself; open connections are an upper bound.
+    # The application's own count is exact, but may include the probe. Open connections are an upper bound.
     return min([*counts, site.platform.connections(colour)])
 
 
 def complaints(readings: tuple[Reading, ...]) -> str:
+    """Return the bad readings as text."""
     return "; ".join(str(reading) for reading in readings if not reading.is_healthy) or "all readings are good"

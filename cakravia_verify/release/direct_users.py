@@ -14,6 +14,11 @@ from cakravia_verify.system.clock import Deadline
 PROXY_SECONDS: Final = 15.0
 
 
+def proxy_deadline(site: Site, what: str) -> Deadline:
+    """Return the deadline of one proxy command; `what` names the expected state in the error."""
+    return Deadline(what, PROXY_SECONDS, clock=site.clock)
+
+
 def direct_users(site: Site, slot: Slot, *, confirmations: int, deadline: Deadline) -> Switchover:
     """Route new requests to the slot and wait until answers confirm it. Start the proxy if it is down.
 

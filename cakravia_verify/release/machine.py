@@ -1,4 +1,4 @@
-"""A release: ordered steps, each journalled before it acts, and the way back through their undos."""
+"""A release: ordered steps, each journalled before it acts, and the rollback through their undos."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ SHORTEST_GRACE: Final = 0.5
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a release. `undo` brings back what was before, whether `do` ran whole, in part or not at all, and
-    may be called again; None where there is nothing to bring back."""
+    """One step of a release.
+
+    `undo` restores the state before the step, after `do` ran completely, in part or not at all. It may run twice. It is
+    None if the step leaves nothing to restore.
+    """
 
     name: str
     do: Callable[[Release], dict[str, Any]]
@@ -28,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StepEvent:
-    """Something a release did, for whoever looks on. `at` is in CLOCK_MONOTONIC seconds; `seconds` is how long it took.
+    """One event of a step, for observers. `at` is in CLOCK_MONOTONIC seconds; `seconds` is the duration.
 
     `kind` is one of begins, done, failed, undone and undo failed.
     """
@@ -42,7 +45,7 @@ class StepEvent:
 
 @dataclass
 class ReleaseFacts:
-    """What the steps saw, for the gate. Counters count readings; flips are in order of happening."""
+    """What the steps observed, for the gate. Counters count rounds of readings; switchovers are in order of time."""
 
     artifact: Artifact | None = None
     candidate: Slot | None = None
@@ -62,9 +65,9 @@ class ReleaseFacts:
 class Release:
     """One attempt to make a version active.
 
-    `watchers` are called during every wait and may raise ReleaseError to end the release early; `audience` is told of
-    each moment and cannot change anything, not even by failing. `hurry` is by when a way back that somebody waits for
-    should be over; None where nobody does.
+    `watchers` are called during every wait and may raise ReleaseError to end the release early. `on_event` observes
+    each event; an error in it changes nothing. `shutdown_deadline` is set by a signal and shortens the waits of the
+    rollback.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Release:
 
     @property
     def grace(self) -> float:
-        """What an undo may spend, in seconds, on being gentle. However great the hurry, there is a moment for it."""
+        """How many seconds an undo may wait for a clean stop. It is never zero, also after a signal."""
         grace = self.site.settings.app.grace
         return (
             grace
@@ -106,12 +109,14 @@ class Release:
         )
 
     def start(self) -> None:
-        """The history knows of this release; nothing has been touched yet."""
+        """Record the release in the journal, before it changes anything."""
         self.site.journal.append("release.started", release=self.id, **self.intent.as_facts(), **this_process())
 
     def advance(self, to: str) -> None:
-        """Every step up to and including `to` is done. Does nothing for steps already done; a failed release does not
-        advance any more but raises what stopped it."""
+        """Do every step up to and including `to`; skip those that are done.
+
+        A failed release does not advance: it raises ReleaseError with the failure.
+        """
         if self.failure is not None:
             raise ReleaseError(f"the release stopped earlier: {self.failure}") from self.failure
         names = [step.name for step in self.steps]
@@ -142,14 +147,14 @@ class Release:
         self._publish(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def roll_back(self, why: str) -> None:
-        """Users are where they were before the release, and what it started is gone.
+        """Bring users back to where they were, and remove what this release started.
 
-        Undoes in reverse order every step that was begun. Raises RollbackFailed at the first undo that fails, leaving
-        everything else as it is: what serves users is never stopped on the strength of a failed undo.
+        Every step that was begun is undone, newest first. Raises RollbackFailed at the first undo that fails; the rest
+        stays as it is, because a slot that serves users must not be stopped after a failed undo.
 
-        A history that takes no more entries does not keep users on a bad version: the intent of each step is in it
-        already, and without the end of this release the next command undoes it once more. One in which a later holder
-        of the site has written does: raises SiteLost, nothing touched since.
+        A full journal does not stop the rollback. The journal has the intent of each step already, and the next command
+        undoes the release again. Raises SiteLost if a later holder of the site wrote into the journal; nothing more is
+        changed then.
         """
         for step in reversed(self.steps):
             if step.undo is None or step.name not in self.begun or step.name in self.undone:
@@ -172,10 +177,11 @@ class Release:
             )
 
     def record_verdict(self, decision: str, *, why: str, keeps_users: bool = False) -> None:
-        """The history knows what the gate decided, before anything is done about it. PROMOTE, and any other decision
-        under which the version `stands`, holds from here on, whatever becomes of this process: recovery carries it out.
+        """Record the decision of the gate before anything is done about it.
 
-        Raises JournalError where such a one cannot be recorded; a way back does not wait for a disk.
+        PROMOTE is final from here on, and so is a rollback that keeps its users without it (`keeps_users`): recovery
+        carries it out if this process dies. Raises JournalError if a final decision cannot be recorded. Any other
+        decision is carried out without its entry.
         """
         try:
             self.site.journal.append(
@@ -186,7 +192,7 @@ class Release:
                 raise
 
     def finish(self, outcome: str, *, why: str = "", **facts: Any) -> None:
-        """The history has the end of this release."""
+        """Record the end of this release."""
         seconds = self.site.clock.monotonic() - self._started
         self.site.journal.append(
             "release.finished",
@@ -200,21 +206,21 @@ class Release:
         )
 
     def deadline(self, what: str, seconds: float) -> Deadline:
+        """Return a deadline on the clock of the site."""
         return Deadline(what, seconds, clock=self.site.clock)
 
     def watch(self) -> None:
-        """Nothing that watches this release objects. Raises the first objection."""
+        """Call every watcher. Raises the first objection."""
         for watcher in self.watchers:
             watcher()
 
     def pause(self, seconds: float) -> None:
-        """`seconds` have passed, under watch."""
+        """Sleep for `seconds`, then call the watchers."""
         self.site.clock.sleep(seconds)
         self.watch()
 
     def _journal(self, event: str, step: str, **facts: Any) -> None:
-        """The history has the entry, where it can still be written. Raises SiteLost: what another one holds is left to
-        him, also where users would be brought back."""
+        """Append the entry if the journal can be written. Raises SiteLost if another process holds the site now."""
         try:
             self.site.journal.append(event, release=self.id, step=step, **facts)
         except SiteLost:
@@ -224,7 +230,7 @@ class Release:
 
     def _publish(self, event: StepEvent) -> None:
         self.events.append(event)
-        # A closed terminal or a failing plugin must not stop a release, least of all its way back.
+        # A closed terminal or a failing plugin must not stop a release or its rollback.
         try:
             self.on_event(event)
         except KeyboardInterrupt:

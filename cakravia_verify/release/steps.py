@@ -1,4 +1,4 @@
-"""The blue-green path, in order: prove first, switch in one tiny act, drain last."""
+"""The steps of a release, in order: prove first, switch in one atomic act, drain last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cakravia_verify.release.conditions import (
     take_round,
     wait_until_drained,
 )
-from cakravia_verify.release.direct_users import PROXY_SECONDS, direct_users, direct_users_to_empty_slot
+from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.slots import Artifact, Slot
 
@@ -28,7 +28,7 @@ BAKE_TOLERATES: Final = 1
 
 
 def build(release: Release) -> dict[str, Any]:
-    """The artifact exists and is identified."""
+    """Build or find the artifact of the version."""
     if release.target is None:
         deadline = release.deadline("the build ends", release.site.settings.app.build_timeout)
         release.target = release.site.platform.build(release.intent.version, deadline=deadline)
@@ -37,17 +37,17 @@ def build(release: Release) -> dict[str, Any]:
 
 
 def prepare(release: Release) -> dict[str, Any]:
-    """No other slot can answer in place of the one that is asked, and the proxy runs the present configuration."""
-    proxy = release.site.proxy
-    proxy.set_failover(allowed=False)
-    if not proxy.observe().is_running:
+    """Withdraw failover, and load the present configuration into the proxy."""
+    site = release.site
+    site.proxy.set_failover(allowed=False)
+    if not site.proxy.observe().is_running:
         return {}
-    reloaded = proxy.refresh(deadline=release.deadline("the proxy takes its configuration", PROXY_SECONDS))
+    reloaded = site.proxy.refresh(deadline=proxy_deadline(site, "the proxy takes its configuration"))
     return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
 
 
 def stage(release: Release) -> dict[str, Any]:
-    """The candidate's process runs in the idle slot; no user reaches it."""
+    """Start the candidate in the idle slot. Users do not reach it."""
     site, intent = release.site, release.intent
     refuse_the_slot_of_users(site, intent.candidate)
     running = site.platform.observe(intent.candidate)
@@ -62,11 +62,11 @@ def stage(release: Release) -> dict[str, Any]:
 
 
 def unstage(release: Release) -> dict[str, Any]:
-    """What this release started in the candidate's slot is gone; what ran there before it came is left alone."""
+    """Stop what this release started in the candidate's slot. An older process there stays."""
     site, colour = release.site, release.intent.candidate
     proxy = site.proxy.observe()
     if proxy.is_running and proxy.chosen is colour:
-        # Somebody else sent users here; no verdict did.
+        # A person or another tool sent users here, without a verdict.
         unswitch(release)
     running = site.platform.observe(colour)
     if running is None:
@@ -79,7 +79,7 @@ def unstage(release: Release) -> dict[str, Any]:
 
 
 def prove(release: Release) -> dict[str, Any]:
-    """Every endpoint of the candidate gave enough good readings in a row, each naming the right slot and version."""
+    """Wait for enough good rounds of readings in a row. Each reading must name the candidate's slot and version."""
     health, slot = release.site.settings.health, _candidate(release)
     deadline = release.deadline(f"{slot} becomes healthy", health.deadline)
     streak = 0
@@ -93,13 +93,13 @@ def prove(release: Release) -> dict[str, Any]:
         if deadline.is_over:
             raise NotHealthy(
                 f"{slot} did not become healthy within {health.deadline:g} s: {complaints(readings)}",
-                remedy=f"see its log: cakravia logs {slot.colour}",
+                remedy=f"read its log: cakravia logs {slot.colour}",
             )
         release.pause(health.interval)
 
 
 def smoke(release: Release) -> dict[str, Any]:
-    """The candidate answers what users will ask, asked directly."""
+    """Send the smoke requests to the candidate directly, past the proxy."""
     site, slot = release.site, _candidate(release)
     for request in site.settings.release.smoke:
         if trouble := smoke_trouble(site, slot, request):
@@ -109,34 +109,34 @@ def smoke(release: Release) -> dict[str, Any]:
 
 
 def switch(release: Release) -> dict[str, Any]:
-    """Every request that begins from now on goes to the candidate."""
+    """Route every new request to the candidate."""
     site, slot = release.site, _candidate(release)
     require_healthy(site, slot)
     release.watch()
     # The step "confirm" asks for the answers, so that the journal has the switch before it waits for them.
-    switchover = direct_users(site, slot, confirmations=0, deadline=release.deadline("the switchover", PROXY_SECONDS))
+    switchover = direct_users(site, slot, confirmations=0, deadline=proxy_deadline(site, "the switchover"))
     release.facts.switchovers.append(switchover)
     milliseconds = (switchover.effective_at - switchover.decided_at) * 1000
     return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
 
 
 def unswitch(release: Release) -> dict[str, Any]:
-    """Users are back on the slot that served them before, which is healthy; on a first release the proxy is down."""
+    """Bring users back to the slot that served them before. After a first release, stop the proxy."""
     site, intent = release.site, release.intent
     state = site.proxy.observe()
     if intent.active is None or not intent.active_digest:  # a proxy may point at a slot where nothing runs
         if not intent.proxy_was_running:
             site.proxy.stop(deadline=release.deadline("the proxy stops", release.grace))
         elif state.is_running:
-            deadline = release.deadline("users leave", PROXY_SECONDS)
+            deadline = proxy_deadline(site, "users leave")
             direct_users_to_empty_slot(site, intent.candidate.other, deadline=deadline)
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
-    # What answered users before this release and was ill by its readings then is no worse now.
+    # A slot that served users before this release, and was unhealthy then, is not refused for it now.
     slot = slot_to_return_to(release, intent.active, must_be_healthy=not (has_users or intent.was_ill))
     count = site.settings.release.confirmations
     if not (has_users and is_confirmed(site, slot, count=count)):
-        deadline = release.deadline(f"users return to {slot}", PROXY_SECONDS)
+        deadline = proxy_deadline(site, f"users return to {slot}")
         # The switchover is a fact of this release, whether or not the answers confirm it.
         release.facts.switchovers.append(direct_users(site, slot, confirmations=0, deadline=deadline))
         require_confirmed(site, slot, count=count)
@@ -145,7 +145,7 @@ def unswitch(release: Release) -> dict[str, Any]:
 
 
 def confirm(release: Release) -> dict[str, Any]:
-    """Answers through the proxy name the candidate's slot and version, one after the other."""
+    """Wait until answers through the proxy, in a row, name the candidate's slot and version."""
     count = release.site.settings.release.confirmations
     require_confirmed(release.site, _candidate(release), count=count)
     release.facts.confirmed_at = release.site.clock.monotonic()
@@ -154,7 +154,7 @@ def confirm(release: Release) -> dict[str, Any]:
 
 
 def drain(release: Release) -> dict[str, Any]:
-    """The old slot has nothing in flight, or the deadline passed and what is left is known."""
+    """Wait until the old slot has no request in flight, or until the deadline; count what is left."""
     if release.intent.active is None:
         return {"note": "no old slot"}
     left = wait_until_drained(
@@ -165,7 +165,7 @@ def drain(release: Release) -> dict[str, Any]:
 
 
 def bake(release: Release) -> dict[str, Any]:
-    """Users stayed on the candidate for the whole bake, and it stayed healthy."""
+    """Keep users on the candidate for the whole bake. Raises NotHealthy if it does not stay healthy."""
     site, slot, facts = release.site, _candidate(release), release.facts
     facts.bake_began = site.clock.monotonic()
     over = release.deadline("the bake", site.settings.release.bake)
@@ -191,10 +191,10 @@ def bake(release: Release) -> dict[str, Any]:
 
 
 def promote(release: Release) -> dict[str, Any]:
-    """The candidate is the site's version; the old slot is warm and may stand in, or is gone.
+    """Retire the old slot, or keep it warm for failover.
 
-    A version that users were brought back from never stands in. Raises NotConfirmed where users are not on a healthy
-    candidate: then the old slot may be all they have.
+    Failover never uses a version that users were rolled back from. Raises NotConfirmed if users are not on a healthy
+    candidate: the old slot may be the only one that can serve them.
     """
     site, intent = release.site, release.intent
     old = intent.active
@@ -212,20 +212,20 @@ def promote(release: Release) -> dict[str, Any]:
 
 
 def cleanup(release: Release) -> dict[str, Any]:
-    """Only versions that a slot or a rollback may need are kept."""
+    """Remove the versions that no slot and no rollback needs."""
     site = release.site
     needed = {release.intent.active_digest} - {""}
     promoted = {record.digest for record in records(site.journal.entries()) if record.holds_users} - {""}
     promoted |= {release.facts.artifact.digest} if release.facts.artifact else set()
     try:
         removed = site.platform.prune(keep=needed, retain=site.settings.release.retain, promoted=promoted)
-    except (CakraviaError, OSError) as error:  # old files in the way are no reason to take users back
+    except (CakraviaError, OSError) as error:  # old files are no reason for a rollback
         return {"note": f"old versions could not be removed: {error}"}
     return {"removed": [artifact.version for artifact in removed], "note": f"{len(removed)} old versions removed"}
 
 
 def restore_failover(release: Release) -> dict[str, Any]:
-    """The idle slot may stand in for the active one again, where it runs and is healthy."""
+    """Allow failover again, if it was allowed before and the idle slot is healthy."""
     site, active = release.site, release.intent.active
     other = site.platform.observe(active.other) if active else None
     allowed = release.intent.had_failover and other is not None and is_healthy(site, other)

@@ -197,7 +197,9 @@ def test_every_program_that_is_named_exists(page: Path) -> None:
 def test_every_import_of_an_example_works(page: Path) -> None:
     for block in blocks(page):
         if block.info == "python":
-            imports = [one for one in ast.parse(block.text).body if isinstance(one, ast.Import | ast.ImportFrom)]
+            imports: list[ast.stmt] = [
+                one for one in ast.parse(block.text).body if isinstance(one, ast.Import | ast.ImportFrom)
+            ]
             exec(compile(ast.Module(imports, []), f"{page}:{block.line}", "exec"), {})  # noqa: S102
 
 

@@ -183,7 +183,7 @@ def test_a_renewed_certificate_is_taken_up_by_cakravia_up_and_no_request_is_lost
     with visitors(shop.url, shop.made.url) as got:
         ended = shop.made.cakravia("up")
         assert ended.status == 0, ended.output
-        assert "the proxy took up its changed configuration" in ended.output
+        assert "the proxy loaded its changed configuration" in ended.output
         assert served_fingerprint(shop.port) == shop.newer.fingerprint
     assert got
     assert set(got) == {200}
