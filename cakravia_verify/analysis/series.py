@@ -18,6 +18,10 @@ FOREVER = 1 << 62
 
 
 def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence[Bucket]:
+    """Return the run in equal intervals of 100 ms or a multiple of it: at most `most`, and one for the last instant.
+
+    An interval in which no request was planned has no bucket.
+    """
     bounds = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
     if bounds[0] is None:
         return []
@@ -43,6 +47,7 @@ def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence
     return [
         Bucket(
             at=(origin + int(index) * width - zero) / SECOND,
+            seconds=width / SECOND,
             answered=int(answered),
             lost=int(lost),
             errors=int(errors),
