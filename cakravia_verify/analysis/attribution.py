@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cakravia_verify.stats.rank_tests import fisher_exact
 
 if TYPE_CHECKING:
+    from cakravia_verify.system.clock import Microseconds
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
 SIGNIFICANT: Final = 0.05
@@ -55,7 +56,9 @@ class Attribution:
     findings: tuple[str, ...] = ()
 
 
-def attribute_failures(ledger: Ledger, *, touched: int | None, decided: int | None, old: str) -> Attribution:
+def attribute_failures(
+    ledger: Ledger, *, touched: Microseconds | None, decided: Microseconds | None, old: str
+) -> Attribution:
     """The excuses of a release that touched something first at `touched` and decided to switch at `decided`, both in
     CLOCK_MONOTONIC microseconds; none where it never came to either."""
     if touched is None or decided is None:

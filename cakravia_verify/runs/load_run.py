@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify import __version__
-from cakravia_verify.analysis.course import RunTimeline
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Verdict
@@ -271,16 +271,16 @@ class LoadRun:
                 run=self._id,
             ) as ledger:
                 plan = self.traffic_run.plan
-                course = RunTimeline(
+                timeline = RunTimeline(
                     touched=None,
-                    switches=(),
+                    switchovers=(),
                     until=None,
                     rate=plan.rate,
                     followed=self.traffic_run.counts,
                     streams=plan.streams,
                     expected=partial(planned_within, plan),
                 )
-                measurement = measure(ledger, course, has_application=bool(logs))
+                measurement = measure(ledger, timeline, has_application=bool(logs))
                 measurement.figures["seen_by"] = _seen_by(ledger)
                 return measurement
         except CakraviaError as error:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.slots import Colour
-from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
+from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds, to_seconds
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -98,7 +98,7 @@ class TrafficWatch:
         return self.release.intent.kind == "rollback"
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
-        decided, effective = to_microseconds(switch.decided_at), to_microseconds(switch.effective_at)
+        decided, effective = switch.decided_at, switch.effective_at
 
         def sent_since(row: Row) -> bool:
             return row.started >= effective
@@ -127,7 +127,9 @@ class TrafficWatch:
         """When the bake is over at the latest, since the first planned request."""
         settings, began = self.release.site.settings.release, self.release.facts.bake_began
         if began is None:
-            began = switch.effective_at + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
+            began = (
+                to_seconds(switch.effective_at) + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
+            )
         over = max(began + settings.bake, self.release.site.clock.monotonic()) + OVERTIME_SECONDS
         return to_microseconds(over) - traffic_run.first_planned
 
@@ -212,9 +214,9 @@ class TrafficWatch:
                 traffic=folder / "traffic.json" if until is None else None,
                 run=self.release.id,
             ) as ledger:
-                course = self._course(until)
+                timeline = self._timeline(until)
                 return measure(
-                    ledger, course, has_application=has_application, unlogged=self._unlogged(written, course)
+                    ledger, timeline, has_application=has_application, unlogged=self._unlogged(written, timeline)
                 )
         finally:
             if until is not None:
@@ -226,48 +228,37 @@ class TrafficWatch:
         logs = [site.proxy.access_log, *(site.platform.request_log(colour) for colour in Colour)]
         return [path for path in logs if path is not None]
 
-    def _unlogged(self, written: Mapping[Colour, Path | None], course: RunTimeline) -> Colour | None:
-        """The new slot, where the one before it logged requests of this run and it logged none."""
-        first = course.switches[0] if course.switches else None
-        if first is None or first.old is None or written[first.new] is not None:
+    def _unlogged(self, written: Mapping[Colour, Path | None], timeline: RunTimeline) -> Colour | None:
+        """Return the new slot if it logged no request of this run and the old slot did; otherwise None."""
+        first = timeline.first
+        if first is None or not timeline.has_previous or written[first.colour] is not None:
             return None
-        before = written[first.old]
-        return first.new if before is not None and _names(before, self.release.id) else None
+        before = written[first.colour.other]
+        return first.colour if before is not None and _names(before, self.release.id) else None
 
     def _slots_with_users(self) -> set[Colour]:
         seen = self.release.facts
         slots = {seen.candidate.colour} if seen.switchovers and seen.candidate else set()
         return slots | ({self.release.intent.active} if self.release.intent.active else set())
 
-    def _course(self, until: Microseconds | None) -> RunTimeline:
+    def _timeline(self, until: Microseconds | None) -> RunTimeline:
         assert self.traffic_run is not None
         intent, settings = self.release.intent, self.release.site.settings
         touched = next((m.at for m in self.release.events if m.step == "prepare" and m.kind == "begins"), None)
         # After a reload the old workers may pass one more request of every kept connection to the old slot.
         grace = settings.proxy.keepalive_min + OLD_WORKERS_SECONDS if settings.proxy.switch == "reload" else 0.0
-        switches = tuple(
-            Switch(
-                old=None if intent.active is None else switchover.colour.other,
-                new=switchover.colour,
-                decided=int(switchover.decided_at * MICROSECONDS),
-                effective=int(switchover.effective_at * MICROSECONDS) + 1,
-                grace=int(grace * MICROSECONDS),
-            )
-            for switchover in self.release.facts.switchovers
-        )
         return RunTimeline(
-            touched=int(touched * MICROSECONDS) if touched is not None else None,
-            switches=switches,
-            until=None if until is None else int(until),
+            touched=None if touched is None else to_microseconds(touched),
+            switchovers=tuple(self.release.facts.switchovers),
+            until=until,
             rate=self.traffic_run.plan.rate,
             expected=partial(planned_within, self.traffic_run.plan),
-            reload=settings.proxy.switch == "reload",
+            has_previous=intent.active is not None,
+            grace=to_microseconds(grace),
             followed=self.traffic_run.counts,
             streams=self.traffic_run.plan.streams,
             version=intent.version,
-            judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
-            if intent.kind == "deploy"
-            else None,
+            warm_up=to_microseconds(settings.budget.judge_warm_up) if intent.kind == "deploy" else None,
         )
 
 

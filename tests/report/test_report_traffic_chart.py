@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cakravia_verify.analysis.course import RunTimeline
 from cakravia_verify.analysis.model import Bucket
-from cakravia_verify.analysis.series import SECOND, buckets
+from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.analysis.series import buckets
 from cakravia_verify.report.html.traffic_chart import TrafficChart, traffic_chart_of
+from cakravia_verify.system.clock import Microseconds
 from tests.report import samples
 from tests.traffic.ledger.ledger_files import Run, request
 
@@ -28,10 +29,10 @@ def buckets_of(folder: Path, *, seconds: float, rate: float) -> tuple[Bucket, ..
     rows = [
         request(number, planned=at, started=at, sent=at, done=at + 1_000)
         for number in range(int(seconds * rate))
-        if (at := round(number / rate * SECOND)) >= 0
+        if (at := round(number / rate * 1_000_000)) >= 0
     ]
     with Run(folder, rows).build() as ledger:
-        return tuple(buckets(ledger, RunTimeline(touched=0, switches=(), until=None, rate=rate)))
+        return tuple(buckets(ledger, RunTimeline(touched=Microseconds(0), switchovers=(), until=None, rate=rate)))
 
 
 def chart_of(given: tuple[Bucket, ...], *, seconds: float) -> TrafficChart:

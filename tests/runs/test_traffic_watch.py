@@ -69,7 +69,9 @@ def watch(
         proxy=SimpleNamespace(access_log=None),
         platform=SimpleNamespace(request_log=lambda _: None),
     )
-    seen = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
+    seen = SimpleNamespace(
+        switchovers=[Switchover.timed(Colour.GREEN, decided=SWITCHED, effective=SWITCHED)], bake_began=bake_began
+    )
     release: Any = SimpleNamespace(site=site, facts=seen, intent=SimpleNamespace(kind=kind))
     witness = TrafficWatch(release, folder=Path())
     witness.traffic_run = traffic_run  # type: ignore[assignment]
