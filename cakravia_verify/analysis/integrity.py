@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.analysis.since_switch import BEGAN_AFTER
 from cakravia_verify.traffic.ledger.findings import Kind, LedgerFindings
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ def _answered_as_another_version(ledger: Ledger, timeline: RunTimeline) -> tuple
     if first is None or not timeline.version:
         return ()
     number, named = ledger.query(
-        "SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND started > $at AND status IS NOT NULL "
-        "AND nullif(by_version, '') <> $version",
-        {"new": str(first.colour), "at": first.effective_at, "version": timeline.version},
+        f"SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND {BEGAN_AFTER} "  # noqa: S608 - a constant
+        "AND status IS NOT NULL AND nullif(by_version, '') <> $version",
+        {"new": str(first.colour), "effective_at": first.effective_at, "version": timeline.version},
     )[0]
     if not number:
         return ()

@@ -19,6 +19,7 @@ from cakravia_verify.analysis.series import (
     longest_gap_of_one,
     windows_of,
 )
+from cakravia_verify.analysis.since_switch import BEGAN_AFTER
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
@@ -92,14 +93,14 @@ def measure(
 
 
 def _since(ledger: Ledger, switch: Switchover | None) -> tuple[int | None, int | None]:
-    """Requests begun since users were sent to the new slot, and the error answers among them."""
+    """Return how many requests began since the switch, and how many of them got an error answer."""
     if switch is None:
         return None, None
-    row = ledger.query(
-        "SELECT count(*), count(*) FILTER (outcome = 'error') FROM ledger WHERE started > $at",
-        {"at": switch.effective_at},
-    )[0]
-    return int(row[0]), int(row[1])
+    condition, effective_at = BEGAN_AFTER, switch.effective_at
+    return (
+        _number(ledger, condition, effective_at=effective_at),
+        _number(ledger, f"{condition} AND outcome = 'error'", effective_at=effective_at),
+    )
 
 
 def _duplicated(ledger: Ledger, evidence: LedgerFindings, has_application: bool) -> int:
@@ -134,12 +135,8 @@ def _latency(
 def _candidate_answers(ledger: Ledger, switch: Switchover | None) -> int | None:
     if switch is None:
         return None
-    return _number(
-        ledger,
-        "outcome = 'answered' AND by_slot = $new AND started > $at",
-        at=switch.effective_at,
-        new=str(switch.colour),
-    )
+    condition = f"outcome = 'answered' AND by_slot = $new AND {BEGAN_AFTER}"
+    return _number(ledger, condition, effective_at=switch.effective_at, new=str(switch.colour))
 
 
 def _judgement(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.analysis.since_switch import began_after, ended_before
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
@@ -23,7 +24,6 @@ from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.traffic.run import TrafficRun
 
-MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
 WARM_UP_REQUESTS = 20
 OLD_WORKERS_SECONDS = 1.0
@@ -98,18 +98,14 @@ class TrafficWatch:
         return self.release.intent.kind == "rollback"
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
-        decided, effective = switch.decided_at, switch.effective_at
-
-        def sent_since(row: Row) -> bool:
-            return row.started >= effective
-
-        def ended_before(row: Row) -> bool:
-            return row.ended < decided
-
+        sent_since = partial(began_after, effective_at=switch.effective_at)
+        old = partial(ended_before, decided_at=switch.decided_at)
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
-        loses = sent_since if self._goes_back else lambda row: not ended_before(row)
+        loses = sent_since if self._goes_back else lambda row: not old(row)
         to_come = most_requests(
-            traffic_run.plan, since=effective - traffic_run.first_planned, until=self._bake_over_by(traffic_run, switch)
+            traffic_run.plan,
+            since=switch.effective_at - traffic_run.first_planned,
+            until=self._bake_over_by(traffic_run, switch),
         )
         if traffic_run.plan.streams or traffic_run.plan.locustfile:
             # Nobody planned how often these come again; what they did until now, twice over, has to do.
@@ -117,8 +113,8 @@ class TrafficWatch:
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
         if suffered and self._goes_back:
             # Users do not return to a version that failed them as well.
-            before = most_requests(traffic_run.plan, since=NOT_YET, until=decided - traffic_run.first_planned)
-            if self._suffered(traffic_run, ended_before, ended_before, requests=before):
+            before = most_requests(traffic_run.plan, since=NOT_YET, until=switch.decided_at - traffic_run.first_planned)
+            if self._suffered(traffic_run, old, old, requests=before):
                 return
         if suffered:
             raise ReleaseError(suffered)
