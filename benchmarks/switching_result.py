@@ -6,9 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cakravia_verify.analysis.windows import SlotChange
 from cakravia_verify.stats.bounds import failures_in_words
-from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX
 
 if TYPE_CHECKING:
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
     from cakravia_verify.proxy.protocol import Switchover
     from cakravia_verify.site.site import Site
+    from cakravia_verify.system.clock import Microseconds
     from cakravia_verify.traffic.ledger.ledger import Ledger
     from cakravia_verify.traffic.process import TrafficSummary
 
@@ -126,27 +125,19 @@ def measured(
 ) -> Result:
     """What the three records of a run say about its switches."""
     evidence = ledger.evidence
-    switches = [
-        SlotChange(int(flip.decided_at * SECOND), int(flip.effective_at * SECOND) + 1, flip.colour.other, flip.colour)
-        for flip in switchovers
-    ]
     fences = [
-        ledger.fence_violations(
-            Microseconds(switch.confirmed_at),
-            switch.old,
-            until=None if following is None else Microseconds(following),
-        )
-        for switch, following in _with_following(switches)
+        ledger.fence_violations(switch.effective_at, str(switch.colour.other), until=following)
+        for switch, following in _with_following(switchovers)
     ]
     half = round(task.round_trip / 2 * SECOND)
-    moves = tuple(_move(ledger, switch, following, half=half) for switch, following in _with_following(switches))
+    moves = tuple(_move(ledger, switch, following, half=half) for switch, following in _with_following(switchovers))
     seconds = float(summary.raw["seconds"])
     reused = _number(ledger, "SELECT count(*) FROM ledger WHERE reused = 1") / seconds
     lag = summary.raw["schedule_lag"]
     return Result(
         task=task,
         nginx=".".join(str(part) for part in getattr(site.proxy, "version", ())),
-        switches=len(switches),
+        switches=len(switchovers),
         cold_starts=cold_starts,
         seconds=round(seconds, 2),
         sent=evidence.total,
@@ -175,7 +166,7 @@ def measured(
         reused_rate=round(reused, 1),
         connections=_number(ledger, "SELECT count(DISTINCT connection) FROM ledger WHERE reused = 1"),
         idle_closes=evidence.idle_closes,
-        predicted=round(reused * task.round_trip * len(switches), 1) if task.way == "reload" else 0.0,
+        predicted=round(reused * task.round_trip * len(switchovers), 1) if task.way == "reload" else 0.0,
         lost_rows=tuple(dict(row) for row in evidence.lost.first),
         error_log=_complaints(site.settings.state / "nginx" / "error.log"),
     )
@@ -187,12 +178,12 @@ def _complaints(error_log: Path) -> tuple[str, ...]:
     return tuple([line for line in text.splitlines() if "[warn]" not in line][-100:])
 
 
-def _with_following(switches: Sequence[SlotChange]) -> Iterator[tuple[SlotChange, int | None]]:
+def _with_following(switches: Sequence[Switchover]) -> Iterator[tuple[Switchover, Microseconds | None]]:
     for index, switch in enumerate(switches):
         yield switch, switches[index + 1].decided_at if index + 1 < len(switches) else None
 
 
-def _move(ledger: Ledger, switch: SlotChange, following: int | None, *, half: int) -> Move:
+def _move(ledger: Ledger, switch: Switchover, following: Microseconds | None, *, half: int) -> Move:
     """What one switch did to the requests around it.
 
     The instant that the application began a request tells which switch it belongs to: what it began after the following
@@ -206,24 +197,30 @@ def _move(ledger: Ledger, switch: SlotChange, following: int | None, *, half: in
         "SELECT count(*), count(*) FILTER (WHERE written > $in_force), max(written) FROM heads "
         "WHERE written > $since AND $old IN (served_slot, slot, app_slot) "
         "AND coalesce(app_began, done, sent) < $until",
-        {**instants, "in_force": switch.confirmed_at, "old": switch.old, "patient": PATIENT, "half": half},
+        {
+            **instants,
+            "in_force": switch.effective_at,
+            "old": str(switch.colour.other),
+            "patient": PATIENT,
+            "half": half,
+        },
     )[0]
     begun, answer = ledger.query(
         "SELECT min(app_began), min(done) FROM ledger WHERE outcome = 'answered' AND by_slot = $new "
         "AND app_began BETWEEN $since AND $until",
-        {**instants, "new": switch.new},
+        {**instants, "new": str(switch.colour)},
     )[0]
 
     ((sent,),) = ledger.query("SELECT min(started) FROM ledger WHERE started > $since", {"since": switch.decided_at})
 
     def after(instant: int | None) -> float | None:
-        return None if instant is None else (int(instant) - switch.decided_at) / 1000
+        return None if instant is None else (int(instant) - int(switch.decided_at)) / 1000
 
     return Move(
-        to=switch.new,
-        decided_at=switch.decided_at,
-        effective_at=switch.confirmed_at,
-        act=(switch.confirmed_at - switch.decided_at) / 1000,
+        to=str(switch.colour),
+        decided_at=int(switch.decided_at),
+        effective_at=int(switch.effective_at),
+        act=switch.seconds * 1000,
         old=int(old),
         old_in_force=int(in_force),
         next_sent=after(sent),

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cakravia_verify.analysis.since_switch import ENDED_BEFORE
 from cakravia_verify.stats.rank_tests import fisher_exact
 
 if TYPE_CHECKING:
+    from cakravia_verify.system.clock import Microseconds
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
 SIGNIFICANT: Final = 0.05
@@ -37,13 +39,12 @@ class _Failing:
 
 
 # Under way at the switch and failed after it: the release's, but an error answer of the old slot is its own even then.
-_ENDED: Final = "coalesce(done, started) < $decided"
 _CLASSES: Final = (
-    _Failing("lost", "lost requests", f"outcome = 'lost' AND {_ENDED}"),
-    _Failing("unreached", "requests that could not even be sent", f"outcome = 'unreached' AND {_ENDED}"),
+    _Failing("lost", "lost requests", f"outcome = 'lost' AND {ENDED_BEFORE}"),
+    _Failing("unreached", "requests that could not even be sent", f"outcome = 'unreached' AND {ENDED_BEFORE}"),
     _Failing("errors", "error answers of the version before", f"outcome = 'error' AND {_OWN}", is_answer=True),
-    _Failing("errors", "error answers that no slot gave", f"outcome = 'error' AND NOT ({_OWN}) AND {_ENDED}"),
-    _Failing("masked", "requests another slot answered in its place", f"masked AND {_ENDED}"),
+    _Failing("errors", "error answers that no slot gave", f"outcome = 'error' AND NOT ({_OWN}) AND {ENDED_BEFORE}"),
+    _Failing("masked", "requests another slot answered in its place", f"masked AND {ENDED_BEFORE}"),
 )
 
 
@@ -55,7 +56,9 @@ class Attribution:
     findings: tuple[str, ...] = ()
 
 
-def attribute_failures(ledger: Ledger, *, touched: int | None, decided: int | None, old: str) -> Attribution:
+def attribute_failures(
+    ledger: Ledger, *, touched: Microseconds | None, decided: Microseconds | None, old: str
+) -> Attribution:
     """The excuses of a release that touched something first at `touched` and decided to switch at `decided`, both in
     CLOCK_MONOTONIC microseconds; none where it never came to either."""
     if touched is None or decided is None:
@@ -66,8 +69,8 @@ def attribute_failures(ledger: Ledger, *, touched: int | None, decided: int | No
         bool(is_early): (int(total), [int(number) for number in numbers])
         for is_early, total, *numbers in ledger.query(
             f"SELECT coalesce(done, started) < $touched, count(*), {sums} FROM ledger "  # noqa: S608 - constants
-            "WHERE started < $decided GROUP BY 1",
-            {"touched": touched, "decided": decided, "old": old},
+            "WHERE started < $decided_at GROUP BY 1",
+            {"touched": touched, "decided_at": decided, "old": old},
         )
     }
     nothing = (0, [0] * len(_CLASSES))

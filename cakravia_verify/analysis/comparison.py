@@ -16,6 +16,7 @@ from cakravia_verify.analysis.windows import window
 from cakravia_verify.stats.bounds import normal_quantile
 from cakravia_verify.stats.histogram import Histogram
 from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
+from cakravia_verify.system.clock import Microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,15 @@ class Comparison:
         return tuple(finding.words for finding in self.findings if finding.ruling is self.ruling)
 
 
-def sample(ledger: Ledger, slot: str, *, start: int, end: int, warm_up: int = 0, without: Sequence[str] = ()) -> Sample:
+def sample(
+    ledger: Ledger,
+    slot: str,
+    *,
+    start: Microseconds,
+    end: Microseconds,
+    warm_up: Microseconds,
+    without: Sequence[str] = (),
+) -> Sample:
     """What a slot did with the requests planned in [start + warm_up, end); monotonic microseconds.
 
     A failed request belongs to the slot that any record names; one that no record gives to a slot belongs to none here

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.analysis.since_switch import BEGAN_AFTER
 from cakravia_verify.traffic.ledger.findings import Kind, LedgerFindings
 
 if TYPE_CHECKING:
-    from cakravia_verify.analysis.course import RunTimeline
+    from cakravia_verify.analysis.run_timeline import RunTimeline
     from cakravia_verify.slots import Colour
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
@@ -18,29 +19,29 @@ EXCUSED_WHILE_FLOWING = frozenset(
 )
 
 
-def integrity(ledger: Ledger, course: RunTimeline, *, unlogged: Colour | None) -> tuple[str, ...]:
+def integrity(ledger: Ledger, timeline: RunTimeline, *, unlogged: Colour | None) -> tuple[str, ...]:
     """Everything that speaks against the numbers, in words; nothing where every request is accounted for."""
     return (
-        *disagreements(ledger.evidence, course),
-        *_altered(ledger.evidence, course),
+        *disagreements(ledger.evidence, timeline),
+        *_altered(ledger.evidence, timeline),
         *_answered_by_the_proxy(ledger),
-        *_answered_as_another_version(ledger, course),
+        *_answered_as_another_version(ledger, timeline),
         *_unlogged(ledger, unlogged),
     )
 
 
-def disagreements(evidence: LedgerFindings, course: RunTimeline) -> tuple[str, ...]:
+def disagreements(evidence: LedgerFindings, timeline: RunTimeline) -> tuple[str, ...]:
     """What the ledger found, but for what only seems so while requests are still under way."""
-    excused = EXCUSED_WHILE_FLOWING if course.until is not None else frozenset()
+    excused = EXCUSED_WHILE_FLOWING if timeline.until is not None else frozenset()
     return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
 
 
-def _altered(evidence: LedgerFindings, course: RunTimeline) -> tuple[str, ...]:
+def _altered(evidence: LedgerFindings, timeline: RunTimeline) -> tuple[str, ...]:
     """What the client's file said while it was written and says no more."""
-    now = {name: getattr(evidence.counts, name) for name in course.followed}
+    now = {name: getattr(evidence.counts, name) for name in timeline.followed}
     return tuple(
         f"{number:,} requests were recorded as {name}, but the records hold only {now[name]:,} of them now"
-        for name, number in course.followed.items()
+        for name, number in timeline.followed.items()
         if now[name] < number
     )
 
@@ -51,20 +52,22 @@ def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
     return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
 
 
-def _answered_as_another_version(ledger: Ledger, course: RunTimeline) -> tuple[str, ...]:
+def _answered_as_another_version(ledger: Ledger, timeline: RunTimeline) -> tuple[str, ...]:
     """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
     not what they were given. An answer that names none says nothing."""
-    if not course.switches or not course.version:
+    first = timeline.first
+    if first is None or not timeline.version:
         return ()
-    first = course.switches[0]
     number, named = ledger.query(
-        "SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND started > $at AND status IS NOT NULL "
-        "AND nullif(by_version, '') <> $version",
-        {"new": str(first.new), "at": first.effective, "version": course.version},
+        f"SELECT count(*), mode(by_version) FROM ledger WHERE by_slot = $new AND {BEGAN_AFTER} "  # noqa: S608 - a constant
+        "AND status IS NOT NULL AND nullif(by_version, '') <> $version",
+        {"new": str(first.colour), "effective_at": first.effective_at, "version": timeline.version},
     )[0]
     if not number:
         return ()
-    return (f"{number:,} answers by {first.new} after the switch named version {named} instead of {course.version}",)
+    return (
+        f"{number:,} answers by {first.colour} after the switch named version {named} instead of {timeline.version}",
+    )
 
 
 def _unlogged(ledger: Ledger, slot: Colour | None) -> tuple[str, ...]:

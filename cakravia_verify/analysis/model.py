@@ -22,13 +22,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Requests planned within one slice of time that starts `at` seconds after the release began.
+    """The requests that were planned within one interval of the run.
 
-    Latencies are seconds from the planned instant; None where the slice has no answered request. `by_slot` counts
-    answers by the slot that gave them.
+    The interval starts `at` seconds after the release began and is `seconds` long. Latencies are seconds from the
+    planned instant; None if the interval has no answered request. `by_slot` counts answers by the slot that gave them.
     """
 
     at: float
+    seconds: float
     answered: int
     lost: int
     errors: int

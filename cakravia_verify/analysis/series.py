@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis import windows
 from cakravia_verify.analysis.model import Bucket, ReportWindow
+from cakravia_verify.system.clock import SECOND, Microseconds, to_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cakravia_verify.analysis.course import RunTimeline
+    from cakravia_verify.analysis.run_timeline import RunTimeline
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
-SECOND = 1_000_000
-FOREVER = 1 << 62
+FOREVER = Microseconds(1 << 62)
+# No interval of the chart is shorter.
+NARROWEST = Microseconds(100_000)
 
 
-def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence[Bucket]:
+def buckets(ledger: Ledger, timeline: RunTimeline, *, most: int = 240) -> Sequence[Bucket]:
+    """Return the run in equal intervals of 100 ms or a multiple of it: at most `most`, and one for the last instant.
+
+    An interval in which no request was planned has no bucket.
+    """
     bounds = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
     if bounds[0] is None:
         return []
-    origin = int(bounds[0])
-    width = max(100_000, -(-(int(bounds[1]) - origin) // most // 100_000) * 100_000)
+    origin, last = Microseconds(bounds[0]), Microseconds(bounds[1])
+    width = NARROWEST * max(1, math.ceil((last - origin) / (NARROWEST * most)))
     slices = ledger.query(
         "SELECT (planned - $origin) // $width AS slice, count(*) FILTER (WHERE outcome = 'answered'), "
         "count(*) FILTER (WHERE outcome IN ('lost', 'unreached')), count(*) FILTER (WHERE outcome = 'error'), "
         "quantile_disc(latency, 0.5) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)), "
         "quantile_disc(latency, 0.99) FILTER (WHERE outcome = 'answered' AND NOT list_contains($streams, name)) "
         "FROM ledger GROUP BY 1 ORDER BY 1",
-        {"origin": origin, "width": width, "streams": list(course.streams)},
+        {"origin": origin, "width": width, "streams": list(timeline.streams)},
     )
     slots = ledger.query(
         "SELECT (planned - $origin) // $width, by_slot, count(*) FROM ledger "
@@ -39,10 +46,11 @@ def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence
     by_slice: dict[int, dict[str, int]] = {}
     for index, slot, number in slots:
         by_slice.setdefault(int(index), {})[str(slot)] = int(number)
-    zero = course.touched if course.touched is not None else origin
+    zero = timeline.touched if timeline.touched is not None else origin
     return [
         Bucket(
-            at=(origin + int(index) * width - zero) / SECOND,
+            at=to_seconds(origin + int(index) * width - zero),
+            seconds=to_seconds(width),
             answered=int(answered),
             lost=int(lost),
             errors=int(errors),
@@ -54,30 +62,30 @@ def buckets(ledger: Ledger, course: RunTimeline, *, most: int = 240) -> Sequence
     ]
 
 
-def windows_of(ledger: Ledger, course: RunTimeline, *, around: int = SECOND) -> Sequence[ReportWindow]:
+def windows_of(ledger: Ledger, timeline: RunTimeline, *, around: Microseconds = SECOND) -> Sequence[ReportWindow]:
     """Before, during and after each switch. During: from the decision to one second after it took effect."""
     found: list[ReportWindow] = []
-    for index, switch in enumerate(course.switches):
-        last = index + 1 == len(course.switches)
+    for index, switch in enumerate(timeline.switchovers):
+        last = index + 1 == len(timeline.switchovers)
         what = "the switch" if index == 0 else "the rollback" if index == 1 else f"switch {index + 1}"
-        begin = course.switches[index - 1].effective + around if index else 0
-        end = FOREVER if last else course.switches[index + 1].decided
+        begin = timeline.switchovers[index - 1].effective_at + around if index else Microseconds(0)
+        end = FOREVER if last else timeline.switchovers[index + 1].decided_at
         spans = (
-            (f"before {what}", begin, switch.decided),
-            (f"during {what}", switch.decided, switch.effective + around),
-            *(((f"after {what}", switch.effective + around, end),) if last else ()),
+            (f"before {what}", begin, switch.decided_at),
+            (f"during {what}", switch.decided_at, switch.effective_at + around),
+            *(((f"after {what}", switch.effective_at + around, end),) if last else ()),
         )
-        found += [_window(ledger, name, since, until, course) for name, since, until in spans]
+        found += [_window(ledger, name, since, until, timeline) for name, since, until in spans]
     return found
 
 
-def _window(ledger: Ledger, name: str, since: int, until: int, course: RunTimeline) -> ReportWindow:
-    seen = windows.window(ledger, name, start=since, end=until, without=course.streams)
+def _window(ledger: Ledger, name: str, since: Microseconds, until: Microseconds, timeline: RunTimeline) -> ReportWindow:
+    seen = windows.window(ledger, name, start=since, end=until, without=timeline.streams)
     # A window reaches no further than the run: before its first request and after its last one nobody was silent.
-    low, high = ledger.query("SELECT min(planned), max(planned) FROM ledger")[0]
     gap = None
     if seen.counts.total:
-        gap = windows.longest_gap(ledger, rate_planned=course.rate, start=max(since, low), end=min(until, high))
+        low, high = map(Microseconds, ledger.query("SELECT min(planned), max(planned) FROM ledger")[0])
+        gap = windows.longest_gap(ledger, rate_planned=timeline.rate, start=max(since, low), end=min(until, high))
     return ReportWindow(
         name=name,
         requests=seen.counts.total,
@@ -85,23 +93,23 @@ def _window(ledger: Ledger, name: str, since: int, until: int, course: RunTimeli
         errors=seen.counts.error,
         p50=in_seconds(seen.quantile(0.5)),
         p99=in_seconds(seen.quantile(0.99)),
-        longest_gap=gap.duration / SECOND if gap else None,
+        longest_gap=to_seconds(gap.duration) if gap else None,
     )
 
 
-def longest_gap(ledger: Ledger, course: RunTimeline) -> float | None:
-    gap = windows.longest_gap(ledger, rate_planned=course.rate)
-    return gap.duration / SECOND if gap else None
+def longest_gap(ledger: Ledger, timeline: RunTimeline) -> float | None:
+    gap = windows.longest_gap(ledger, rate_planned=timeline.rate)
+    return to_seconds(gap.duration) if gap else None
 
 
-def longest_gap_of_one(ledger: Ledger, course: RunTimeline) -> dict[str, object]:
+def longest_gap_of_one(ledger: Ledger, timeline: RunTimeline) -> dict[str, object]:
     """The longest time that one client, that is one connection, went without a good answer; streams left out."""
-    gaps = windows.longest_gaps_by_connection(ledger, rate_planned=course.rate, first=1, without=course.streams)
+    gaps = windows.longest_gaps_by_connection(ledger, rate_planned=timeline.rate, first=1, without=timeline.streams)
     return {
         key: value
         for gap in gaps
         for key, value in {
-            "seconds": gap.duration / SECOND,
+            "seconds": to_seconds(gap.duration),
             "connection": gap.connection,
             "requests_expected": round(gap.expected, 1),
             "failed": gap.failed,
@@ -109,5 +117,6 @@ def longest_gap_of_one(ledger: Ledger, course: RunTimeline) -> dict[str, object]
     }
 
 
-def in_seconds(microseconds: object) -> float | None:
-    return float(microseconds) / SECOND if isinstance(microseconds, int | float) else None
+def in_seconds(microseconds: int | Microseconds | None) -> float | None:
+    """Return a number of the ledger in seconds; None stays None."""
+    return None if microseconds is None else to_seconds(Microseconds(int(microseconds)))

@@ -11,22 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cakravia_verify.stats.histogram import Histogram, bucket_sql
+from cakravia_verify.system.clock import Microseconds, to_seconds
 from cakravia_verify.traffic.ledger.findings import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cakravia_verify.proxy.protocol import Switchover
     from cakravia_verify.traffic.ledger.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class SlotChange:
-    """Users moved from one slot to the other: when it was decided, and when it was confirmed."""
-
-    decided_at: int
-    confirmed_at: int
-    old: str
-    new: str
 
 
 @dataclass(frozen=True)
@@ -34,18 +26,18 @@ class WindowStatistics:
     """The requests planned in [start, end); `latency` of good answers, from the planned instant."""
 
     label: str
-    start: int
-    end: int
+    start: Microseconds
+    end: Microseconds
     counts: Counts
     latency: Histogram
 
     @property
     def rate(self) -> float:
         """Requests per second."""
-        return self.counts.total * 1e6 / (self.end - self.start) if self.end > self.start else 0.0
+        return self.counts.total / to_seconds(self.end - self.start) if self.end > self.start else 0.0
 
-    def quantile(self, share: float) -> int | None:
-        return self.latency.quantile(share) if self.latency.count else None
+    def quantile(self, share: float) -> Microseconds | None:
+        return Microseconds(self.latency.quantile(share)) if self.latency.count else None
 
 
 @dataclass(frozen=True)
@@ -53,13 +45,13 @@ class Gap:
     """A time without a good answer; `expected` is how many the plan had in it (1 is an everyday gap)."""
 
     connection: int | None
-    start: int
-    end: int
+    start: Microseconds
+    end: Microseconds
     expected: float
     failed: int
 
     @property
-    def duration(self) -> int:
+    def duration(self) -> Microseconds:
         return self.end - self.start
 
 
@@ -71,15 +63,15 @@ class Crossover:
     that the old slot still answered.
     """
 
-    first_new: int | None
-    last_old: int | None
+    first_new: Microseconds | None
+    last_old: Microseconds | None
 
 
 def latency(
     ledger: Ledger,
     *,
-    start: int,
-    end: int,
+    start: Microseconds,
+    end: Microseconds,
     slot: str | None = None,
     clock: str = "planned",
     without: Sequence[str] = (),
@@ -98,7 +90,13 @@ def latency(
 
 
 def window(
-    ledger: Ledger, label: str, *, start: int, end: int, slot: str | None = None, without: Sequence[str] = ()
+    ledger: Ledger,
+    label: str,
+    *,
+    start: Microseconds,
+    end: Microseconds,
+    slot: str | None = None,
+    without: Sequence[str] = (),
 ) -> WindowStatistics:
     """Everything planned in [start, end), or of it what one slot served."""
     counts = Counts()
@@ -113,18 +111,25 @@ def window(
     )
 
 
-def crossover(ledger: Ledger, switch: SlotChange, *, until: int | None = None) -> Crossover:
+def crossover(ledger: Ledger, switch: Switchover, *, until: Microseconds | None = None) -> Crossover:
     """How fast one switch took effect; `until` is the decision for the next one, where there was one."""
     ((first_new, last_old),) = ledger.query(
         """SELECT min(done) FILTER (WHERE outcome = 'answered' AND $new IN (served_slot, slot)) - $decided,
             max(sent) FILTER (WHERE $old IN (served_slot, slot)) - $decided
         FROM ledger WHERE sent > $decided AND ($until IS NULL OR sent < $until)""",
-        {"new": switch.new, "old": switch.old, "decided": switch.decided_at, "until": until},
+        {
+            "new": str(switch.colour),
+            "old": str(switch.colour.other),
+            "decided": switch.decided_at,
+            "until": until,
+        },
     )
     return Crossover(first_new, last_old)
 
 
-def longest_gap(ledger: Ledger, *, rate_planned: float, start: int | None = None, end: int | None = None) -> Gap | None:
+def longest_gap(
+    ledger: Ledger, *, rate_planned: float, start: Microseconds | None = None, end: Microseconds | None = None
+) -> Gap | None:
     """The longest time in which nobody got a good answer, ends of the run included; None without any request.
 
     `start` and `end` default to the first and the last planned instant.
@@ -173,5 +178,5 @@ def longest_gaps_by_connection(
 
 
 def _gap(connection: int | None, row: tuple[int, ...], rate: float) -> Gap:
-    since, until, failed = row
-    return Gap(connection, since, until, (until - since) * rate / 1e6, failed)
+    since, until, failed = Microseconds(row[0]), Microseconds(row[1]), row[2]
+    return Gap(connection, since, until, to_seconds(until - since) * rate, failed)

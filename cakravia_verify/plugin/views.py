@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cakravia_verify.analysis.since_switch import lost_since
 from cakravia_verify.gate.model import Budget, Measured
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import Intent
 from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
+from cakravia_verify.system.clock import to_microseconds
 from cakravia_verify.traffic.records.rows import Row
 
 
@@ -137,8 +139,7 @@ class TrafficView:
             return []
         deadline = release.deadline("requests under way end", traffic_run.plan.longest_timeout + 1)
         traffic_run.settle(deadline=deadline, until=release.facts.bake_ended)
-        now = self._run.site.clock.monotonic()
-        return traffic_run.lost_between(during.begin, now)
+        return lost_since(traffic_run.lost, to_microseconds(during.begin))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cakravia_verify.slots import Address, Colour
-from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.clock import Deadline, Microseconds, to_seconds
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,29 @@ class ProxyState:
 
 @dataclass(frozen=True)
 class Switchover:
-    """One act of pointing users at a slot. Both instants are CLOCK_MONOTONIC seconds of this machine: before the
-    system call and after it returned, its effect in force."""
+    """One change of the slot that users are sent to. Both instants are CLOCK_MONOTONIC microseconds of this machine.
+
+    `decided_at` is before the system call. `effective_at` is after its return: no request that begins later may be
+    answered by the old slot.
+    """
 
     colour: Colour
-    decided_at: float
-    effective_at: float
+    decided_at: Microseconds
+    effective_at: Microseconds
+
+    @classmethod
+    def timed(cls, colour: Colour, *, decided: float, effective: float) -> Switchover:
+        """Return a switchover from instants in seconds. The first is rounded down, the second up."""
+        return cls(
+            colour,
+            decided_at=Microseconds(math.floor(decided * 1_000_000)),
+            effective_at=Microseconds(math.ceil(effective * 1_000_000)),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long the switch took, from the decision to the effect."""
+        return to_seconds(self.effective_at - self.decided_at)
 
 
 class Proxy(Protocol):

@@ -55,7 +55,6 @@ class ReleaseDocument:
     findings: tuple[str, ...] = ()
     timeline: tuple[Event, ...] = ()
     buckets: tuple[Bucket, ...] = ()
-    bucket_seconds: float = 0.1
     windows: tuple[ReportWindow, ...] = ()
     lost_rows: tuple[Mapping[str, object], ...] = ()
     traffic: Mapping[str, object] = field(default_factory=dict)

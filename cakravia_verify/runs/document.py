@@ -14,6 +14,7 @@ from cakravia_verify.history.releases import UNPROVEN, Intent
 from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
+from cakravia_verify.system.clock import to_seconds
 from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.run import TrafficRun
 
@@ -63,7 +64,7 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
     shown = ended.final or ended.judged
     touched = (m.at for m in release.events if m.step == "prepare" and m.kind == "begins")
     zero = next(touched, ended.began)
-    switchovers = [switchover.effective_at - zero for switchover in seen.switchovers]
+    switchovers = [to_seconds(switchover.effective_at) - zero for switchover in seen.switchovers]
     # Starting a proxy on an empty site is no switch.
     switch = seen.switchovers[0] if seen.switchovers and ended.evidence.has_previous else None
     return ReleaseDocument(
@@ -98,7 +99,7 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
         traffic=traffic_figures(traffic_run, shown),
         switched_at=switchovers[0] if switchovers else None,
         returned_at=switchovers[1] if len(switchovers) > 1 else None,
-        switch_seconds=switch.effective_at - switch.decided_at if switch else None,
+        switch_seconds=switch.seconds if switch else None,
         settings_digest=digest_of(settings),
         tool=f"cakravia-verify {__version__}",
     )

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from cakravia_verify.analysis.course import RunTimeline
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.errors import CakraviaError, LockHeld, NothingToDo, SettingsError, TrafficError
 from cakravia_verify.gate.load import judge_load
 from cakravia_verify.gate.model import Decision, Evidence, Exit, Verdict
@@ -246,9 +246,9 @@ class LoadRun(SessionRun):
                 run=self._id,
             ) as ledger:
                 plan = self.traffic_run.plan
-                course = RunTimeline(
+                timeline = RunTimeline(
                     touched=None,
-                    switches=(),
+                    switchovers=(),
                     until=None,
                     rate=plan.rate,
                     followed=self.traffic_run.counts,
@@ -256,7 +256,7 @@ class LoadRun(SessionRun):
                     expected=partial(planned_within, plan),
                 )
                 self._answered_by = _answered_by(ledger)
-                measurement = measure(ledger, course, has_application=bool(logs))
+                measurement = measure(ledger, timeline, has_application=bool(logs))
                 measurement.figures["seen_by"] = [" ".join(filter(None, each)) for each in self._answered_by]
                 return measurement
         except Exception as error:

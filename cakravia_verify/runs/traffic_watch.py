@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.analysis.since_switch import began_after, ended_before
 from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
 from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.runs.failures import describe, describe_and_log
 from cakravia_verify.slots import Colour
-from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds
+from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds, to_seconds
 from cakravia_verify.system.log_files import LogCuts
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -25,7 +26,6 @@ from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.records.rows import Row
 from cakravia_verify.traffic.run import TrafficRun
 
-MICROSECONDS = 1_000_000
 TRAFFIC_START_SECONDS = 30.0
 WARM_UP_REQUESTS = 20
 OLD_WORKERS_SECONDS = 1.0
@@ -100,18 +100,14 @@ class TrafficWatch:
         return self.release.intent.policy
 
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
-        decided, effective = to_microseconds(switch.decided_at), to_microseconds(switch.effective_at)
-
-        def sent_since(row: Row) -> bool:
-            return row.started >= effective
-
-        def ended_before(row: Row) -> bool:
-            return row.ended < decided
-
+        sent_since = partial(began_after, effective_at=switch.effective_at)
+        old = partial(ended_before, decided_at=switch.decided_at)
         # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
-        loses = sent_since if self._policy.goes_back else lambda row: not ended_before(row)
+        loses = sent_since if self._policy.goes_back else lambda row: not old(row)
         to_come = most_requests(
-            traffic_run.plan, since=effective - traffic_run.first_planned, until=self._bake_over_by(traffic_run, switch)
+            traffic_run.plan,
+            since=switch.effective_at - traffic_run.first_planned,
+            until=self._bake_over_by(traffic_run, switch),
         )
         if traffic_run.plan.streams or traffic_run.plan.locustfile:
             # Nobody planned how often these come again; what they did until now, twice over, has to do.
@@ -119,8 +115,8 @@ class TrafficWatch:
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
         if suffered and self._policy.goes_back:
             # Users do not return to a version that failed them as well.
-            before = most_requests(traffic_run.plan, since=NOT_YET, until=decided - traffic_run.first_planned)
-            if self._suffered(traffic_run, ended_before, ended_before, requests=before):
+            before = most_requests(traffic_run.plan, since=NOT_YET, until=switch.decided_at - traffic_run.first_planned)
+            if self._suffered(traffic_run, old, old, requests=before):
                 return
         if suffered:
             raise ReleaseError(suffered)
@@ -129,7 +125,9 @@ class TrafficWatch:
         """When the bake is over at the latest, since the first planned request."""
         settings, began = self.release.site.settings.release, self.release.facts.bake_began
         if began is None:
-            began = switch.effective_at + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
+            began = (
+                to_seconds(switch.effective_at) + settings.confirm_timeout + max(settings.drain, settings.drain_minimum)
+            )
         over = max(began + settings.bake, self.release.site.clock.monotonic()) + OVERTIME_SECONDS
         return to_microseconds(over) - traffic_run.first_planned
 
@@ -214,9 +212,9 @@ class TrafficWatch:
                 traffic=folder / "traffic.json" if until is None else None,
                 run=self.release.id,
             ) as ledger:
-                course = self._course(until)
+                timeline = self._timeline(until)
                 return measure(
-                    ledger, course, has_application=has_application, unlogged=self._unlogged(written, course)
+                    ledger, timeline, has_application=has_application, unlogged=self._unlogged(written, timeline)
                 )
         finally:
             if until is not None:
@@ -228,48 +226,37 @@ class TrafficWatch:
         logs = [site.proxy.access_log, *(site.platform.request_log(colour) for colour in Colour)]
         return [path for path in logs if path is not None]
 
-    def _unlogged(self, written: Mapping[Colour, Path | None], course: RunTimeline) -> Colour | None:
-        """The new slot, where the one before it logged requests of this run and it logged none."""
-        first = course.switches[0] if course.switches else None
-        if first is None or first.old is None or written[first.new] is not None:
+    def _unlogged(self, written: Mapping[Colour, Path | None], timeline: RunTimeline) -> Colour | None:
+        """Return the new slot if it logged no request of this run and the old slot did; otherwise None."""
+        first = timeline.first
+        if first is None or not timeline.has_previous or written[first.colour] is not None:
             return None
-        before = written[first.old]
-        return first.new if before is not None and _names(before, self.release.id) else None
+        before = written[first.colour.other]
+        return first.colour if before is not None and _names(before, self.release.id) else None
 
     def _slots_with_users(self) -> set[Colour]:
         seen = self.release.facts
         slots = {seen.candidate.colour} if seen.switchovers and seen.candidate else set()
         return slots | ({self.release.intent.active} if self.release.intent.active else set())
 
-    def _course(self, until: Microseconds | None) -> RunTimeline:
+    def _timeline(self, until: Microseconds | None) -> RunTimeline:
         assert self.traffic_run is not None
         intent, settings = self.release.intent, self.release.site.settings
         touched = next((m.at for m in self.release.events if m.step == "prepare" and m.kind == "begins"), None)
         # After a reload the old workers may pass one more request of every kept connection to the old slot.
         grace = settings.proxy.keepalive_min + OLD_WORKERS_SECONDS if settings.proxy.switch == "reload" else 0.0
-        switches = tuple(
-            Switch(
-                old=None if intent.active is None else switchover.colour.other,
-                new=switchover.colour,
-                decided=int(switchover.decided_at * MICROSECONDS),
-                effective=int(switchover.effective_at * MICROSECONDS) + 1,
-                grace=int(grace * MICROSECONDS),
-            )
-            for switchover in self.release.facts.switchovers
-        )
         return RunTimeline(
-            touched=int(touched * MICROSECONDS) if touched is not None else None,
-            switches=switches,
-            until=None if until is None else int(until),
+            touched=None if touched is None else to_microseconds(touched),
+            switchovers=tuple(self.release.facts.switchovers),
+            until=until,
             rate=self.traffic_run.plan.rate,
             expected=partial(planned_within, self.traffic_run.plan),
-            reload=settings.proxy.switch == "reload",
+            has_previous=intent.active is not None,
+            grace=to_microseconds(grace),
             followed=self.traffic_run.counts,
             streams=self.traffic_run.plan.streams,
             version=intent.version,
-            judge_warm_up=int(self.release.site.settings.budget.judge_warm_up * MICROSECONDS)
-            if intent.policy.compares_slots
-            else None,
+            warm_up=to_microseconds(settings.budget.judge_warm_up) if intent.policy.compares_slots else None,
         )
 
 

@@ -241,7 +241,7 @@ class MemoryProxy:
     def _choose(self, colour: Colour) -> Switchover:
         decided = self.site.clock.monotonic()
         self.site.chosen = colour
-        return Switchover(colour, decided, self.site.clock.monotonic())
+        return Switchover.timed(colour, decided=decided, effective=self.site.clock.monotonic())
 
 
 def running_slot(colour: Colour, version: str) -> Slot:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from cakravia_verify.system.clock import NOT_YET, Clock, Deadline, Microseconds, poll, to_microseconds, to_seconds
@@ -148,10 +147,6 @@ class TrafficRun:
     def kill(self) -> None:
         self._process.kill()
 
-    def lost_between(self, begin: float, end: float) -> list[Row]:
-        """Lost requests whose life overlaps the stretch from `begin` to `end`, in CLOCK_MONOTONIC seconds."""
-        return list(_overlapping(self.lost, to_microseconds(begin), to_microseconds(end)))
-
     def _note(self, row: Row) -> None:
         """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled.
 
@@ -169,9 +164,3 @@ class TrafficRun:
 
     def _waiting(self) -> int:
         return max(self._planned, default=self._next) - self._next
-
-
-def _overlapping(rows: list[Row], begin: Microseconds, end: Microseconds) -> Iterator[Row]:
-    for row in rows:
-        if row.started <= end and row.ended >= begin:
-            yield row

@@ -16,6 +16,7 @@ from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, judge
 from cakravia_verify.stats.bounds import normal_quantile
 from cakravia_verify.stats.histogram import Histogram
 from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
+from cakravia_verify.system.clock import Microseconds
 from tests.traffic.ledger.ledger_files import Run, request
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def test_warm_up_and_the_other_slot_are_left_out_of_a_sample(tmp_path: Path) -> 
     lost = {"outcome": "lost", "done": None, "status": None}
     rows = [request(n, **green) for n in range(10)] + [request(10), request(11, **green, **lost)]
     with Run(tmp_path, rows).build() as ledger:
-        seen = sample(ledger, "green", start=0, end=100_000, warm_up=4_000)
+        seen = sample(ledger, "green", start=Microseconds(0), end=Microseconds(100_000), warm_up=Microseconds(4_000))
     assert (seen.requests, seen.failures, seen.latency.count) == (7, 1, 6)
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.gate.model import Budget, CheckStatus
 from cakravia_verify.gate.rules import traffic_checks
+from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Microseconds
 from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 EVERY = 10_000
 EARLY, LATE, AFTER = 50, 250, 300
 TOUCHED, DECIDED = EARLY * EVERY, (EARLY + LATE) * EVERY
-SWITCH = Switch(Colour.BLUE, Colour.GREEN, DECIDED, DECIDED)
-COURSE = RunTimeline(touched=TOUCHED, switches=(SWITCH,), until=None, rate=1e6 / EVERY, version="v2")
+SWITCH = Switchover(Colour.GREEN, Microseconds(DECIDED), Microseconds(DECIDED))
+TIMELINE = RunTimeline(touched=Microseconds(TOUCHED), switchovers=(SWITCH,), until=None, rate=1e6 / EVERY, version="v2")
 LOST = {"outcome": "lost", "status": None, "slot": None, "served_slot": None, "version": None}
 BAD_GATEWAY = {"outcome": "lost", "status": 502, "slot": None, "version": None, "detail": "gateway says 502"}
 UNREACHED = {"outcome": "unreached", "sent": None, "status": None, "slot": None, "served_slot": None, "version": None}
@@ -36,7 +38,7 @@ def released(
     folder: Path,
     failing: Mapping[str, tuple[int, int]],
     *,
-    course: RunTimeline = COURSE,
+    timeline: RunTimeline = TIMELINE,
     proxy: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> Measurement:
@@ -59,7 +61,7 @@ def released(
         line = passed(number, status=status, upstream_status=str(status), slot="green" if at >= DECIDED else "blue")
         lines.append(proxy(number, rows[-1] | line) if proxy else line)
     with Run(folder, rows, lines).build() as ledger:
-        return measure(ledger, course, has_application=False)
+        return measure(ledger, timeline, has_application=False)
 
 
 def standing(seen: Measurement, name: str) -> CheckStatus:
@@ -135,10 +137,10 @@ def test_an_error_that_the_old_slot_did_not_give_is_not_its_own(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "course", [replace(COURSE, touched=None), replace(COURSE, switches=())], ids=["untouched", "none"]
+    "timeline", [replace(TIMELINE, touched=None), replace(TIMELINE, switchovers=())], ids=["untouched", "none"]
 )
-def test_a_release_that_did_not_come_so_far_excuses_nothing(tmp_path: Path, course: RunTimeline) -> None:
-    assert released(tmp_path, {"error": (1, 4), "lost": (1, 1)}, course=course).measured.excused == {}
+def test_a_release_that_did_not_come_so_far_excuses_nothing(tmp_path: Path, timeline: RunTimeline) -> None:
+    assert released(tmp_path, {"error": (1, 4), "lost": (1, 1)}, timeline=timeline).measured.excused == {}
 
 
 @pytest.mark.parametrize(("kind", "own"), [("error", 1), ("lost", 0)])
@@ -152,7 +154,7 @@ def test_an_error_answer_begun_before_the_switch_is_the_old_slots_own_also_after
     ]
     rows.append(request(last, started=last * EVERY, **FAILURES[kind] | {"done": DECIDED + 500_000}))
     with Run(tmp_path, rows).build() as ledger:
-        assert sum(measure(ledger, COURSE, has_application=False).measured.excused.values()) == own
+        assert sum(measure(ledger, TIMELINE, has_application=False).measured.excused.values()) == own
 
 
 def test_errors_since_the_switch_are_counted_apart(tmp_path: Path) -> None:
@@ -181,9 +183,10 @@ def test_a_candidate_that_logs_nothing_where_the_version_before_did_is_told(tmp_
     green = {"slot": "green", "served_slot": "green", "version": "v2"}
     rows += [request(number, **green) for number in range(1000, 1005)]
     run = Run(tmp_path, rows, application=[handled(number) for number in range(5)])
-    course = replace(COURSE, touched=0, switches=(replace(SWITCH, decided=500_000, effective=500_000),))
+    at = Microseconds(500_000)
+    timeline = replace(TIMELINE, touched=Microseconds(0), switchovers=(Switchover(Colour.GREEN, at, at),))
     with run.build() as ledger:
-        said = measure(ledger, course, has_application=False, unlogged=Colour.GREEN).measured.integrity
-        quiet = measure(ledger, course, has_application=False).measured.integrity
+        said = measure(ledger, timeline, has_application=False, unlogged=Colour.GREEN).measured.integrity
+        quiet = measure(ledger, timeline, has_application=False).measured.integrity
     assert any(told.startswith("the request log of green has no line of this run") for told in said or ())
     assert not any("request log of" in told for told in quiet or ())

@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Microseconds
 from tests.traffic.ledger.ledger_files import Run, request
 
 EVERY = 10_000
 SIDE = 400
 AT = SIDE * EVERY
 STREAM_SECONDS = 3
-COURSE = RunTimeline(
-    touched=0,
-    switches=(Switch(Colour.BLUE, Colour.GREEN, AT, AT),),
+TIMELINE = RunTimeline(
+    touched=Microseconds(0),
+    switchovers=(Switchover(Colour.GREEN, Microseconds(AT), Microseconds(AT)),),
     until=None,
     rate=1e6 / EVERY,
     streams=("events",),
@@ -41,7 +43,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measurement:
             facts |= {"outcome": "lost", "done": None, "status": None}
         rows.append(request(number, **facts))
     with Run(tmp_path_factory.mktemp("windows"), rows).build() as ledger:
-        return measure(ledger, COURSE, has_application=False)
+        return measure(ledger, TIMELINE, has_application=False)
 
 
 def test_the_latency_of_every_window_leaves_streams_out(measured: Measurement) -> None:

@@ -323,7 +323,7 @@ def _buckets(
         p50 = abs(chance.gauss(0.022, 0.0004)) * (1.15 if bad else 1)
         p99 = abs(chance.gauss(0.0281, 0.0012)) * (chance.uniform(6, 15) if bad else 1.25 if new and at < 7 else 1)
         slots = {name: answers for name, answers in (("blue", count - new), ("green", new)) if answers}
-        buckets.append(Bucket(at, count - lost - errors, lost, errors, p50, p99, slots))
+        buckets.append(Bucket(at, 0.1, count - lost - errors, lost, errors, p50, p99, slots))
     return tuple(buckets)
 
 

@@ -70,7 +70,9 @@ def watch(
         proxy=SimpleNamespace(access_log=None),
         platform=SimpleNamespace(request_log=lambda _: None),
     )
-    facts = SimpleNamespace(switchovers=[Switchover(Colour.GREEN, SWITCHED, SWITCHED)], bake_began=bake_began)
+    facts = SimpleNamespace(
+        switchovers=[Switchover.timed(Colour.GREEN, decided=SWITCHED, effective=SWITCHED)], bake_began=bake_began
+    )
     release: Any = SimpleNamespace(site=site, facts=facts, intent=SimpleNamespace(policy=policy_of(kind)))
     traffic_watch = TrafficWatch(release, folder=Path())
     traffic_watch.traffic_run = traffic_run  # type: ignore[assignment]

@@ -144,7 +144,7 @@ class LocalNginx:
             )
         poll(self._is_ready, deadline=deadline, every=0.01, seen=lambda: "no worker process yet")
         self._taken_up()
-        return Switchover(colour, decided, self._clock.monotonic())
+        return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
         is_changed = self._configuration.loaded != self._configuration.wanted()
@@ -166,8 +166,10 @@ class LocalNginx:
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._configuration.runs_by_flag:
             wanted = colour is Colour.GREEN
-            moved = self._configuration.flags.move(flag_files.GREEN_ACTIVE, wanted=wanted, clock=self._clock)
-            return Switchover(colour, *moved)
+            decided, effective = self._configuration.flags.move(
+                flag_files.GREEN_ACTIVE, wanted=wanted, clock=self._clock
+            )
+            return Switchover.timed(colour, decided=decided, effective=effective)
         decided = self._clock.monotonic()
         if self._family.master() is None:
             return self.start(colour, deadline=deadline)
@@ -181,7 +183,7 @@ class LocalNginx:
             except BaseException:
                 self._configuration.write_upstream(before)
                 raise
-        return Switchover(colour, decided, self._clock.monotonic())
+        return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
         # The classic switch knows no failover; a flag left then would come into force with the next change of the way.

@@ -51,8 +51,7 @@ class Timeline:
 def time_axis(document: ReleaseDocument) -> Scale:
     """The axis that timeline and traffic share, so that one instant stands at one place in both."""
     moments = [document.seconds, *(event.at for event in document.timeline)]
-    moments += [bucket.at for bucket in document.buckets]
-    moments += [bucket.at + document.bucket_seconds for bucket in document.buckets[-1:]]
+    moments += [end for bucket in document.buckets for end in (bucket.at, bucket.at + bucket.seconds)]
     return time_scale(moments)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.findings import FenceReport, Finding, Kind, LedgerFindings, Rows, Source
 from cakravia_verify.traffic.ledger.reconciliation import duplicate_ids, reconcile, show_ledger
 from cakravia_verify.traffic.ledger.sources import RawFiles, Stage, Staged, fingerprint
@@ -100,11 +101,11 @@ class Ledger:
     def fence_violations(
         self, effective_at: Microseconds, old_slot: str, *, until: Microseconds | None = None
     ) -> FenceReport:
-        """Requests begun after the fence that the old slot served nevertheless.
+        """Return the requests that began after the fence and were answered by the old slot.
 
-        The old slot served a request when any record says so: its own header, the proxy's, or its request log, lost
-        requests included. `until` is the instant the next switch was decided, where there was one: what had not ended
-        by then may rightly have gone to either slot.
+        `effective_at` is the fence in CLOCK_MONOTONIC microseconds. The old slot answered a request if any record says
+        so: its own header, the proxy's, or its request log. Lost requests are included. `until` is the decision for the
+        next switch: a request that had not ended by then may have gone to either slot.
         """
         served = """FROM ledger WHERE coalesce(sent, started) > $fence
             AND coalesce(done, started) <= coalesce($until, 1::BIGINT << 62)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.analysis.course import RunTimeline, Switch
 from cakravia_verify.analysis.measurement import measure
+from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.findings import Kind
@@ -67,15 +68,15 @@ def told(run: Run) -> dict[str, Any]:
     with run.build() as ledger:
         names = [name for (name,) in ledger.query("SELECT column_name FROM (DESCRIBE ledger)") if name not in OWN]
         columns = ", ".join(f'"{name}"' for name in names)
-        switch = Switch(Colour.BLUE, Colour.GREEN, decided=FENCE - 500, effective=FENCE)
-        course = RunTimeline(touched=5000, switches=(switch,), until=None, rate=1000.0)
+        switch = Switchover(Colour.GREEN, decided_at=Microseconds(FENCE - 500), effective_at=Microseconds(FENCE))
+        timeline = RunTimeline(touched=Microseconds(5000), switchovers=(switch,), until=None, rate=1000.0)
         fence = ledger.fence_violations(Microseconds(FENCE), "blue")
         found: dict[str, Any] = {
             "rows": ledger.query(f"SELECT {columns} FROM ledger ORDER BY id"),  # noqa: S608 - its own column names
             "counts": ledger.evidence.counts,
             "findings": {(finding.kind, finding.total) for finding in ledger.evidence.findings},
             "fence": [row["id"] for row in fence.violations.first],
-            "measured": repr(measure(ledger, course, has_application=True)),
+            "measured": repr(measure(ledger, timeline, has_application=True)),
         }
     found["measured"] = re.sub(r"'?(app_began|app_ended|at_us)'?\W+\d+", "", found["measured"])
     return found

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cakravia_verify.analysis.windows import (
-    SlotChange,
     crossover,
     latency,
     longest_gap,
     longest_gaps_by_connection,
     window,
 )
+from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from tests.traffic.ledger.ledger_files import Run, handled, request
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 GREEN = {"slot": "green", "served_slot": "green", "version": "v2"}
 LOST: dict[str, Any] = {"outcome": "lost", "done": None, "status": None, "slot": None, "served_slot": None}
 FENCE = Microseconds(10_000)
+SWITCH = Switchover(Colour.GREEN, Microseconds(9_900), FENCE)
 
 
 def built(folder: Path, rows: list[dict[str, Any]], application: list[tuple[Any, ...]] | None = None) -> Ledger:
@@ -81,34 +83,35 @@ def test_a_fence_ends_at_the_next_switch(clean: Ledger) -> None:
 
 
 def test_windows_count_requests_where_they_were_planned(clean: Ledger) -> None:
-    during = window(clean, "during", start=10_000, end=13_000)
-    assert (during.label, during.counts.answered, during.quantile(0.5), during.rate) == ("during", 3, 600, 1000.0)
+    during = window(clean, "during", start=Microseconds(10_000), end=Microseconds(13_000))
+    assert (during.label, during.counts.answered, during.rate) == ("during", 3, 1000.0)
+    assert during.quantile(0.5) == Microseconds(600)
 
 
 def test_how_long_a_stream_was_held_is_no_latency_of_its_window(tmp_path: Path) -> None:
     rows = [request(n, **({"name": "events", "done": 10_000_000} if n % 4 == 0 else {})) for n in range(20)]
     with built(tmp_path, rows) as ledger:
-        held = window(ledger, "all", start=0, end=20_000, without=("events",))
+        held = window(ledger, "all", start=Microseconds(0), end=Microseconds(20_000), without=("events",))
         (gap,) = longest_gaps_by_connection(ledger, rate_planned=1000, first=1, without=("events",))
-    assert (held.counts.answered, held.latency.count, held.quantile(0.99)) == (20, 15, 600)
-    assert gap.duration < 10_000
+    assert (held.counts.answered, held.latency.count, held.quantile(0.99)) == (20, 15, Microseconds(600))
+    assert gap.duration < Microseconds(10_000)
 
 
 def test_latency_is_told_from_the_planned_instant_or_from_the_sent_one(clean: Ledger) -> None:
-    assert latency(clean, start=0, end=20_000).pairs == ((600, 20),)
-    assert latency(clean, start=0, end=20_000, clock="sent", slot="green").pairs == ((570, 10),)
+    assert latency(clean, start=Microseconds(0), end=Microseconds(20_000)).pairs == ((600, 20),)
+    assert latency(clean, start=Microseconds(0), end=Microseconds(20_000), clock="sent", slot="green").pairs == (
+        (570, 10),
+    )
 
 
 def test_a_clean_crossover_has_a_first_new_answer_and_no_late_old_one(clean: Ledger) -> None:
-    switch = SlotChange(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
-    seen = crossover(clean, switch)
-    assert (seen.first_new, seen.last_old) == (700, None)
+    seen = crossover(clean, SWITCH)
+    assert (seen.first_new, seen.last_old) == (Microseconds(700), None)
 
 
 def test_a_late_answer_of_the_old_slot_is_told_from_the_decision(tmp_path: Path) -> None:
     with built(tmp_path, [*switched_at(FENCE), request(30)]) as ledger:
-        switch = SlotChange(decided_at=9_900, confirmed_at=10_000, old="blue", new="green")
-        assert crossover(ledger, switch).last_old == 30_030 - 9_900
+        assert crossover(ledger, SWITCH).last_old == Microseconds(30_030 - 9_900)
 
 
 def test_the_longest_gap_spans_the_failures_in_it(tmp_path: Path) -> None:
@@ -116,7 +119,7 @@ def test_the_longest_gap_spans_the_failures_in_it(tmp_path: Path) -> None:
     with built(tmp_path, rows) as ledger:
         gap = longest_gap(ledger, rate_planned=1000)
     assert gap is not None
-    assert (gap.duration, gap.failed, gap.expected) == (5_000, 4, 5.0)
+    assert (gap.duration, gap.failed, gap.expected) == (Microseconds(5_000), 4, 5.0)
 
 
 def test_a_run_that_stops_being_answered_has_its_gap_at_the_end(tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ def test_a_run_that_stops_being_answered_has_its_gap_at_the_end(tmp_path: Path) 
     with built(tmp_path, rows) as ledger:
         gap = longest_gap(ledger, rate_planned=1000)
     assert gap is not None
-    assert (gap.start, gap.end) == (5_600, 19_000)
+    assert (gap.start, gap.end) == (Microseconds(5_600), Microseconds(19_000))
 
 
 def test_no_request_is_no_gap(tmp_path: Path) -> None:
@@ -137,5 +140,8 @@ def test_each_connection_has_its_own_longest_gap(tmp_path: Path) -> None:
     rows = [request(n, connection=n % 2, **(LOST if n in (7, 9) else {})) for n in range(20)]
     with built(tmp_path, rows) as ledger:
         gaps = longest_gaps_by_connection(ledger, rate_planned=1000)
-    assert [(gap.connection, gap.duration, gap.failed) for gap in gaps] == [(1, 6_000, 2), (0, 2_000, 0)]
+    assert [(gap.connection, gap.duration, gap.failed) for gap in gaps] == [
+        (1, Microseconds(6_000), 2),
+        (0, Microseconds(2_000), 0),
+    ]
     assert gaps[0].expected == 3.0

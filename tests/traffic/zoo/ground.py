@@ -184,7 +184,7 @@ class Ground:
 
     def switch(self, colour: Colour, name: str) -> None:
         flip = self.proxy.point_at(colour, deadline=patience())
-        self.instants[name] = int(flip.decided_at * 1e6)
+        self.instants[name] = int(flip.decided_at)
 
     def drain(self, colour: Colour, name: str) -> int:
         """The slot was told to stop and has ended; its exit status."""

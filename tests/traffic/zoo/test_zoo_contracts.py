@@ -34,9 +34,9 @@ def test_client_proxy_and_application_tell_one_story(course: Course) -> None:
 
 @pytest.mark.parametrize(("switch", "old"), [("switch", "blue"), ("rollback", "green")])
 def test_nothing_sent_after_a_switch_is_answered_by_the_old_slot(course: Course, switch: str, old: str) -> None:
-    at = Microseconds(course.ground.instants[switch] + 1_000)
+    effective_at = Microseconds(course.ground.instants[switch] + 1_000)
     until = Microseconds(course.ground.instants["rollback"]) if switch == "switch" else None
-    assert course.ledger.fence_violations(at, old, until=until).violations.total == 0
+    assert course.ledger.fence_violations(effective_at, old, until=until).violations.total == 0
 
 
 def test_slow_answers_begun_before_the_switch_are_finished_by_the_old_slot(course: Course) -> None:

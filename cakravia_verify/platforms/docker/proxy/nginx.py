@@ -175,7 +175,7 @@ class DockerNginx:
         self._forget_failover()
         self._configuration.keep_certificate_of(created, told.text)
         self._image.forget_others(image[1])
-        return Switchover(colour, decided, self._clock.monotonic())
+        return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
         container = self._running()
@@ -194,7 +194,8 @@ class DockerNginx:
         if self._configuration.is_switched_by_flag(loaded):
             self._flags.open_shell()
             decided = self._clock.monotonic()
-            return Switchover(colour, decided, self._flags.set(flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN))
+            effective = self._flags.set(flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN)
+            return Switchover.timed(colour, decided=decided, effective=effective)
         decided = self._clock.monotonic()
         before = self._configuration.chosen(container)
         if not loaded or before is not colour:
@@ -206,7 +207,7 @@ class DockerNginx:
             except BaseException:
                 self._configuration.send_upstream(container, before)
                 raise
-        return Switchover(colour, decided, self._clock.monotonic())
+        return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
         if self._container() is not None:
