@@ -6,14 +6,16 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from cakravia_verify.errors import SettingsError
-from cakravia_verify.settings.models import ENVIRONMENT_PREFIX, OTHER_ENVIRONMENT, Section, Settings, SmokeRequest
+from cakravia_verify.settings.models import ENVIRONMENT_PREFIX, OTHER_ENVIRONMENT, Settings
+from cakravia_verify.settings.section import Section
 
 
 def load_settings(
@@ -99,14 +101,21 @@ def _wants_text(parts: Sequence[str]) -> bool:
 
 
 def _model_at(parts: Sequence[str]) -> type[Section] | None:
-    model: Any = Settings
+    """Return the model of the table at the end of the path; the numbers of tables in an array are passed over."""
+    model: type[Section] | None = Settings
     for part in parts:
+        if part.isdigit() or model is None:
+            continue
         field = model.model_fields.get(part)
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, Section)):
-            return None
-    found: type[Section] = model
-    return found
+        model = _section_in(field.annotation) if field else None
+    return model
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the model that an annotation names, also in `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _section_in(inner))), None)
 
 
 def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str]) -> str:
@@ -129,21 +138,36 @@ def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str])
 
 
 def _line_of(text: str, location: Sequence[str]) -> str:
-    section = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]+", line):
-            section = header[1]
-            if section.split(".")[0] == location[0] and len(location) == 1:
-                return f", line {number}"
-        elif (key := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, section.split(".")), key[1]] == [
-            part for part in location if not part.isdigit()
-        ]:
+    """Return the line of the key, or of the table that it is in, as text; "" if the file has neither.
+
+    A key of a table written in one line, `steps = [{ path = "x" }]`, has the line of that table.
+    """
+    location, nearest, depth = [*location], "", 0
+    for number, here in _keys_by_line(text):
+        if here[: len(location)] == location:
             return f", line {number}"
-    return ""
+        if here == location[: len(here)] and len(here) > depth:
+            nearest, depth = f", line {number}", len(here)
+    return nearest
+
+
+def _keys_by_line(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each line that begins a table or a key, and its path; `[[mix]]` counts its tables."""
+    table: list[str] = []
+    numbers: Counter[str] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[+)\s*([\w.-]+)\s*\]+", line):
+            table = header[2].split(".")
+            if header[1] == "[[":
+                table = [*table, str(numbers[header[2]])]
+                numbers[header[2]] += 1
+            yield number, table
+        elif key := re.match(r"\s*([\w-]+)\s*=", line):
+            yield number, [*table, key[1]]
 
 
 def _nearest(location: Sequence[str]) -> str:
-    model = SmokeRequest if location[:2] == ["release", "smoke"] else _model_at(location[:-1])
+    model = _model_at(location[:-1])
     names = [name for name in model.model_fields if name != "root"] if model else []
     close = difflib.get_close_matches(location[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""

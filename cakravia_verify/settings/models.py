@@ -7,10 +7,12 @@ below. Every key is checked: an unknown one or one of the wrong type is an error
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cakravia_verify.settings.section import Section
+from cakravia_verify.settings.traffic_mix import MixTable, OptionalHeaderName
 from cakravia_verify.slots import Address, Colour
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
@@ -27,12 +29,6 @@ HOST_PATTERN = r"^[^\s:;{}\[\]#\"'$/@\\]+$"
 # A path that nginx takes between double quotes and that means nothing else there.
 NGINX_PATH = r"""^[^\s"'$;{}\\]*$"""
 MEMORY_LEAST, MEMORY_MOST = 2**20, 2**46
-
-
-class Section(BaseModel):
-    """A table of cakravia.toml: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class SiteSettings(Section):
@@ -185,8 +181,8 @@ class ContractSettings(Section):
     healthy_codes: Codes = (200,)
     slot_field: str = "deployment.slot"
     version_field: str = "deployment.version|version"
-    slot_header: str = "X-Deployment-Slot"
-    version_header: str = "X-Deployment-Version"
+    slot_header: OptionalHeaderName = "X-Deployment-Slot"
+    version_header: OptionalHeaderName = "X-Deployment-Version"
     in_flight_field: str = "application.in_flight"
 
     @property
@@ -243,14 +239,14 @@ class CurvePoint(Section):
 class TrafficSettings(Section):
     """The load that runs through every release. `rate` in requests/s; `round_trip` and `timeout` in seconds."""
 
-    users: Annotated[int, Field(ge=1, le=100_000)] = 50
-    rate: Annotated[float, Field(gt=0, le=1_000_000)] = 200.0
+    users: Annotated[int, Field(ge=1, le=20_000)] = 50
+    rate: Annotated[float, Field(gt=0, le=100_000)] = 200.0
     arrivals: Literal["constant", "poisson"] = "constant"
-    round_trip: Annotated[float, Field(ge=0, le=5)] = 0.02
+    round_trip: Annotated[float, Field(ge=0, lt=1)] = 0.02
     timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
     seed: int = 1
     profile: Literal["reference", "generic", "custom"] = "reference"
-    mix: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    mix: Annotated[tuple[MixTable, ...], Field(strict=False)] = ()
     curve: Annotated[tuple[CurvePoint, ...], Field(strict=False)] = ()
     locustfile: str = ""
     locustfile_users: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -264,6 +260,45 @@ class TrafficSettings(Section):
         if self.mix and self.profile != "custom":
             raise ValueError('[[traffic.mix]] tables need profile = "custom"')
         return self
+
+    @model_validator(mode="after")
+    def _names_of_requests_differ(self) -> TrafficSettings:
+        names = [request.title for table in self.mix for request in (table, *table.steps)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"[[traffic.mix]] has two requests with the name {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _an_answer_can_arrive_in_time(self) -> TrafficSettings:
+        requests = [request for table in self.mix for request in (table, *table.steps) if request.timeout]
+        timeouts = {"timeout": self.timeout} | {f"timeout of {each.title!r}": each.timeout for each in requests}
+        for name, seconds in timeouts.items():
+            if seconds <= 2 * self.round_trip:
+                raise ValueError(f"{name} = {seconds:g} is not more than twice round_trip = {self.round_trip:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_curve_goes_forward(self) -> TrafficSettings:
+        instants = [point.at for point in self.curve]
+        if instants != sorted(instants):
+            raise ValueError("the points of [[traffic.curve]] are not in the order of `at`")
+        if self.curve and not self.curve[-1].rate:
+            raise ValueError("the last point of [[traffic.curve]] has no rate: no request would follow it")
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_a_user(self) -> TrafficSettings:
+        if self.processes > self.users:
+            raise ValueError(f"processes = {self.processes} are more than users = {self.users}")
+        return self
+
+    @field_validator("web_ui")
+    @classmethod
+    def _web_ui_has_a_port(cls, value: str) -> str:
+        if value and not 1 <= _address(value).port <= 65_535:
+            raise ValueError("the port is not between 1 and 65535")
+        return value
 
     @model_validator(mode="after")
     def _nothing_is_said_in_vain(self) -> TrafficSettings:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.settings.models import Section, Settings
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.section import Section
 
 ROOT = Path(__file__).parents[2]
 FILES = ("cakravia.toml", "cakravia.docker.toml")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, JOURNEY_ID, REQUEST_ID
+from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, ECHO, JOURNEY_ID, REQUEST_ID
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.plan.mix import MixEntry
@@ -35,7 +35,7 @@ class RequestTemplate:
     def __init__(self, entry: MixEntry, *, host: str, request_id_header: str, seed: int) -> None:
         self.entry = entry
         self._waits = entry.expects_continue
-        self._digests = entry.verify == "echo"
+        self._digests = entry.verify == ECHO
         lines = [f"{entry.method} {entry.path} HTTP/1.1", f"Host: {host}", f"{request_id_header}: {REQUEST_ID}"]
         given = {name.lower() for name, _ in entry.headers}
         lines += [f"{name}: {value}" for name, value in entry.headers]

@@ -10,7 +10,7 @@ from cakravia_verify.system.clock import Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
-from cakravia_verify.traffic.plan.mix import SEQUENCE
+from cakravia_verify.traffic.plan.mix import ECHO, SEQUENCE
 from cakravia_verify.traffic.records.columns import quoted
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Work:
         self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
         self.timeout = to_microseconds(entry.timeout or plan.timeout)
         self.expected = frozenset((101,) if entry.stream == "websocket" else entry.successes)
-        self.is_echo = entry.verify == "echo"
+        self.is_echo = entry.verify == ECHO
         self.head_only = entry.method == "HEAD"
         self.verify = "" if self.head_only or entry.stream else entry.verify
         self.contains = "" if self.head_only or entry.stream else entry.contains

@@ -32,7 +32,7 @@ from cakravia_verify.traffic.client.timer import now_us  # noqa: E402
 from cakravia_verify.traffic.generator.generator import Generator  # noqa: E402
 from cakravia_verify.traffic.generator.locust_memory import keep_lean  # noqa: E402
 from cakravia_verify.traffic.plan.mix import MixEntry  # noqa: E402
-from cakravia_verify.traffic.plan.plan_json import read_plan  # noqa: E402
+from cakravia_verify.traffic.plan.plan import TrafficPlan  # noqa: E402
 from cakravia_verify.traffic.process import PLAN_VARIABLE, STOP_WORD  # noqa: E402
 from cakravia_verify.traffic.records.rows import Outcome, Row, format_row  # noqa: E402
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from locust.rpc import Message
     from locust.runners import Runner
 
-PLAN = read_plan(Path(os.environ[PLAN_VARIABLE]).read_text())
+PLAN = TrafficPlan.from_json(Path(os.environ[PLAN_VARIABLE]).read_text())
 _OWN: dict[str, object] = {"cakravia": "strict"}
 _ENDED_BY_SIGNAL = "error"
 _BEGIN, _END, _ENDED = "cakravia_begin", "cakravia_end", "cakravia_ended"

@@ -126,7 +126,7 @@ MISTAKES = (
     Mistake("no-source", ("source",), arguments=("--version", "v9.0.0", "--set", "app.source=/nowhere"), status=4),
     Mistake(
         "bad-mix",
-        ("[[traffic.mix]] number 1", "unknown key 'pth'"),
+        ("unknown key 'traffic.mix.0.pth'", "did you mean 'path'"),
         settings=(('name = "page"', 'pth = "/"'),),
         slow=True,
     ),

@@ -104,9 +104,9 @@ def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_pa
                 import sys, time
                 from pathlib import Path
                 from cakravia_verify.system.clock import Deadline
-                from cakravia_verify.traffic.plan.plan_json import read_plan
+                from cakravia_verify.traffic.plan.plan import TrafficPlan
                 from cakravia_verify.traffic.process import TrafficProcess
-                traffic = TrafficProcess(read_plan(Path(sys.argv[1]).read_text()))
+                traffic = TrafficProcess(TrafficPlan.from_json(Path(sys.argv[1]).read_text()))
                 traffic.start()
                 traffic.wait_until_flowing(deadline=Deadline("traffic flows", 20))
                 print(traffic.pid, flush=True)
