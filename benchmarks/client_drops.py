@@ -103,7 +103,7 @@ def strict_losses(url: str, method: str, headers: dict[str, str], count: int, fo
     gevent.spawn(send).get()
     client.close()
     generator.close("asked")
-    generator.alarm.close()
+    generator.timer.close()
     return sum(row.outcome == Outcome.LOST for row in read_rows(folder / REQUESTS_FILE))
 
 

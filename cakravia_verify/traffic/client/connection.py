@@ -40,7 +40,7 @@ class Target:
     family: int
     address: Any
     half: Microseconds
-    alarm: Timer
+    timer: Timer
     wanted: frozenset[bytes]
     tls: ssl.SSLContext | None = None
     server_name: str = ""
@@ -169,7 +169,7 @@ class Connection:
 
     def _travel(self, ways: int) -> None:
         if self._target.half:
-            self._target.alarm.sleep_until(now_us() + ways * self._target.half)
+            self._target.timer.sleep_until(now_us() + ways * self._target.half)
 
     # What the loop calls.
 
@@ -236,7 +236,7 @@ class Connection:
     def _announce(self) -> None:
         known = self.ended + self._target.half
         if self._target.half and known > now_us():
-            self._target.alarm.at(known, self._tell)
+            self._target.timer.at(known, self._tell)
         else:
             self._tell()
 
@@ -253,12 +253,12 @@ class Connection:
     def _wait(self, until: Microseconds) -> None:
         """Returns when something happened to this connection, at the latest at `until`.
 
-        The alarm is set once per timeout, not once per request: it looks at the present `until` when it rings.
+        The timer is set once per timeout, not once per request: it looks at the present `until` when it rings.
         """
         self._until = until
         if not self._ring_at or self._ring_at > until:
             self._ring_at = until
-            self._target.alarm.at(until, self._ring)
+            self._target.timer.at(until, self._ring)
         self._waiter = gevent.getcurrent()
         try:
             self._hub.switch()
@@ -273,7 +273,7 @@ class Connection:
             self._wake()
         else:
             self._ring_at = self._until
-            self._target.alarm.at(self._until, self._ring)
+            self._target.timer.at(self._until, self._ring)
 
     def _wait_for(self, event: int, until: Microseconds) -> None:
         assert self._socket is not None

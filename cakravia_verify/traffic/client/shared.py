@@ -1,4 +1,4 @@
-"""What all strict clients of a run share: the requests as bytes, where they go, and who keeps the records."""
+"""What all strict clients of a run share: the requests as bytes, their target, and the records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from cakravia_verify.system.clock import Microseconds, to_microseconds
+from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
@@ -20,44 +20,60 @@ if TYPE_CHECKING:
     from cakravia_verify.traffic.records.rows import Outcome
 
 
-class Told(NamedTuple):
-    """What is told of a row besides the row itself: microseconds from the planned instant, bytes, and words."""
+class PlannedRequest(NamedTuple):
+    """One request of an arrival. A follow-up is planned for the instant at which the request before it ended.
 
+    `until` is the end of a stream, NOT_YET for other requests. `journey` is the id of the journey's first request.
+    """
+
+    ident: str
+    number: int
+    planned: Microseconds
+    until: Microseconds = NOT_YET
+    is_follow_up: bool = False
+    journey: str = ""
+
+
+class RequestResult(NamedTuple):
+    """The result of a request: its outcome with the reason, its latency from the planned instant, bytes of body."""
+
+    outcome: Outcome
+    detail: str
     latency: Microseconds
     size: int
-    detail: str
     is_follow_up: bool = False
 
 
-class Account(Protocol):
-    """Who keeps the records."""
+class RunRecords(Protocol):
+    """The records of a run: every request and every connection that the server closed while it was idle."""
 
-    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None: ...
-    def idle_close(self, at: Microseconds, connection: int, detail: str) -> None: ...
+    def add_request(self, line: str, entry: MixEntry, result: RequestResult) -> None: ...
+    def add_idle_close(self, at: Microseconds, connection: int, detail: str) -> None: ...
 
 
 class StrictRun:
-    """What all clients of a run share: requests as bytes, the target, the account and the numbering of connections."""
+    """What all clients of a run share: requests as bytes, the target, the records and the numbering of connections."""
 
-    def __init__(self, plan: TrafficPlan, *, alarm: Timer, account: Account) -> None:
+    def __init__(self, plan: TrafficPlan, *, timer: Timer, records: RunRecords) -> None:
         parts = urlsplit(plan.url)
         self.plan = plan
-        self.account = account
-        self.alarm = alarm
+        self.records = records
+        self.timer = timer
         self.half = to_microseconds(plan.round_trip / 2)
         self.connect_timeout = to_microseconds(plan.connect_timeout)
         self.connections = 0
         self.slot, self.version, self.served_slot = (
             name.lower().encode() for name in (plan.slot_header, plan.version_header, plan.served_slot_header)
         )
-        self.work = [Work(entry, plan, parts.netloc.rpartition("@")[2]) for entry in plan.mix]
-        verified = {work.verify_header for work in self.work if work.verify and not work.is_echo}
+        host = parts.netloc.rpartition("@")[2]
+        self.requests = [PreparedRequest(entry, plan, host) for entry in plan.mix]
+        verified = {request.verify_header for request in self.requests if request.verify and not request.is_echo}
         family, address = _address(plan)
         self.target = Target(
             family=family,
             address=address,
             half=self.half,
-            alarm=alarm,
+            timer=timer,
             wanted=frozenset((self.slot, self.version, self.served_slot, *verified)),
             tls=client_context(ca_file=plan.ca_file, verify=plan.tls_verify) if parts.scheme == "https" else None,
             server_name=parts.hostname or "",
@@ -65,7 +81,7 @@ class StrictRun:
         self._texts: dict[bytes, str] = {}
 
     def text(self, value: bytes | None) -> str:
-        """A header's value as a CSV field; what the server may invent is remembered in bounded memory."""
+        """Return a header's value as a CSV field. At most 1,024 values are kept, whatever the server sends."""
         if value is None:
             return ""
         text = self._texts.get(value)
@@ -76,7 +92,7 @@ class StrictRun:
         return text
 
 
-class Work:
+class PreparedRequest:
     """A mix entry with everything about it that does not change from request to request."""
 
     def __init__(self, entry: MixEntry, plan: TrafficPlan, host: str) -> None:
@@ -93,11 +109,11 @@ class Work:
         self.is_sequence = entry.stream == "events" and entry.verify == SEQUENCE
         self.is_fresh = entry.is_fresh or bool(entry.stream)
         self.name = quoted(entry.name)
-        self.steps = [Work(step, plan, host) for step in entry.steps]
+        self.steps = [PreparedRequest(step, plan, host) for step in entry.steps]
 
 
 def _address(plan: TrafficPlan) -> tuple[int, object]:
-    """The socket family and address the plan's connections go to, resolved once."""
+    """Return the socket family and the address of the plan's connections, resolved once."""
     if plan.connect.startswith("unix:"):
         return socket.AF_UNIX, plan.connect.removeprefix("unix:")
     parts = urlsplit(plan.url)

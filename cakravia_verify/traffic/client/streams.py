@@ -63,13 +63,13 @@ class Dialogue:
     was on its way when the server closed, for the next dialogue to send first.
     """
 
-    def __init__(self, connection: Connection, *, alarm: Timer, half: Microseconds, patience: Microseconds) -> None:
+    def __init__(self, connection: Connection, *, timer: Timer, half: Microseconds, patience: Microseconds) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.received = 0
         self.unanswered = ""
         self._connection = connection
-        self._alarm = alarm
+        self._timer = timer
         self._half = half
         self._patience = patience
         self._protocol = WSConnection(ConnectionType.CLIENT)
@@ -151,7 +151,7 @@ class Dialogue:
 
     def _send(self, data: bytes) -> bool:
         if self._half:
-            self._alarm.sleep_until(now_us() + self._half)
+            self._timer.sleep_until(now_us() + self._half)
         return self._connection.write(data, until=now_us() + self._patience)
 
     def _feed(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ from gevent.event import Event
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.stats.spread import Spread
 from cakravia_verify.system.clock import NEVER, NOT_YET, Microseconds, to_seconds
-from cakravia_verify.traffic.client.shared import StrictRun, Told
+from cakravia_verify.traffic.client.shared import RequestResult, StrictRun
 from cakravia_verify.traffic.client.strict import StrictClient
 from cakravia_verify.traffic.client.timer import Timer, now_us
 from cakravia_verify.traffic.plan.schedule import Arrival, arrivals
@@ -63,8 +63,8 @@ class Generator:
         folder = Path(plan.records)
         self.plan = plan
         self.part, self._parts = part, plan.processes
-        self.alarm = Timer()
-        self.run = StrictRun(plan, alarm=self.alarm, account=self)
+        self.timer = Timer()
+        self.run = StrictRun(plan, timer=self.timer, records=self)
         self._on_answer = on_answer
         self._more_users = more_users
         requests, events, summary = (
@@ -140,7 +140,7 @@ class Generator:
         self._begun = at or now_us()
         self._arrivals = arrivals(self.plan, start=self._begun, part=self.part, parts=self._parts)
         self._next = next(self._arrivals)
-        self.alarm.at(self._next.planned, self._dispatch)
+        self.timer.at(self._next.planned, self._dispatch)
 
     def _dispatch(self) -> None:
         while self._is_open and self._next.planned <= min(now_us(), self._last):
@@ -155,7 +155,7 @@ class Generator:
                 self._called += 1  # counted when called: it takes a moment until the user is there
                 self._more_users()
         if self._is_open:
-            self.alarm.at(self._next.planned, self._dispatch)
+            self.timer.at(self._next.planned, self._dispatch)
 
     def plan_until(self, last: Microseconds) -> None:
         """No arrival later than `last` is planned, so that several processes end with the same one."""
@@ -183,22 +183,22 @@ class Generator:
         self._events.close()
         self._write_summary(ended)
 
-    # The account.
+    # The records of the strict clients.
 
-    def row(self, line: str, entry: MixEntry, outcome: Outcome, *, told: Told) -> None:
-        self._outcomes[outcome] += 1
-        self._follow_ups += told.is_follow_up
+    def add_request(self, line: str, entry: MixEntry, result: RequestResult) -> None:
+        self._outcomes[result.outcome] += 1
+        self._follow_ups += result.is_follow_up
         self._write(self._requests, line)
         if self._on_answer is not None:
-            failure = "" if outcome == Outcome.ANSWERED else f"{outcome}: {told.detail}"
-            self._on_answer(entry, told.latency, told.size, failure)
+            failure = "" if result.outcome == Outcome.ANSWERED else f"{result.outcome}: {result.detail}"
+            self._on_answer(entry, result.latency, result.size, failure)
 
-    def foreign_row(self, line: str) -> None:
+    def add_foreign_request(self, line: str) -> None:
         """A request of the user's own Locust classes; it is recorded, and counts in no rate of ours."""
         self._foreign += 1
         self._write(self._requests, line)
 
-    def idle_close(self, at: Microseconds, connection: int, detail: str) -> None:
+    def add_idle_close(self, at: Microseconds, connection: int, detail: str) -> None:
         self._idle_closes += 1
         self._write(self._events, format_event(ConnectionEvent(at, connection, IDLE_CLOSE, detail)))
 

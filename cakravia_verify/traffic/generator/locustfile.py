@@ -284,7 +284,7 @@ def record_foreign(
         detail="" if exception is None else f"{type(exception).__name__}: {exception}"[:300],
         strict=False,
     )
-    _load().foreign_row(format_row(row))
+    _load().add_foreign_request(format_row(row))
 
 
 def _foreign_outcome(exception: BaseException | str | None, status: int) -> Outcome:

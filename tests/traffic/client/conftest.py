@@ -162,7 +162,7 @@ class Sender:
     def finish(self) -> list[Row]:
         self._client.close()
         self.generator.close("asked")
-        self.generator.alarm.close()
+        self.generator.timer.close()
         return read_rows(self.folder / REQUESTS_FILE)
 
 
@@ -211,7 +211,7 @@ def run_load(tmp_path: Path) -> RunLoad:
             beside.get()
         generator.finish("asked", patience=plan.longest_timeout)
         gevent.joinall(users, timeout=5)
-        generator.alarm.close()
+        generator.timer.close()
         return Load(read_rows(folder / REQUESTS_FILE), generator.summary("asked"), begun)
 
     return run
