@@ -1,12 +1,9 @@
-"""Quantiles from a mergeable histogram, and exact bounds for rare failures.
-
-The histogram keeps three significant digits like HdrHistogram (2,048 linear steps, then each power of two in 1,024),
-so millions of latencies become at most a few thousand (value, count) pairs. Everything that judges works on those.
-"""
+"""Exact bounds for the rate of rare failures, and the normal distribution."""
 
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def upper_bound(failures: int, total: int, *, confidence: float = 0.95) -> float:
-    """The exact one-sided upper bound of a failure rate (Clopper and Pearson, Biometrika 1934).
+    """Return the exact one-sided upper bound of a failure rate (Clopper and Pearson, Biometrika 1934).
 
-    For 0 failures of n at 95% it is 1 - 0.05 ** (1 / n). Without a single observation nothing is known: 1.0.
+    For 0 failures of n at 95% it is 1 - 0.05 ** (1 / n). Without observations it is 1.0.
     """
     if not 0 <= failures <= total:
         raise ValueError(f"{failures} failures of {total} requests cannot be")
@@ -28,12 +25,12 @@ def upper_bound(failures: int, total: int, *, confidence: float = 0.95) -> float
 
 
 def lower_bound(failures: int, total: int, *, confidence: float = 0.95) -> float:
-    """The exact one-sided lower bound of a failure rate; 0.0 where nothing failed."""
+    """Return the exact one-sided lower bound of a failure rate; 0.0 if nothing failed."""
     return 1.0 - upper_bound(total - failures, total, confidence=confidence) if failures else 0.0
 
 
 def failures_in_words(failures: int, total: int, *, confidence: float = 0.95) -> str:
-    """For instance "0 of 30,124, < 0.010% at 95%"; the bound is rounded up, never down."""
+    """Return a count with its upper bound, as "0 of 30,124, < 0.010% at 95%"; the bound is rounded up."""
     if total == 0:
         return "0 of 0: nothing was measured"
     percent = 100 * upper_bound(failures, total, confidence=confidence)
@@ -44,7 +41,7 @@ def failures_in_words(failures: int, total: int, *, confidence: float = 0.95) ->
 
 
 def incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
+    """Return the regularised incomplete beta function I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22)."""
     if x <= 0.0 or x >= 1.0:
         return 0.0 if x <= 0.0 else 1.0
     if x > (a + 1) / (a + b + 2):
@@ -72,13 +69,13 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
 
 
 def normal_tail(deviate: float) -> float:
-    """The share of the standard normal distribution above `deviate`."""
+    """Return the share of the standard normal distribution above `deviate`, exact for small shares as well."""
     return math.erfc(deviate / math.sqrt(2)) / 2
 
 
 def normal_quantile(share: float) -> float:
-    """The standard normal deviate that this share of the distribution does not exceed."""
-    return _root(lambda x: 1.0 - normal_tail((x - 0.5) * 80), share) * 80 - 40
+    """Return the standard normal deviate that this share of the distribution does not exceed."""
+    return NormalDist().inv_cdf(share)
 
 
 def _away_from_zero(value: float, tiny: float) -> float:
@@ -86,7 +83,7 @@ def _away_from_zero(value: float, tiny: float) -> float:
 
 
 def _root(function: Callable[[float], float], target: float) -> float:
-    """Where a rising function of [0, 1] reaches `target`, on the safe (upper) side, by bisection."""
+    """Return the point at which a rising function of [0, 1] reaches `target`, from above, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(200):
         middle = (low + high) / 2

@@ -1,4 +1,7 @@
-"""One histogram with relative buckets."""
+"""The histogram: values counted in buckets whose width grows with the value.
+
+Millions of latencies become at most a few thousand (value, count) pairs.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,23 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
-_LINEAR = 2048
+_BITS = 10
+"""Each power of two has 1 << 10 buckets: three significant digits, as in HdrHistogram."""
 
 
-_EXACT_BITS = 10
-
-
-def bucket(value: int) -> int:
-    """The lowest value that the histogram does not tell apart from `value`."""
-    if value < _LINEAR:
-        return max(0, value)
-    shift = value.bit_length() - 1 - _EXACT_BITS
-    return value >> shift << shift
+def bucket(value: int, *, bits: int = _BITS) -> int:
+    """Return the lowest value of the bucket that `value` is in: at most a part of 1 / 2 ** bits below it."""
+    shift = value.bit_length() - 1 - bits
+    return value >> shift << shift if shift > 0 else max(0, value)
 
 
 def bucket_sql(expression: str) -> str:
-    """`bucket` in DuckDB SQL, for a BIGINT expression without side effects."""
-    shift = f"(floor(log2({expression}))::INTEGER - {_EXACT_BITS})"
-    exact = f"WHEN {expression} < {_LINEAR} THEN greatest(0, {expression})"
+    """Return `bucket` in DuckDB SQL, for a BIGINT expression without side effects."""
+    shift = f"(floor(log2({expression}))::INTEGER - {_BITS})"
+    exact = f"WHEN {expression} < {2 << _BITS} THEN greatest(0, {expression})"
     return f"(CASE {exact} ELSE ({expression} >> {shift}) << {shift} END)"
 
 
@@ -41,11 +40,10 @@ class Histogram:
 
     @classmethod
     def of(cls, values: Iterable[int]) -> Histogram:
-        counted: dict[int, int] = {}
+        running = RunningHistogram()
         for value in values:
-            edge = bucket(value)
-            counted[edge] = counted.get(edge, 0) + 1
-        return cls(tuple(sorted(counted.items())))
+            running.add(value)
+        return running.snapshot()
 
     @cached_property
     def count(self) -> int:
@@ -62,7 +60,7 @@ class Histogram:
         return Histogram(tuple(sorted(counted.items())))
 
     def at_rank(self, rank: int) -> int:
-        """The value at a rank counted from 1, within 0.1%; ranks beyond the ends give the ends."""
+        """Return the value at a rank counted from 1, within 0.1%; ranks beyond the ends give the ends."""
         if not self.pairs:
             raise ValueError("a histogram without values has no quantiles")
         rank = min(max(rank, 1), self.count)
@@ -73,5 +71,39 @@ class Histogram:
         return self.pairs[low][0]
 
     def quantile(self, share: float) -> int:
-        """The smallest recorded value that at least this share of the values does not exceed."""
+        """Return the smallest recorded value that at least this share of the values does not exceed."""
         return self.at_rank(math.ceil(share * self.count - 1e-9))
+
+
+class RunningHistogram:
+    """A histogram that takes values one by one, in bounded memory. `bits` is its precision, as in `bucket`."""
+
+    def __init__(self, *, bits: int = _BITS) -> None:
+        self._bits = bits
+        self._counts: dict[int, int] = {}
+        self.maximum = 0
+
+    def add(self, value: int) -> None:
+        edge = bucket(value, bits=self._bits)
+        self._counts[edge] = self._counts.get(edge, 0) + 1
+        if value > self.maximum:
+            self.maximum = value
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by bucket, in the form that JSON can carry to `merge`."""
+        return {str(edge): count for edge, count in self._counts.items()}
+
+    def merge(self, counts: Mapping[str, int], *, maximum: int) -> None:
+        """Add the counts of another histogram of the same precision."""
+        for edge, count in counts.items():
+            self._counts[int(edge)] = self._counts.get(int(edge), 0) + count
+        self.maximum = max(self.maximum, maximum)
+
+    def snapshot(self) -> Histogram:
+        """Return the values so far."""
+        return Histogram(tuple(sorted(self._counts.items())))
+
+    def quantile(self, share: float) -> int:
+        """Return the quantile of the values so far, 0 without values."""
+        return self.snapshot().quantile(share) if self._counts else 0

@@ -1,4 +1,4 @@
-"""The tests that a judgement is made of, over histograms: milliseconds for a million values."""
+"""The statistical tests of a judgement, over histograms: milliseconds for a million values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cakravia_verify.stats.histogram import Histogram
 
 
 def fisher_exact(failures: int, total: int, other_failures: int, other_total: int) -> float:
-    """The probability of at least this many failures on the first side if both sides were the same (one-sided).
+    """Return the probability of at least this many failures on the first side if both sides were the same (one-sided).
 
     Fisher's exact test (The Design of Experiments, 1935): the hypergeometric tail. Boschloo's is a little sharper, but
     has to search a nuisance parameter over all tables, which a million requests forbid.
@@ -26,7 +26,7 @@ def fisher_exact(failures: int, total: int, other_failures: int, other_total: in
 
 
 def rate_difference(failures: int, total: int, other_failures: int, other_total: int, *, confidence: float) -> float:
-    """The upper bound of (first rate - other rate): Newcombe's hybrid (Stat. Med. 1998) of the exact bounds."""
+    """Return the upper bound of (first rate - other rate): Newcombe's hybrid (Stat. Med. 1998) of the exact bounds."""
     rate, other = failures / total, other_failures / other_total
     above = upper_bound(failures, total, confidence=confidence) - rate
     below = other - lower_bound(other_failures, other_total, confidence=confidence)
@@ -41,7 +41,7 @@ class RankTest:
     candidate: Histogram
 
     def superiority(self, ratio: float = 1.0) -> float:
-        """The probability that a candidate's value exceeds `ratio` times a control's, ties counted half."""
+        """Return the probability that a candidate's value exceeds `ratio` times a control's, ties counted half."""
         won = tied = below = 0
         pairs, position = self.control.pairs, 0
         for value, count in self.candidate.pairs:
@@ -54,13 +54,13 @@ class RankTest:
         return (won + tied / 2) / (self.control.count * self.candidate.count)
 
     def deviate(self, ratio: float = 1.0) -> float:
-        """How many standard errors the candidate lies above `ratio` times the control."""
+        """Return by how many standard errors the candidate lies above `ratio` times the control."""
         spread = self._error if ratio == 1.0 else self._untied_error
         return (self.superiority(ratio) - 0.5) / spread if spread > 0 else 0.0
 
     @property
     def p_slower(self) -> float:
-        """One-sided: small where the candidate is slower."""
+        """The one-sided p-value: small if the candidate is slower."""
         return normal_tail(self.deviate())
 
     @cached_property
@@ -100,7 +100,7 @@ class Ratio:
 
 
 def quantile_ratio(control: Histogram, candidate: Histogram, *, share: float, deviate: float) -> Ratio:
-    """The ratio of one quantile, bounded by order statistics; free of any distribution. Infinite where samples end.
+    """Return the ratio of one quantile, bounded by order statistics, for any distribution. Infinite if samples end.
 
     Each side gets the part of the deviate that its part of the variance is worth, so that both together have the level.
     """
@@ -116,7 +116,7 @@ def quantile_ratio(control: Histogram, candidate: Histogram, *, share: float, de
 
 
 def trimmed_ratio(control: Histogram, candidate: Histogram, *, deviate: float, share: float = 0.99) -> Ratio:
-    """The ratio of means where values above the quantile of both together count as that quantile.
+    """Return the ratio of means; values above the quantile of both together count as that quantile.
 
     The cut keeps a handful of extreme values from deciding; bounds by the delta method on logs.
     """
@@ -138,7 +138,7 @@ def _order_bounds(values: Histogram, share: float, deviate: float) -> tuple[floa
 
 
 def _moments(values: Histogram, cut: int) -> tuple[float, float]:
-    """The mean of the values cut at the top, never below 1, and its standard error."""
+    """Return the mean of the values cut at the top, at least 1, and its standard error."""
     count = values.count
     mean = sum(min(value, cut) * number for value, number in values.pairs) / count
     variance = sum((min(value, cut) - mean) ** 2 * number for value, number in values.pairs) / count

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import TrafficError
 from cakravia_verify.system.clock import NOT_YET, Deadline, Microseconds, poll
-from cakravia_verify.traffic.records.merge import gather
+from cakravia_verify.traffic.records.merge import merge_records
 from cakravia_verify.traffic.records.rows import (
     LOCUST_REPORT_FILE,
     LOG_FILE,
@@ -224,7 +224,7 @@ class TrafficProcess:
             if status is None:
                 self._signal(process, number)
                 status = _wait(process, _AFTER_SIGTERM)
-        self._gather()
+        self._merge_records()
         summary = self._read_summary()
         if summary is None or status != 0 or summary.ended not in ("asked",):
             words = _exit_words(status) if status is not None else "and does not end"
@@ -244,12 +244,12 @@ class TrafficProcess:
                     self._process.stdin.close()
             if not (self._folder / REQUESTS_FILE).exists():
                 with contextlib.suppress(TrafficError):
-                    self._gather()
+                    self._merge_records()
 
-    def _gather(self) -> None:
+    def _merge_records(self) -> None:
         if self._plan.processes > 1:
             try:
-                gather(self._folder, parts=self._plan.processes)
+                merge_records(self._folder, parts=self._plan.processes)
             except OSError as error:
                 raise TrafficError(
                     f"{self._folder}: {error.strerror}", remedy="make room on its disk and run the traffic again"

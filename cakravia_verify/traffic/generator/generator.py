@@ -15,7 +15,6 @@ import gevent
 from gevent.event import Event
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.stats.spread import Spread
 from cakravia_verify.system.clock import NEVER, NOT_YET, Microseconds, to_seconds
 from cakravia_verify.traffic.client.shared import RequestResult, StrictRun
 from cakravia_verify.traffic.client.strict import StrictClient
@@ -33,6 +32,7 @@ from cakravia_verify.traffic.records.rows import (
     format_event,
     part_files,
 )
+from cakravia_verify.traffic.records.schedule_lag import ScheduleLag
 from cakravia_verify.traffic.records.writer import FLUSH_SECONDS, Recorder
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Generator:
         self._last = NEVER
         self._planned = self._started = self._idle_closes = self._foreign = self._follow_ups = 0
         self._outcomes: Counter[str] = Counter()
-        self._lag = Spread()
+        self._lag = ScheduleLag()
         self._flushes = 0
         self._hub = gevent.get_hub()
         self._flusher = self._hub.loop.timer(FLUSH_SECONDS, FLUSH_SECONDS)
@@ -105,7 +105,7 @@ class Generator:
             while (arrival := self._take()) is not None:
                 self._started += 1
                 self._busy += 1
-                self._lag.add(int(now_us() - arrival.planned))
+                self._lag.add(now_us() - arrival.planned)
                 try:
                     client.send(arrival)
                 finally:
@@ -251,11 +251,7 @@ class Generator:
             "round_trip": self.plan.round_trip,
             "idle_closes": self._idle_closes,
             "anchor": {"wall": time.time(), "monotonic": time.monotonic()},
-            "schedule_lag": {
-                "p50": to_seconds(Microseconds(self._lag.quantile(0.5))),
-                "p99": to_seconds(Microseconds(self._lag.quantile(0.99))),
-                "max": to_seconds(Microseconds(self._lag.maximum)),
-            },
+            "schedule_lag": self._lag.in_seconds(),
             **({"lag_counts": self._lag.counts} if self._parts > 1 else {}),
             "ended": ended,
         }

@@ -1,13 +1,13 @@
-"""What several processes of one traffic left, brought together as if one had written it."""
+"""Merge the records of several traffic processes into those that one process would have written."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.stats.spread import Spread
-from cakravia_verify.system.clock import Microseconds, to_microseconds, to_seconds
+from cakravia_verify.system.clock import to_microseconds
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE, join_parts, part_files
+from cakravia_verify.traffic.records.schedule_lag import ScheduleLag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,11 @@ _SUMS = (
 _RATES = ("rate_planned", "rate_achieved")
 
 
-def gather(folder: Path, *, parts: int) -> None:
-    """requests.csv, events.csv and traffic.json hold what all parts left. Raises OSError where they cannot be written.
+def merge_records(folder: Path, *, parts: int) -> None:
+    """Write requests.csv, events.csv and traffic.json from the files of all parts.
 
-    A part that left no readable summary makes the whole end in an error: its records may be incomplete.
+    If a part left no readable summary, the whole ends in an error: its records may be incomplete. Raises OSError if a
+    file cannot be written.
     """
     for name in (REQUESTS_FILE, EVENTS_FILE):
         join_parts([folder / part for part in part_files(name, parts)], folder / name)
@@ -46,22 +47,18 @@ def gather(folder: Path, *, parts: int) -> None:
 
 
 def merged_summary(parts: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
-    """One summary of all; lags are those of all requests together, not means of means."""
+    """Return one summary of all parts; its lags are those of all requests together."""
     found = [part for part in parts if part is not None]
-    lag = Spread()
+    lag = ScheduleLag()
     for part in found:
-        lag.merge(part.get("lag_counts", {}), maximum=int(to_microseconds(part["schedule_lag"]["max"])))
+        lag.merge(part.get("lag_counts", {}), maximum=to_microseconds(part["schedule_lag"]["max"]))
     ends = {part["ended"] for part in found}
     merged: dict[str, Any] = {**(found[0] if found else {}), "processes": len(parts)}
     merged.pop("lag_counts", None)
     merged |= {name: sum(part[name] for part in found) for name in _SUMS}
     merged |= {name: round(sum(part[name] for part in found), 3) for name in _RATES}
     merged["seconds"] = max((part["seconds"] for part in found), default=0.0)
-    merged["schedule_lag"] = {
-        "p50": to_seconds(Microseconds(lag.quantile(0.5))),
-        "p99": to_seconds(Microseconds(lag.quantile(0.99))),
-        "max": to_seconds(Microseconds(lag.maximum)),
-    }
+    merged["schedule_lag"] = lag.in_seconds()
     merged["ended"] = ends.pop() if len(ends) == 1 and len(found) == len(parts) else "error"
     return merged
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cakravia_verify.stats.spread import Spread
 from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -58,19 +56,6 @@ def test_numbers_count_up_without_a_gap() -> None:
     assert [arrival.number for arrival in first(50, plan())] == list(range(50))
 
 
-@given(st.lists(st.integers(0, 1 << 40), min_size=1), st.floats(0.01, 1.0))
-def test_a_quantile_is_within_its_grain_of_the_true_one(values: list[int], share: float) -> None:
-    spread = Spread()
-    for value in values:
-        spread.add(value)
-    true = sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-    assert true <= spread.quantile(share) <= true * (1 + 1 / 64)
-
-
-def test_no_values_have_no_lag() -> None:
-    assert Spread().quantile(0.99) == 0
-
-
 def test_a_curve_plans_what_lies_under_it() -> None:
     shaped = plan(arrivals="constant", curve=((0.0, 0.0), (10.0, 100.0), (10.0, 50.0)))
     planned = [arrival.planned / 1e6 for arrival in first(1001, shaped)]
@@ -116,13 +101,3 @@ def test_parts_together_are_the_whole() -> None:
     whole = first(90, plan(arrivals="poisson"))
     parts = [itertools.islice(arrivals(plan(arrivals="poisson"), start=NOT_YET, part=n, parts=3), 30) for n in range(3)]
     assert sorted(itertools.chain(*parts), key=lambda arrival: arrival.number) == whole
-
-
-def test_merged_spreads_are_the_spread_of_all() -> None:
-    one, other, whole = Spread(), Spread(), Spread()
-    for value in range(0, 5000, 7):
-        (one if value % 2 else other).add(value)
-        whole.add(value)
-    one.merge(other.counts, maximum=other.maximum)
-    assert [one.quantile(share) for share in (0.1, 0.5, 0.99)] == [whole.quantile(share) for share in (0.1, 0.5, 0.99)]
-    assert (one.count, one.maximum) == (whole.count, whole.maximum)

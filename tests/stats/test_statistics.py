@@ -21,7 +21,7 @@ from cakravia_verify.stats.bounds import (
     normal_tail,
     upper_bound,
 )
-from cakravia_verify.stats.histogram import Histogram, bucket, bucket_sql
+from cakravia_verify.stats.histogram import Histogram, RunningHistogram, bucket, bucket_sql
 
 microseconds = st.integers(min_value=0, max_value=10**10)
 
@@ -57,6 +57,32 @@ def test_the_engine_puts_values_into_the_same_buckets() -> None:
     values = [0, 1, 2047, 2048, 2049, 4095, 4096, 10**6 + 1, 2**40 - 1, 2**40, 2**40 + 12345, -5]
     rows = duckdb.execute(f"SELECT {bucket_sql('v')} FROM (SELECT unnest(?::BIGINT[]) AS v)", [values]).fetchall()  # noqa: S608
     assert [row[0] for row in rows] == [bucket(value) for value in values]
+
+
+@given(st.lists(microseconds, min_size=1), st.floats(0.01, 1.0), st.integers(4, 12))
+def test_a_running_quantile_is_the_bucket_of_the_ranked_value(values: list[int], share: float, bits: int) -> None:
+    running = RunningHistogram(bits=bits)
+    for value in values:
+        running.add(value)
+    ranked = sorted(values)[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
+    assert running.quantile(share) == bucket(ranked, bits=bits)
+    assert running.quantile(share) <= ranked <= running.quantile(share) * (1 + 1 / 2**bits)
+    assert running.maximum == max(values)
+
+
+@given(st.lists(microseconds), st.lists(microseconds))
+def test_merged_histograms_are_the_histogram_of_all_values(one: list[int], other: list[int]) -> None:
+    merged, beside = RunningHistogram(), RunningHistogram()
+    for value in one:
+        merged.add(value)
+    for value in other:
+        beside.add(value)
+    merged.merge(beside.counts, maximum=beside.maximum)
+    assert (merged.snapshot(), merged.maximum) == (Histogram.of(one + other), max(one + other, default=0))
+
+
+def test_a_running_histogram_without_values_has_quantiles_of_zero() -> None:
+    assert RunningHistogram().quantile(0.99) == 0
 
 
 def test_no_value_has_no_quantile() -> None:
