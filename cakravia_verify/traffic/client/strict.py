@@ -7,31 +7,34 @@ no complete and correct answer is lost. A request that found no connection is un
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Connection
-from cakravia_verify.traffic.client.exchange import Exchange, wrong_status
+from cakravia_verify.traffic.client.exchange import (
+    await_headers,
+    begin,
+    judge,
+    judge_events,
+    render,
+    write,
+    wrong_status,
+)
 from cakravia_verify.traffic.client.shared import PlannedRequest, PreparedRequest, RequestResult, StrictRun
 from cakravia_verify.traffic.client.streams import RETRY, Dialogue, EventReader
 from cakravia_verify.traffic.client.timer import now_us
 from cakravia_verify.traffic.plan.mix import REQUEST_ID
 from cakravia_verify.traffic.records.columns import quoted
-from cakravia_verify.traffic.records.rows import FOLLOW_UP, ROW_LINE, Outcome
+from cakravia_verify.traffic.records.rows import ANSWERED, FOLLOW_UP, LOST, UNREACHED, line_of
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.schedule import Arrival
+    from cakravia_verify.traffic.records.rows import Outcome
 
 
-class Instants(NamedTuple):
-    """The instants of a request after its planned one; NOT_YET for what did not happen."""
-
-    started: Microseconds
-    connected: Microseconds
-    sent: Microseconds
-    first_byte: Microseconds
-    done: Microseconds
+Instants: TypeAlias = tuple[Microseconds, Microseconds, Microseconds, Microseconds, Microseconds]
+"""Of a request: started, connected, sent, first byte, done; NOT_YET for what did not happen."""
 
 
 class StrictClient:
@@ -76,7 +79,7 @@ class StrictClient:
         journey = request.ident
         outcome = self._send_once(request._replace(journey=journey), prepared)
         for index, step in enumerate(prepared.steps, start=1):
-            if outcome != Outcome.ANSWERED:
+            if outcome != ANSWERED:
                 return
             if step.entry.pause:
                 self._run.timer.sleep_until(now_us() + to_microseconds(step.entry.pause))
@@ -93,7 +96,7 @@ class StrictClient:
         carried = ""
         for index in itertools.count(1):
             outcome, carried = hold(request, prepared, carried)
-            if outcome != Outcome.ANSWERED or now_us() + RETRY >= until:
+            if outcome != ANSWERED or now_us() + RETRY >= until:
                 return
             self._run.timer.sleep_until(now_us() + RETRY)
             ident = f"{first}{FOLLOW_UP}{index}"
@@ -107,7 +110,7 @@ class StrictClient:
             return self._exchange(request, prepared, connection, started, connected=NOT_YET)
         connection = self._connect(request, prepared, started)
         if connection is None:
-            return Outcome.UNREACHED
+            return UNREACHED
         if not prepared.is_fresh:
             self._kept = connection
         return self._exchange(request, prepared, connection, started, connected=now_us())
@@ -120,8 +123,8 @@ class StrictClient:
         problem = connection.open(until=started + min(run.connect_timeout, prepared.timeout))
         if not problem:
             return connection
-        instants = Instants(started, NOT_YET, NOT_YET, NOT_YET, now_us())
-        self._record(request, prepared, connection, instants, Outcome.UNREACHED, problem)
+        instants = (started, NOT_YET, NOT_YET, NOT_YET, now_us())
+        self._record(request, prepared, connection, instants, UNREACHED, problem)
         return None
 
     def _exchange(
@@ -135,24 +138,41 @@ class StrictClient:
         events: EventReader | None = None,
     ) -> Outcome:
         """Make one HTTP request over the connection, record it, and keep the connection if it may be used again."""
-        exchange = Exchange(self._run, prepared, connection, request=request, started=started, events=events)
-        outcome, detail = exchange.perform()
-        instants = Instants(started, connected, exchange.sent, exchange.first_byte, now_us())
-        self._record(request, prepared, connection, instants, outcome, detail)
-        if exchange.is_reusable and not prepared.is_fresh:
+        run = self._run
+        # The answer has to be at this machine half a round trip before the client's time is over.
+        until = (request.until or started + prepared.timeout) - run.half
+        head, body, checksum = render(prepared, request, events)
+        digest = begin(run, prepared, connection, events)
+        sent = write(run, connection, head, body, until=until)
+        is_over = connection.await_answer(until=until)
+        if events is not None and not is_over:
+            # A stream that is taken up shortly before its time is over still has to get the beginning of an answer.
+            is_over = await_headers(connection, until=started + to_microseconds(run.plan.timeout) - run.half)
+        outcome, detail = judge(prepared, connection, digest, checksum=checksum, is_over=is_over, is_written=bool(sent))
+        if events is not None:
+            outcome, detail = judge_events(outcome, detail, events, is_sequence=prepared.is_sequence, is_over=is_over)
+        if run.half:
+            run.timer.sleep_until(max((connection.finished or until) + run.half, now_us()))
+        first_byte = connection.first_byte + run.half if connection.first_byte else NOT_YET
+        self._record(request, prepared, connection, (started, connected, sent, first_byte, now_us()), outcome, detail)
+        self._release(connection, is_kept=is_over and bool(sent) and not prepared.is_fresh)
+        return outcome
+
+    def _release(self, connection: Connection, *, is_kept: bool) -> None:
+        """Put the connection back if it may be used again; close it otherwise."""
+        if is_kept and connection.reader.reusable:
             connection.release()
-            return outcome
+            return
         connection.close()
         if self._kept is connection:
             self._kept = None
-        return outcome
 
     def _hold_events(self, request: PlannedRequest, prepared: PreparedRequest, last: str) -> tuple[Outcome, str]:
         """Return the outcome of one connection's share of an event stream, and the id of its last event."""
         started = now_us()
         connection = self._connect(request, prepared, started)
         if connection is None:
-            return Outcome.UNREACHED, last
+            return UNREACHED, last
         events = EventReader(last)
         outcome = self._exchange(request, prepared, connection, started, connected=now_us(), events=events)
         return outcome, events.last
@@ -164,7 +184,7 @@ class StrictClient:
         run, started = self._run, now_us()
         connection = self._connect(request, prepared, started)
         if connection is None:
-            return Outcome.UNREACHED, unanswered
+            return UNREACHED, unanswered
         connected = now_us()
         dialogue = Dialogue(connection, timer=run.timer, half=run.half, patience=to_microseconds(run.plan.timeout))
         problem = self._open_dialogue(dialogue, request, prepared)
@@ -178,7 +198,7 @@ class StrictClient:
         if run.half:
             run.timer.sleep_until(now_us() + run.half)
         first_byte = connection.first_byte + run.half if connection.first_byte else NOT_YET
-        instants = Instants(started, connected, sent, first_byte, now_us())
+        instants = (started, connected, sent, first_byte, now_us())
         self._record(request, prepared, connection, instants, outcome, detail)
         connection.close()
         return outcome, dialogue.unanswered
@@ -201,29 +221,29 @@ class StrictClient:
         run, reader = self._run, connection.reader
         headers, text = reader.headers, run.text
         started, connected, sent, first_byte, done = instants
-        line = ROW_LINE % {
-            "id": request.ident,
-            "connection": connection.number,
-            "reused": 0 if connected or outcome == Outcome.UNREACHED else 1,
-            "method": prepared.entry.method,
-            "name": prepared.name,
-            "planned": request.planned,
-            "started": started,
-            "connected": connected or "",
-            "sent": sent or "",
-            "first_byte": first_byte or "",
-            "done": done,
-            "status": reader.status or "",
-            "bytes": reader.received,
-            "slot": text(headers.get(run.slot)),
-            "version": text(headers.get(run.version)),
-            "served_slot": text(headers.get(run.served_slot)),
-            "outcome": outcome,
-            "detail": quoted(detail) if detail else "",
-            "strict": 1,
-        }
+        line = line_of(
+            request.ident,
+            connection.number,
+            0 if connected or outcome is UNREACHED else 1,
+            prepared.entry.method,
+            prepared.name,
+            request.planned,
+            started,
+            connected or "",
+            sent or "",
+            first_byte or "",
+            done,
+            reader.status or "",
+            reader.received,
+            text(headers.get(run.slot)),
+            text(headers.get(run.version)),
+            text(headers.get(run.served_slot)),
+            outcome,
+            quoted(detail) if detail else "",
+            1,
+        )
         result = RequestResult(outcome, detail, done - request.planned, reader.received, request.is_follow_up)
-        if self._holds and not request.is_follow_up and outcome == Outcome.ANSWERED:
+        if self._holds and not request.is_follow_up and outcome == ANSWERED:
             self._held = (line, prepared.entry, result)
         else:
             run.records.add_request(line, prepared.entry, result)
@@ -239,7 +259,7 @@ def _dialogue_outcome(dialogue: Dialogue, problem: str, *, until: Microseconds) 
     if dialogue.status not in (0, 101):
         return wrong_status(dialogue.status)
     if problem:
-        return Outcome.LOST, problem
+        return LOST, problem
     if dialogue.is_closed_by_server and now_us() < until:
-        return Outcome.ANSWERED, f"closed by the server with {dialogue.close_code}"
-    return Outcome.ANSWERED, ""
+        return ANSWERED, f"closed by the server with {dialogue.close_code}"
+    return ANSWERED, ""

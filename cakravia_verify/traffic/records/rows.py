@@ -93,13 +93,45 @@ EVENT_COLUMNS = columns_of(ConnectionEvent)
 HEADER = ",".join(column.name for column in COLUMNS)
 EVENT_HEADER = ",".join(column.name for column in EVENT_COLUMNS)
 
-ROW_LINE = ",".join(f"%({column.name})s" for column in COLUMNS) + "\n"
-"""A line of requests.csv, for `%` with the fields by name, each of them as CSV text already."""
+ANSWERED, LOST, ERROR, UNREACHED = Outcome
+"""For the client: Python 3.11 takes 0.1 us for an attribute of an enum."""
+
+
+def line_of(
+    id: object,
+    connection: object,
+    reused: object,
+    method: object,
+    name: object,
+    planned: object,
+    started: object,
+    connected: object,
+    sent: object,
+    first_byte: object,
+    done: object,
+    status: object,
+    bytes: object,
+    slot: object,
+    version: object,
+    served_slot: object,
+    outcome: object,
+    detail: object,
+    strict: object,
+) -> str:
+    """Return a line of requests.csv from fields that are CSV text, or become it by `str`.
+
+    The one writer of the columns, called for every request: put together from COLUMNS it would take three times as
+    long. `format_row` calls it with the names and in the order of COLUMNS, so it cannot differ from them unnoticed.
+    """
+    return (
+        f"{id},{connection},{reused},{method},{name},{planned},{started},{connected},{sent},{first_byte},{done},"
+        f"{status},{bytes},{slot},{version},{served_slot},{outcome},{detail},{strict}\n"
+    )
 
 
 def format_row(row: Row) -> str:
     """Return the row as a line of requests.csv, with its line feed."""
-    return ROW_LINE % {column.name: column.write(getattr(row, column.name)) for column in COLUMNS}
+    return line_of(**{column.name: column.write(getattr(row, column.name)) for column in COLUMNS})
 
 
 def format_event(event: ConnectionEvent) -> str:
