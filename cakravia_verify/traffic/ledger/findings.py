@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cakravia_verify.stats.bounds import failures_in_words, upper_bound
+from cakravia_verify.stats.bounds import failures_in_words
 
 LedgerRow = Mapping[str, Any]
 """A row of the ledger, or of one of its sources, by column name."""
@@ -144,15 +144,6 @@ class Schedule:
     rate_achieved: float = 0.0
     ended: str = ""
 
-    @property
-    def never_started(self) -> int:
-        return max(0, self.planned - self.started)
-
-    @property
-    def achieved(self) -> float:
-        """Achieved over planned rate; 0.0 where nothing was planned, so that silence never passes for success."""
-        return self.rate_achieved / self.rate_planned if self.rate_planned > 0 else 0.0
-
 
 @dataclass(frozen=True)
 class FenceReport:
@@ -190,10 +181,6 @@ class LedgerFindings:
     sources: tuple[Source, ...] = field(default=())
 
     @property
-    def mismatches(self) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.kind.is_mismatch)
-
-    @property
     def integrity(self) -> tuple[Finding, ...]:
         """Findings that leave the numbers unproven: with any of these no verdict can be PROMOTE."""
         return tuple(finding for finding in self.findings if not finding.kind.is_mismatch)
@@ -206,11 +193,6 @@ class LedgerFindings:
     def lost_in_words(self) -> str:
         """For instance "0 of 30,124, < 0.010% at 95%"."""
         return failures_in_words(self.counts.lost, self.total)
-
-    @property
-    def lost_bound(self) -> float:
-        """Upper 95% confidence bound of the share of lost requests; 1.0 with no request at all."""
-        return upper_bound(self.counts.lost, self.total)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values only, for JSON."""

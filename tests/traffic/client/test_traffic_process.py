@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from cakravia_verify.errors import DeadlineExceeded, TrafficError
-from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.errors import TrafficError
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
-from cakravia_verify.traffic.process import TrafficProcess
 from cakravia_verify.traffic.records.rows import LOCUST_REPORT_FILE, REQUESTS_FILE, SUMMARY_FILE, read_rows
+from cakravia_verify.traffic.run import TrafficRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,36 +42,33 @@ def plan(url: str, folder: Path, **settings: object) -> TrafficPlan:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[list[TrafficProcess]]:
-    processes: list[TrafficProcess] = []
+def started(tmp_path: Path) -> Iterator[list[TrafficRun]]:
+    processes: list[TrafficRun] = []
     yield processes
     for process in processes:
         process.kill()
 
 
-def flowing(started: list[TrafficProcess], settings: TrafficPlan, requests: int = 20) -> TrafficProcess:
-    traffic = TrafficProcess(settings)
+def flowing(started: list[TrafficRun], settings: TrafficPlan, requests: int = 20) -> TrafficRun:
+    traffic = TrafficRun(settings, clock=SYSTEM_CLOCK)
     started.append(traffic)
-    traffic.start()
-    traffic.wait_until_flowing(deadline=Deadline("traffic flows", 20), requests=requests)
+    traffic.start(deadline=Deadline("traffic flows", 20), requests=requests)
     return traffic
 
 
-def test_a_run_accounts_for_every_planned_request(serve: Serve, tmp_path: Path, started: list[TrafficProcess]) -> None:
+def test_a_run_accounts_for_every_planned_request(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path, html_report=True))
-    assert traffic.live().last_slot == "blue"
     summary = traffic.stop(deadline=Deadline("traffic stops", 20))
-    counts = traffic.live()
     rows = read_rows(tmp_path / "records" / REQUESTS_FILE)
     assert summary.ended == "asked"
-    assert summary.planned == summary.started == summary.finished == counts.finished == counts.answered == len(rows)
+    assert summary.planned == summary.started == summary.finished == traffic.finished == len(rows)
+    assert traffic.counts["answered"] == len(rows)
+    assert {row.slot for row in rows} == {"blue"}
     assert not traffic.is_alive
     assert "page" in (tmp_path / "records" / LOCUST_REPORT_FILE).read_text()
 
 
-def test_requests_in_flight_at_the_end_are_finished(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess]
-) -> None:
+def test_requests_in_flight_at_the_end_are_finished(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     def slow(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
         time.sleep(0.4)
         return answer(accepted, number, head, body)
@@ -79,18 +76,17 @@ def test_requests_in_flight_at_the_end_are_finished(
     traffic = flowing(started, plan(serve(slow).url, tmp_path, users=20), requests=5)
     summary = traffic.stop(deadline=Deadline("traffic stops", 20))
     assert summary.unfinished == 0
-    assert traffic.live().failed == 0
+    assert traffic.counts["answered"] == traffic.finished
 
 
-def test_failures_are_counted_while_they_happen(serve: Serve, tmp_path: Path, started: list[TrafficProcess]) -> None:
+def test_failures_are_counted_while_they_happen(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     def drops_every_fourth(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
         return bool(number % 4) and answer(accepted, number, head, body)
 
     traffic = flowing(started, plan(serve(drops_every_fourth).url, tmp_path))
-    poll(lambda: traffic.live().lost >= 5, deadline=Deadline("losses are seen", 20))
+    poll(lambda: traffic.follow() and len(traffic.lost) >= 5, deadline=Deadline("losses are recorded", 20))
     traffic.stop(deadline=Deadline("traffic stops", 20))
-    counts = traffic.live()
-    assert counts.lost == len([number for number in range(counts.finished) if not number % 4])
+    assert len(traffic.lost) == len([number for number in range(traffic.finished) if not number % 4])
 
 
 def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_path: Path) -> None:
@@ -103,12 +99,11 @@ def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_pa
             textwrap.dedent("""
                 import sys, time
                 from pathlib import Path
-                from cakravia_verify.system.clock import Deadline
+                from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline
                 from cakravia_verify.traffic.plan.plan import TrafficPlan
-                from cakravia_verify.traffic.process import TrafficProcess
-                traffic = TrafficProcess(TrafficPlan.from_json(Path(sys.argv[1]).read_text()))
-                traffic.start()
-                traffic.wait_until_flowing(deadline=Deadline("traffic flows", 20))
+                from cakravia_verify.traffic.run import TrafficRun
+                traffic = TrafficRun(TrafficPlan.from_json(Path(sys.argv[1]).read_text()), clock=SYSTEM_CLOCK)
+                traffic.start(deadline=Deadline("traffic flows", 20), requests=1)
                 print(traffic.pid, flush=True)
                 time.sleep(60)
             """),
@@ -128,7 +123,7 @@ def test_the_child_ends_by_itself_when_its_parent_is_killed(serve: Serve, tmp_pa
 
 
 def test_the_terminals_interrupt_does_not_reach_the_child(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess]
+    serve: Serve, tmp_path: Path, started: list[TrafficRun]
 ) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path))
     assert os.getpgid(traffic.pid) != os.getpgid(0)
@@ -136,27 +131,11 @@ def test_the_terminals_interrupt_does_not_reach_the_child(
 
 
 def test_a_child_that_dies_is_an_error_that_shows_its_log(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess]
+    serve: Serve, tmp_path: Path, started: list[TrafficRun]
 ) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('kopi tumpah')\n")
-    traffic = TrafficProcess(plan(serve(answer).url, tmp_path, locustfile=str(tmp_path / "broken.py")))
-    started.append(traffic)
-    traffic.start()
     with pytest.raises(TrafficError, match="kopi tumpah"):
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 20))
-
-
-def test_traffic_that_nobody_answers_does_not_count_as_flowing(tmp_path: Path, started: list[TrafficProcess]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    traffic = TrafficProcess(plan(f"http://127.0.0.1:{port}", tmp_path))
-    started.append(traffic)
-    traffic.start()
-    poll(lambda: traffic.live().unreached > 0, deadline=Deadline("requests are tried", 30), every=0.1)
-    with pytest.raises(DeadlineExceeded, match="0 answered"):
-        traffic.wait_until_flowing(deadline=Deadline("traffic flows", 0.3))
-    traffic.stop(deadline=Deadline("traffic stops", 20))
-    assert traffic.live().unreached > 0
+        flowing(started, plan(serve(answer).url, tmp_path, locustfile=str(tmp_path / "broken.py")))
 
 
 CONFIGURATIONS = {
@@ -168,7 +147,7 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_child_reads_no_configuration_of_anybodys_locust(
-    name: str, serve: Serve, tmp_path: Path, started: list[TrafficProcess], monkeypatch: pytest.MonkeyPatch
+    name: str, serve: Serve, tmp_path: Path, started: list[TrafficRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -176,12 +155,12 @@ def test_the_child_reads_no_configuration_of_anybodys_locust(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
     traffic = flowing(started, plan(serve(answer).url, tmp_path))
-    poll(lambda: traffic.live().answered >= 150, deadline=Deadline("it flows on after a second", 20))
+    poll(lambda: traffic.follow() >= 150, deadline=Deadline("it flows on after a second", 20))
     assert traffic.stop(deadline=Deadline("traffic stops", 20)).ended == "asked"
 
 
 def test_the_users_own_locust_classes_find_the_real_home(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, tmp_path: Path, started: list[TrafficRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "own.py").write_text(
@@ -204,7 +183,7 @@ def test_the_users_own_locust_classes_find_the_real_home(
     assert (tmp_path / "found").exists()
 
 
-def test_a_killed_child_is_an_error_at_the_stop(serve: Serve, tmp_path: Path, started: list[TrafficProcess]) -> None:
+def test_a_killed_child_is_an_error_at_the_stop(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path))
     os.kill(traffic.pid, signal.SIGKILL)
     with pytest.raises(TrafficError, match="SIGKILL"):
@@ -212,7 +191,7 @@ def test_a_killed_child_is_an_error_at_the_stop(serve: Serve, tmp_path: Path, st
 
 
 def test_a_child_ended_by_a_signal_still_leaves_a_summary_that_says_so(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess]
+    serve: Serve, tmp_path: Path, started: list[TrafficRun]
 ) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path))
     os.kill(traffic.pid, signal.SIGTERM)
@@ -223,7 +202,7 @@ def test_a_child_ended_by_a_signal_still_leaves_a_summary_that_says_so(
 
 
 def test_the_users_own_locust_classes_enter_the_same_records_as_not_strict(
-    serve: Serve, tmp_path: Path, started: list[TrafficProcess]
+    serve: Serve, tmp_path: Path, started: list[TrafficRun]
 ) -> None:
     (tmp_path / "own.py").write_text(
         textwrap.dedent("""
@@ -246,17 +225,17 @@ def test_the_users_own_locust_classes_enter_the_same_records_as_not_strict(
     )
     settings = plan(serve(answer).url, tmp_path, locustfile=str(tmp_path / "own.py"), locustfile_users=2)
     traffic = flowing(started, settings)
-    poll(lambda: traffic.live().foreign >= 6, deadline=Deadline("own requests are seen", 20))
+    poll(lambda: traffic.follow() and traffic.foreign.total() >= 6, deadline=Deadline("own requests are recorded", 20))
     traffic.stop(deadline=Deadline("traffic stops", 20))
     foreign = [row for row in read_rows(tmp_path / "records" / REQUESTS_FILE) if not row.strict]
     assert {row.name for row in foreign} == {"own page", "own fast page"}
     assert {(row.outcome, row.status, row.slot) for row in foreign} == {("answered", 200, "blue")}
 
 
-def test_starting_twice_is_refused(serve: Serve, tmp_path: Path, started: list[TrafficProcess]) -> None:
+def test_starting_twice_is_refused(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path), requests=1)
     with pytest.raises(TrafficError, match="twice"):
-        traffic.start()
+        traffic.start(deadline=Deadline("traffic flows", 20), requests=1)
 
 
 def test_the_parent_imports_neither_locust_nor_gevent() -> None:
