@@ -1,18 +1,21 @@
-"""What tests hold in their hands: a release, its slots, its traffic, told in the words of the field."""
+"""What the fixtures of the suites return: the site, its slots, a release and its traffic, a load."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis.since_switch import lost_since
 from cakravia_verify.gate.model import Budget, Measured
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import Intent
-from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import to_microseconds
 from cakravia_verify.traffic.records.rows import Row
+
+if TYPE_CHECKING:
+    from cakravia_verify.runs.release_run import ReleaseRun
 
 
 @dataclass(frozen=True)
@@ -172,3 +175,18 @@ class BakeView:
     def judged_by(self, budget: Budget) -> TrafficProblems:
         measured = self._run.measured_so_far()
         return TrafficProblems(measured, self._run.problems(measured, budget))
+
+
+@dataclass(frozen=True)
+class LoadView:
+    """What a load on the live site showed.
+
+    `seconds` is how long it flowed. `ended_early` says why it stopped before its end; empty if it did not.
+    """
+
+    seconds: float
+    ended_early: str
+    sent: int
+    lost: tuple[Row, ...]
+    slot_before: SlotView
+    slot_after: SlotView | None

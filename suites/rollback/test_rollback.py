@@ -2,8 +2,7 @@
 
 import pytest
 
-from cakravia_verify.gate.model import Budget
-from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
+from cakravia_verify.api import BakeView, Budget, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
 
 pytestmark = pytest.mark.gate
 
