@@ -1,4 +1,4 @@
-"""One release run: the release, the traffic through it, the evidence, and what is done with the gate's verdict."""
+"""One release run: the release, the traffic through it, and what follows from the gate's verdict."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.run import TrafficRun
 
-# Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
-# together; the rest is for measuring and for the report.
+# Pipelines grant 7.5 s between SIGTERM and SIGKILL. All waits together may take this long; the rest is for measuring
+# and for the report.
 SHUTDOWN_SECONDS = 3.0
 
 
@@ -47,7 +47,7 @@ class Weighed:
 
 
 class ReleaseRun(SessionRun):
-    """Holds a site's lock from `open` to `close`; in between one release goes forward, or back."""
+    """One release from `open` to `close`: it goes forward, or back. The run holds the site's lock."""
 
     def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
         super().__init__(site, on_event=on_event)
@@ -57,7 +57,7 @@ class ReleaseRun(SessionRun):
         self._reserve = DescriptorReserve()
         self._has_started = False
 
-    # Opening: nothing is touched but what an earlier release left half done.
+    # Opening: only what an earlier release left unfinished is changed.
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
         """Take the lock, finish or undo earlier releases, and decide what this one will do.
@@ -74,7 +74,7 @@ class ReleaseRun(SessionRun):
         self._release = Release(self.site, preparation.intent, STEPS, target=preparation.target, on_event=self.on_event)
 
     def close(self) -> None:
-        """The site is free for the next release, and no traffic of this run is left."""
+        """End all traffic of this run and free the site for the next release."""
         self._reserve.give_back()
         if self._traffic_watch is not None:
             self._traffic_watch.end()
@@ -112,7 +112,7 @@ class ReleaseRun(SessionRun):
 
     @property
     def traffic_watch(self) -> TrafficWatch:
-        """Who sends the traffic and tells what it showed."""
+        """The traffic through this release, and its measurement."""
         if self._traffic_watch is None:
             self._traffic_watch = TrafficWatch(self.release, folder=self.folder)
         return self._traffic_watch
@@ -123,7 +123,7 @@ class ReleaseRun(SessionRun):
         return self._traffic_watch.traffic_run if self._traffic_watch else None
 
     def begin(self) -> None:
-        """The history knows of the release, and users' traffic flows where there are users."""
+        """Record the release in the history and start the traffic if the site has users."""
         if self._has_started:
             return
         self._has_started = True
@@ -134,7 +134,7 @@ class ReleaseRun(SessionRun):
             self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
 
     def reach(self, step: str) -> Release:
-        """The release has done every step up to `step`, under traffic."""
+        """Do every step up to `step` under traffic. Returns the release."""
         self.begin()
         if self.traffic_run is None and not self.traffic_watch.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
@@ -146,21 +146,21 @@ class ReleaseRun(SessionRun):
         return self.release
 
     def _gather_control_sample(self) -> None:
-        """The previous slot has answered enough for the judgement that is required of the candidate."""
+        """Wait until the old slot has answered enough requests for the comparison, if one is required."""
         if self.traffic_run is None or not self.release.intent.policy.compares_slots or self.release.facts.switchovers:
             return
         clock = self.site.clock
         waited = gather_control_sample(self.traffic_run, self.budget, clock=clock, pause=self.release.pause)
         if waited >= 0.1:
-            self.on_event(StepEvent("baseline", "done", clock.monotonic(), waited, "the previous slot, for comparison"))
+            self.on_event(StepEvent("control", "done", clock.monotonic(), waited, "the old slot, for the comparison"))
 
     def measured_so_far(self) -> Measured | None:
-        """What the traffic showed up to now; None where it cannot be told."""
+        """Return what the traffic showed until now; None if it could not be measured."""
         snapshot = self.traffic_watch.so_far()
         return snapshot.measured if snapshot else None
 
     def problems(self, measured: Measured | None, budget: Budget) -> tuple[str, ...]:
-        """Every traffic check that `measured` does not pass, in words."""
+        """Return every traffic check that `measured` does not pass, in words."""
         checks = traffic_checks(measured or Measured(), budget, has_previous=self._has_previous)
         return tuple(
             f"{check.title}: {check.value} (required: {check.threshold})"
@@ -270,31 +270,30 @@ class ReleaseRun(SessionRun):
         )
 
     def _promote(self, verdict: Verdict) -> str:
-        """Why the promotion could not be made, '' where it was.
+        """Promote the candidate. Returns why it could not be promoted, empty if it was.
 
-        A verdict that cannot be left for others to read, or written into the history, promotes nothing; nor does one
-        whose candidate lost the users since. Once it is in the history it stands, and the next command finishes what
-        this one could not.
+        The verdict must be written to the report and to the history first, and users must be on the candidate. Once the
+        verdict is in the history, the next command finishes what this one could not.
         """
         try:
             require_writable(self.folder)
         except UsageError as error:
-            return f"not promoted, for {error.message}"
+            return f"not promoted: {error.message}"
         return self._settle(verdict, PROMOTED)
 
     def _settle(self, verdict: Verdict, outcome: str) -> str:
-        """Users stay on the candidate, and the history says so; why they cannot, '' where they do."""
+        """Keep users on the candidate and record it. Returns why that failed, empty if it did not."""
         release = self.release
         try:
             release.record_verdict(verdict.decision, why=verdict.why, keeps_users=outcome == UNPROVEN)
         except JournalError as error:
-            return f"not promoted, for {error.message}"
+            return f"not promoted: {error.message}"
         try:
             release.advance("promote")
         except NotConfirmed as error:
-            return f"not promoted, for {error.message}"
+            return f"not promoted: {error.message}"
         except (CakraviaError, OSError) as error:
-            # The candidate serves and has earned it; what is left undone is finished by the next command.
+            # The candidate serves users and passed. The next command finishes what is left.
             self.notices.append(f"{outcome}, but the old slot could not be retired: {describe(error)}")
             return ""
         digest = release.facts.artifact.digest if release.facts.artifact else ""
@@ -302,7 +301,7 @@ class ReleaseRun(SessionRun):
             release.advance("cleanup")
             release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
         except (CakraviaError, OSError) as error:
-            self.notices.append(f"{outcome}, but tidying up failed: {describe(error)}")
+            self.notices.append(f"{outcome}, but the clean-up failed: {describe(error)}")
         return ""
 
     def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
@@ -319,7 +318,7 @@ class ReleaseRun(SessionRun):
         try:
             release.finish(ROLLED_BACK, why=verdict.why)
         except JournalError as error:
-            self.notices.append(f"users are back, but the history does not know it yet: {error.message}")
+            self.notices.append(f"users are back, but the history could not be written: {error.message}")
         return None
 
 

@@ -1,4 +1,4 @@
-"""A release, told in order: stage, prove, switch over, drain, bake."""
+"""A release in order: stage, prove, switch over, drain, bake."""
 
 import pytest
 
@@ -35,8 +35,8 @@ def test_old_slot_drained(switchover: SwitchoverView, left_in_flight: int, budge
 
 
 def test_candidate_keeps_within_budget_through_the_bake(bake: BakeView, budget: Budget) -> None:
-    judgement = bake.judged_by(budget)
-    assert judgement.passes, judgement.problems
+    traffic_checks = bake.judged_by(budget)
+    assert traffic_checks.passes, traffic_checks.problems
 
 
 def test_no_request_was_lost(bake: BakeView, switchover: SwitchoverView, traffic: TrafficView, budget: Budget) -> None:
