@@ -133,9 +133,9 @@ class Evidence:
 class Budget:
     """The permitted loss, errors and latency.
 
-    `errors` is a share, of all requests sent and of those sent since the switch. `p99` is in seconds. `left_open` counts
-    requests that the old slot may still have open when its drain ends, such as streams. `judge` says if a comparison
-    without a result stops the promotion ("require") or is only reported ("inform").
+    `errors` is a share, of all requests sent and of those sent since the switch. `p99` is in seconds. `left_open`
+    counts requests that the old slot may still have open when its drain ends, such as streams. `judge` says if a
+    comparison without a result stops the promotion ("require") or is only reported ("inform").
     """
 
     lost: int = 0

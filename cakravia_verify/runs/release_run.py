@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.errors import (
-    CakraviaError,
-    JournalError,
-    NotConfirmed,
-    ReleaseError,
-    RollbackFailed,
-    UsageError,
-)
+from cakravia_verify.errors import ReleaseError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
-from cakravia_verify.report.folder import require_writable
+from cakravia_verify.runs.carry_out import keep_users, promote, roll_back
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
-from cakravia_verify.runs.failures import describe
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.session_run import Outcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
@@ -203,19 +194,19 @@ class ReleaseRun(SessionRun):
 
         Returns the ending. Each exit status of docs/OPERATIONS.md that a concluded release can have is one return.
         """
-        verdict = weighed.verdict
+        release, verdict = self.release, weighed.verdict
         if verdict.is_promote:
-            obstacle = self._promote(verdict)
+            obstacle = promote(release, verdict, folder=self.folder, notices=self.notices)
             if not obstacle:
                 return Ending(Exit.PROMOTED, PROMOTED, verdict)
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=obstacle)
         if self._keeps_users(weighed.evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
-            if not self._settle(verdict, UNPROVEN):
+            if not keep_users(release, verdict, outcome=UNPROVEN, notices=self.notices):
                 return Ending(Exit.UNPROVEN, UNPROVEN, verdict)
         outcome = ROLLED_BACK if self.has_started else NOT_BEGUN
-        stuck = self._roll_back(verdict) if self.has_started else None
+        stuck = roll_back(release, verdict, notices=self.notices) if self.has_started else None
         if stuck is not None:
             return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
         if self.interrupted:
@@ -268,58 +259,6 @@ class ReleaseRun(SessionRun):
             interrupted=self.interrupted,
             objections=self.objections,
         )
-
-    def _promote(self, verdict: Verdict) -> str:
-        """Promote the candidate. Returns why it could not be promoted, empty if it was.
-
-        The verdict must be written to the report and to the history first, and users must be on the candidate. Once the
-        verdict is in the history, the next command finishes what this one could not.
-        """
-        try:
-            require_writable(self.folder)
-        except UsageError as error:
-            return f"not promoted: {error.message}"
-        return self._settle(verdict, PROMOTED)
-
-    def _settle(self, verdict: Verdict, outcome: str) -> str:
-        """Keep users on the candidate and record it. Returns why that failed, empty if it did not."""
-        release = self.release
-        try:
-            release.record_verdict(verdict.decision, why=verdict.why, keeps_users=outcome == UNPROVEN)
-        except JournalError as error:
-            return f"not promoted: {error.message}"
-        try:
-            release.advance("promote")
-        except NotConfirmed as error:
-            return f"not promoted: {error.message}"
-        except (CakraviaError, OSError) as error:
-            # The candidate serves users and passed. The next command finishes what is left.
-            self.notices.append(f"{outcome}, but the old slot could not be retired: {describe(error)}")
-            return ""
-        digest = release.facts.artifact.digest if release.facts.artifact else ""
-        try:
-            release.advance("cleanup")
-            release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
-        except (CakraviaError, OSError) as error:
-            self.notices.append(f"{outcome}, but the clean-up failed: {describe(error)}")
-        return ""
-
-    def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
-        """Bring users back. Returns what stopped the rollback, None if it is complete."""
-        release = self.release
-        release.record_verdict(verdict.decision, why=verdict.why)
-        try:
-            release.roll_back(verdict.why)
-        except (RollbackFailed, CakraviaError) as error:
-            self.notices.append(f"the rollback stopped: {error.message}")
-            with contextlib.suppress(CakraviaError):
-                release.finish(STUCK, why=error.message)
-            return error
-        try:
-            release.finish(ROLLED_BACK, why=verdict.why)
-        except JournalError as error:
-            self.notices.append(f"users are back, but the history could not be written: {error.message}")
-        return None
 
 
 def _comes_after(step: str, other: str) -> bool:
