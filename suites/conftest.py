@@ -1,4 +1,4 @@
-"""The suites perform what they test, so they never run without what judges them."""
+"""The suites perform what they test, so they never run without the plugin that judges them."""
 
 from __future__ import annotations
 

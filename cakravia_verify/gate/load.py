@@ -1,4 +1,4 @@
-"""The rule that weighs a load on the live site: within its budget, over it, or not shown. Pure, closed by default."""
+"""The rule that makes a verdict on a load: within its budget, over it, or not shown. It is pure and fails closed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import replace
 from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evidence, Measured, Verdict
 from cakravia_verify.gate.rules import in_words, suite_checks, traffic_checks
 
-# What only a switch can bring: a load makes none.
+# These checks need a switch: a load makes none.
 _OF_A_SWITCH = frozenset({"fence", "users"})
 
 
 def judge_load(
     evidence: Evidence, budget: Budget, *, answered_by: Sequence[tuple[str, str]], trouble: str = ""
 ) -> Verdict:
-    """The verdict on a load. WITHIN BUDGET takes every check passed; one failed makes OVER BUDGET.
+    """Return the verdict on a load. WITHIN BUDGET needs every check passed; one failed check makes OVER BUDGET.
 
     `answered_by` holds the slot and version of every part that answered. `trouble` is what kept the load from being
     measured: with it the verdict is INCONCLUSIVE, whatever failed.
@@ -39,7 +39,7 @@ def _checks(evidence: Evidence, budget: Budget, answered_by: Sequence[tuple[str,
     return [
         Check(
             "duration",
-            "The load lasted as long as asked",
+            "The load lasted its whole duration",
             CheckStatus.PASSED if is_whole else CheckStatus.UNKNOWN,
             evidence.failure or ("not measured" if lasted is None else f"{lasted:.1f} s"),
             f"{evidence.bake_seconds_planned:g} s",
@@ -67,5 +67,5 @@ def _unswitched(evidence: Evidence, answered_by: Sequence[tuple[str, str]]) -> C
 
 def _of_a_load(check: Check) -> Check:
     if check.name == "masked":
-        return replace(check, title="Requests another slot answered in the active one's place")
+        return replace(check, title="Requests that another slot answered instead of the active one")
     return check

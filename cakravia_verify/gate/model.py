@@ -1,4 +1,4 @@
-"""The gate's facts and answers: evidence, budget, checks, verdict."""
+"""The values of the gate: evidence, budget, checks, verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 
 class Decision(StrEnum):
-    """What the gate says: of a release the first two or INCONCLUSIVE, of a load the last two or INCONCLUSIVE."""
+    """The gate's decision: one of the first three for a release, one of the last three for a load."""
 
     PROMOTE = "PROMOTE"
     ROLL_BACK = "ROLL BACK"
@@ -18,7 +18,7 @@ class Decision(StrEnum):
 
 
 class Exit(IntEnum):
-    """The exit statuses of a session; those of a load share their numbers with those of a release."""
+    """The exit statuses of a session. A load uses the numbers of a release."""
 
     PROMOTED = 0
     WITHIN_BUDGET = 0
@@ -33,7 +33,7 @@ class Exit(IntEnum):
 
 
 class CheckStatus(StrEnum):
-    """How one check came out. Only PASSED speaks for promotion."""
+    """The result of one check. Only PASSED counts for a promotion."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -42,7 +42,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing the gate looked at: what was seen beside what was required."""
+    """One check of the gate: the value that was found beside the value that was required."""
 
     name: str
     title: str
@@ -131,10 +131,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Budget:
-    """What users may suffer. `errors` is a share, of all requests sent and of those sent since the switch; `p99` is in
-    seconds; `left_open` counts requests that the old slot may still have open when its drain ends (streams, where the
-    application has such). `judge` says whether a bake judgement that came to no ruling stands in the way ("require") or
-    is only told ("inform")."""
+    """The permitted loss, errors and latency.
+
+    `errors` is a share, of all requests sent and of those sent since the switch. `p99` is in seconds. `left_open`
+    counts requests that the old slot may still have open when its drain ends, such as streams. `judge` says if a
+    comparison without a result stops the promotion ("require") or is only reported ("inform").
+    """
 
     lost: int = 0
     duplicated: int = 0
@@ -149,7 +151,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision, why, and every check behind it."""
+    """The gate's decision, its reason, and every check behind it."""
 
     decision: Decision
     why: str

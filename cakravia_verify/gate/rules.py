@@ -1,4 +1,4 @@
-"""The rule that weighs evidence into a verdict. Pure, and closed by default: what was not shown was not so."""
+"""The rule that makes a verdict from evidence. It is pure and fails closed: what was not shown does not count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evi
 
 
 def judge(evidence: Evidence, budget: Budget) -> Verdict:
-    """The verdict. PROMOTE takes every check passed; one failed makes ROLL BACK; anything not shown, INCONCLUSIVE."""
+    """Return the verdict.
+
+    PROMOTE needs every check passed. One failed check makes ROLL BACK; otherwise an unknown one makes INCONCLUSIVE.
+    """
     checks = tuple(_checks(evidence, budget))
     failed = [check for check in checks if check.standing is CheckStatus.FAILED]
     unknown = [check for check in checks if check.standing is CheckStatus.UNKNOWN]
@@ -50,7 +53,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
             else CheckStatus.PASSED
             if evidence.bake_rounds
             else CheckStatus.UNKNOWN,
-            evidence.failure or ("all done" if evidence.bake_rounds else "not all were reached"),
+            evidence.failure or ("all were done" if evidence.bake_rounds else "not every step was reached"),
             "no failure",
         ),
         _identity_check(evidence),
@@ -60,7 +63,7 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
         _at_least("smoke", "Smoke requests answered by the candidate", evidence.smoke_passed, evidence.smoke_planned),
         _at_least(
             "confirm",
-            "Answers through the proxy naming the candidate",
+            "Answers through the proxy that name the candidate",
             evidence.confirmations,
             evidence.confirmations_needed,
         ),
@@ -86,13 +89,13 @@ def _release_checks(evidence: Evidence) -> Sequence[Check]:
 def _identity_check(evidence: Evidence) -> Check:
     """Compare the digest of what was built with the digest of what runs. What was not read is unknown."""
     built, running = evidence.built_digest, evidence.running_digest
-    standing = CheckStatus.UNKNOWN
+    status = CheckStatus.UNKNOWN
     if built and running:
-        standing = _passed_if(built == running)
+        status = _passed_if(built == running)
     if evidence.is_candidate_gone:
-        standing = CheckStatus.FAILED
+        status = CheckStatus.FAILED
     value = "the candidate's process is gone" if evidence.is_candidate_gone else running[:19] or "not read"
-    return Check("identity", "The candidate runs exactly what was built", standing, value, built[:19] or "not built")
+    return Check("identity", "The candidate runs exactly what was built", status, value, built[:19] or "not built")
 
 
 def _serving_check(evidence: Evidence) -> Check:
@@ -100,15 +103,15 @@ def _serving_check(evidence: Evidence) -> Check:
     candidate = (evidence.candidate_slot, evidence.version, evidence.built_digest)
     serving = (evidence.serving_slot, evidence.serving_version, evidence.serving_digest)
     pairs = list(zip(serving, candidate, strict=True))
-    standing = CheckStatus.UNKNOWN
+    status = CheckStatus.UNKNOWN
     if evidence.serving_problem or any(one and other and one != other for one, other in pairs):
-        standing = CheckStatus.FAILED
+        status = CheckStatus.FAILED
     elif all(one and one == other for one, other in pairs):
-        standing = CheckStatus.PASSED
+        status = CheckStatus.PASSED
     return Check(
         "serving",
         "The candidate serves users at the end",
-        standing,
+        status,
         evidence.serving_problem or _named(*serving) or "not read",
         _named(*candidate) or "not staged",
     )
@@ -119,30 +122,32 @@ def _named(slot: str, version: str, digest: str) -> str:
 
 
 def suite_checks(required: Mapping[str, str]) -> Sequence[Check]:
-    """The required checks of the suite: only one that passed speaks for itself."""
+    """Return one gate check per required check of the suite. Only the outcome `passed` passes."""
     if not required:
-        return [Check("suite", "The suite's gate checks", CheckStatus.UNKNOWN, "none was collected", "at least one")]
-    standings = {"passed": CheckStatus.PASSED, "failed": CheckStatus.FAILED, "error": CheckStatus.FAILED}
+        return [
+            Check("suite", "The suite's gate checks", CheckStatus.UNKNOWN, "no check was collected", "at least one")
+        ]
+    statuses = {"passed": CheckStatus.PASSED, "failed": CheckStatus.FAILED, "error": CheckStatus.FAILED}
     return [
-        Check(f"test {name}", name, standings.get(outcome, CheckStatus.UNKNOWN), outcome, "passed")
+        Check(f"test {name}", name, statuses.get(outcome, CheckStatus.UNKNOWN), outcome, "passed")
         for name, outcome in required.items()
     ]
 
 
-def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
-    """The part of the checks that traffic decides."""
-    held = seen.share_held
+def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) -> Sequence[Check]:
+    """Return the checks that the traffic decides."""
+    held = measured.share_held
     checks = [
         Check(
             "samples",
-            "Enough requests to judge by",
-            CheckStatus.PASSED if (seen.sent or 0) >= budget.min_requests else CheckStatus.UNKNOWN,
-            _count(seen.sent),
+            "Enough requests were sent",
+            CheckStatus.PASSED if (measured.sent or 0) >= budget.min_requests else CheckStatus.UNKNOWN,
+            _count(measured.sent),
             f">= {budget.min_requests:,}",
         ),
         Check(
             "schedule",
-            "The planned load was really sent",
+            "The planned load was sent",
             CheckStatus.PASSED if held is not None and held >= budget.min_rate_held else CheckStatus.UNKNOWN,
             "not measured" if held is None else f"{held:.2%} of plan",
             f">= {budget.min_rate_held:.0%}",
@@ -151,91 +156,95 @@ def traffic_checks(seen: Measured, budget: Budget, *, has_previous: bool) -> Seq
             "ledger",
             "Every request is accounted for",
             CheckStatus.UNKNOWN
-            if seen.sent is None or seen.integrity is None or seen.integrity
+            if measured.sent is None or measured.integrity is None or measured.integrity
             else CheckStatus.PASSED,
-            "no ledger" if seen.sent is None or seen.integrity is None else "; ".join(seen.integrity[:3]) or "complete",
+            "no ledger"
+            if measured.sent is None or measured.integrity is None
+            else "; ".join(measured.integrity[:3]) or "complete",
             "complete",
         ),
-        _counted("lost", "Lost requests", seen, budget.lost, note=seen.lost_bound),
-        _counted("unreached", "Requests that could not even be sent", seen, budget.lost),
-        _at_most("duplicated", "Requests executed more than once", seen.duplicated, budget.duplicated),
-        _at_most("fence", "Answers by the old slot to requests sent after the switch", seen.fence_violations, 0),
-        _counted("masked", "Requests another slot answered in the candidate's place", seen, 0),
-        _errors_check(seen, budget, has_previous=has_previous),
+        _counted("lost", "Lost requests", measured, budget.lost, note=measured.lost_bound),
+        _counted("unreached", "Requests that could not be sent", measured, budget.lost),
+        _at_most("duplicated", "Requests executed more than once", measured.duplicated, budget.duplicated),
+        _at_most("fence", "Answers by the old slot to requests sent after the switch", measured.fence_violations, 0),
+        _counted("masked", "Requests that another slot answered instead of the candidate", measured, 0),
+        _errors_check(measured, budget, has_previous=has_previous),
         Check(
             "latency",
-            "99th percentile of latency, from the planned instant",
-            CheckStatus.UNKNOWN if seen.p99 is None or seen.p99 < 0 else _passed_if(seen.p99 <= budget.p99),
-            "not measured" if seen.p99 is None else f"{seen.p99 * 1000:,.0f} ms",
+            "99th percentile of latency, from the planned send time",
+            CheckStatus.UNKNOWN if measured.p99 is None or measured.p99 < 0 else _passed_if(measured.p99 <= budget.p99),
+            "not measured" if measured.p99 is None else f"{measured.p99 * 1000:,.0f} ms",
             f"<= {budget.p99 * 1000:,.0f} ms",
         ),
         Check(
             "users",
             "Users were answered by the candidate after the switch",
-            # Most of the traffic may have gone to the version before; what is judged is the candidate's part.
-            CheckStatus.PASSED if (seen.candidate_answers or 0) >= _candidate_part(budget) else CheckStatus.UNKNOWN,
-            _count(seen.candidate_answers),
+            # Most of the traffic may have gone to the version before; the candidate needs a share of its own.
+            CheckStatus.PASSED if (measured.candidate_answers or 0) >= _candidate_part(budget) else CheckStatus.UNKNOWN,
+            _count(measured.candidate_answers),
             f">= {_candidate_part(budget):,}",
         ),
     ]
     if not has_previous:
         return [check for check in checks if check.name != "fence"]
-    return [*checks, *_judgement_checks(seen, budget)]
+    return [*checks, *_judgement_checks(measured, budget)]
 
 
-def _errors_check(seen: Measured, budget: Budget, *, has_previous: bool) -> Check:
-    """The larger of two shares decides: the version before answered for the first part of the whole run, and its good
-    answers would hide errors of a candidate that was watched for less long."""
-    errors, whole = _charged(seen, "errors"), (seen.sent or 0)
-    after, since = seen.errors_after_switch, seen.sent_after_switch
+def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> Check:
+    """Check the larger of two shares of errors: of all requests, and of those since the switch.
+
+    The version before answered the first part of the run. Its good answers would hide errors of the candidate.
+    """
+    errors, whole = _against_candidate(measured, "errors"), (measured.sent or 0)
+    after, since = measured.errors_after_switch, measured.sent_after_switch
     parts = [(errors, whole, "")]
     # A first release has no traffic before its switch, and a load no switch at all.
     if has_previous or since is not None:
         parts.append((after, since or 0, " since the switch"))
     shares = [None if count is None or count < 0 or total <= 0 else count / total for count, total, _ in parts]
     known = [share for share in shares if share is not None]
-    standing = CheckStatus.UNKNOWN
+    status = CheckStatus.UNKNOWN
     if len(known) == len(shares) or any(share > budget.errors for share in known):
-        standing = _passed_if(max(known) <= budget.errors)
-    told = [
+        status = _passed_if(max(known) <= budget.errors)
+    texts = [
         f"not measured{where}" if share is None else f"{count:,} ({share:.3%}){where}"
         for (count, _, where), share in zip(parts, shares, strict=True)
     ]
-    value = ", ".join(told) + _aside(seen, "errors") if known else "not measured"
-    return Check("errors", "Error answers", standing, value, f"<= {budget.errors:.3%}")
+    value = ", ".join(texts) + _excused_note(measured, "errors") if known else "not measured"
+    return Check("errors", "Error answers", status, value, f"<= {budget.errors:.3%}")
 
 
-def _judgement_checks(seen: Measured, budget: Budget) -> Sequence[Check]:
-    """A candidate proven grossly worse than the slot before fails; one not proven as good, where that is required."""
+def _judgement_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a candidate that is proven grossly worse than the slot before, or not proven as good if that is required."""
     is_required = budget.judge != "inform"
-    if seen.judgement == "" or (seen.judgement is None and not is_required):
+    if measured.judgement == "" or (measured.judgement is None and not is_required):
         return []
-    standings = {"PASS": CheckStatus.PASSED, "FAIL": CheckStatus.FAILED}
+    statuses = {"PASS": CheckStatus.PASSED, "FAIL": CheckStatus.FAILED}
     if not is_required:
-        standings["INCONCLUSIVE"] = CheckStatus.PASSED
-    decides = seen.judgement if is_required else seen.judgement_gross
+        statuses["INCONCLUSIVE"] = CheckStatus.PASSED
+    decides = measured.judgement if is_required else measured.judgement_gross
     return [
         Check(
             "judgement",
             "The candidate is no worse than the previous slot on the same traffic",
-            standings.get(decides or "", CheckStatus.UNKNOWN),
-            f"{_said(seen)}: {seen.judgement_why}" if seen.judgement else "not measured",
+            statuses.get(decides or "", CheckStatus.UNKNOWN),
+            f"{_comparison_result(measured)}: {measured.judgement_why}" if measured.judgement else "not measured",
             "PASS" if is_required else "not grossly worse",
         )
     ]
 
 
 def _candidate_part(budget: Budget) -> int:
-    """How many of the required requests the candidate itself must have answered."""
+    """Return how many of the required requests the candidate itself must have answered."""
     return max(1, budget.min_requests // 2)
 
 
-def _said(seen: Measured) -> str:
-    return "grossly worse" if seen.judgement_gross == "FAIL" else str(seen.judgement)
+def _comparison_result(measured: Measured) -> str:
+    return "grossly worse" if measured.judgement_gross == "FAIL" else str(measured.judgement)
 
 
 def _is_mostly_good(evidence: Evidence) -> bool:
-    """One bad round is a flap; more than one in ten is an illness, even where good ones lie between."""
+    """Return True if at most one round in ten was bad; a single bad round is permitted."""
     tolerated = max(1, evidence.bake_rounds // 10)
     return 0 <= evidence.bake_bad_rounds <= tolerated and evidence.bake_bad_rounds < evidence.bake_rounds
 
@@ -244,32 +253,32 @@ def _passed_if(condition: bool) -> CheckStatus:
     return CheckStatus.PASSED if condition else CheckStatus.FAILED
 
 
-def _at_least(name: str, title: str, seen: int, needed: int) -> Check:
+def _at_least(name: str, title: str, count: int, needed: int) -> Check:
     return Check(
-        name, title, CheckStatus.PASSED if seen >= needed else CheckStatus.UNKNOWN, f"{seen:,}", f">= {needed:,}"
+        name, title, CheckStatus.PASSED if count >= needed else CheckStatus.UNKNOWN, f"{count:,}", f">= {needed:,}"
     )
 
 
-def _at_most(name: str, title: str, seen: int | None, allowed: int, *, note: str = "") -> Check:
-    standing = CheckStatus.UNKNOWN if seen is None or seen < 0 else _passed_if(seen <= allowed)
-    return Check(name, title, standing, _count(seen), f"<= {allowed:,}" if allowed else "0", note)
+def _at_most(name: str, title: str, count: int | None, allowed: int, *, note: str = "") -> Check:
+    status = CheckStatus.UNKNOWN if count is None or count < 0 else _passed_if(count <= allowed)
+    return Check(name, title, status, _count(count), f"<= {allowed:,}" if allowed else "0", note)
 
 
-def _counted(name: str, title: str, seen: Measured, allowed: int, *, note: str = "") -> Check:
-    """As `_at_most`, of the requests that are not excused."""
-    check = _at_most(name, title, _charged(seen, name), allowed, note=note)
-    return replace(check, value=check.value + _aside(seen, name))
+def _counted(name: str, title: str, measured: Measured, allowed: int, *, note: str = "") -> Check:
+    """Check a count of requests, without those that do not count against the candidate."""
+    check = _at_most(name, title, _against_candidate(measured, name), allowed, note=note)
+    return replace(check, value=check.value + _excused_note(measured, name))
 
 
-def _charged(seen: Measured, name: str) -> int | None:
-    """What counts against the candidate of one of the counts that `excused` knows."""
-    total = getattr(seen, name)
-    return None if total is None else int(total) - seen.excused.get(name, 0)
+def _against_candidate(measured: Measured, name: str) -> int | None:
+    """Return the part of one count that counts against the candidate; None if it was not measured."""
+    total = getattr(measured, name)
+    return None if total is None else int(total) - measured.excused.get(name, 0)
 
 
-def _aside(seen: Measured, name: str) -> str:
-    excused = seen.excused.get(name, 0)
-    return f"; {excused:,} more before the switch are the version before's own" if excused else ""
+def _excused_note(measured: Measured, name: str) -> str:
+    excused = measured.excused.get(name, 0)
+    return f"; {excused:,} more before the switch count against the version before" if excused else ""
 
 
 def _count(number: int | None) -> str:
@@ -277,7 +286,7 @@ def _count(number: int | None) -> str:
 
 
 def in_words(checks: Sequence[Check]) -> str:
-    """The first of the checks with what was seen and required."""
+    """Return the first checks in words, each with its value and what was required."""
     parts = [
         f"{check.title}: {check.value}" + ("" if check.name.startswith("test ") else f" (required: {check.threshold})")
         for check in checks[:4]

@@ -18,9 +18,9 @@ OVERRIDES = {
     "cakravia_rate": "traffic.rate",
     "cakravia_round_trip": "traffic.round_trip",
 }
-# Parts of pytest that a session is told with: without one of them it would break off half-way, or leave no report.
+# Parts of pytest that every session needs: without one of them it would stop half-way, or leave no report.
 PARTS = {
-    "terminal": "pytest's terminal shows what the release does",
+    "terminal": "pytest's terminal shows the progress",
     "junitxml": "the report holds junit.xml",
     "metadata": "the report is made with pytest-metadata",
 }
@@ -31,10 +31,12 @@ _RAW_BYTES = range(0xDC80, 0xDD00)
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("cakravia", "Cakravia Verify: releases that lose nothing")
     group.addoption(
-        "--release", metavar="VERSION", default=None, help="the version to release; --version VERSION says the same"
+        "--release", metavar="VERSION", default=None, help="the version to release; the same as --version VERSION"
     )
-    group.addoption("--reason", metavar="TEXT", type=readable, default="", help="why, for the history and the report")
-    group.addoption("--redeploy", action="store_true", help="release the version even though it is active already")
+    group.addoption(
+        "--reason", metavar="TEXT", type=readable, default="", help="the reason, for the history and the report"
+    )
+    group.addoption("--redeploy", action="store_true", help="release the version again although it is active")
     group.addoption(
         "--wait", metavar="SECONDS", type=finite, default=0.0, help="wait this long for another release to end"
     )
@@ -58,7 +60,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def finite(text: str) -> float:
-    """The number that `text` says, as argparse asks for it: neither NaN nor infinite, which no setting can be."""
+    """Return the finite number in `text`. Raises ArgumentTypeError, also for NaN and infinity."""
     try:
         number = float(text)
     except ValueError:
@@ -69,8 +71,10 @@ def finite(text: str) -> float:
 
 
 def readable(text: str) -> str:
-    """`text` with bytes that were no text in the terminal's encoding written out, as in caf\\xe9: it is told in
-    reports, in the history and on terminals that take nothing but text."""
+    """Return `text` with undecodable bytes written out, as in caf\xe9.
+
+    Reports, the history and terminals can then show it.
+    """
     return "".join(
         f"\\x{code - 0xDC00:02x}" if code in _RAW_BYTES else f"\\u{code:04x}" if code in _SURROGATES else letter
         for letter, code in ((letter, ord(letter)) for letter in text)
@@ -78,16 +82,16 @@ def readable(text: str) -> str:
 
 
 def refuse_without_asserts() -> None:
-    """Raises UsageError where Python leaves asserts out: the checks of a suite are asserts."""
+    """Raise pytest.UsageError if Python leaves asserts out: the checks of a suite are asserts."""
     if sys.flags.optimize:
         raise pytest.UsageError(
-            "asserts are off here (PYTHONOPTIMIZE or python -O), and what a suite checks are asserts: "
+            "asserts are off (PYTHONOPTIMIZE or python -O), and the checks of a suite are asserts: "
             "run it without PYTHONOPTIMIZE and without -O"
         )
 
 
 def refuse_without_parts(config: pytest.Config) -> None:
-    """Raises UsageError where a part of pytest that every session needs was left out, or is told of a missing file."""
+    """Raise pytest.UsageError if a part of pytest that every session needs is off, or --css names a missing file."""
     for name, why in PARTS.items():
         if not config.pluginmanager.hasplugin(name):
             raise pytest.UsageError(f"{why}: run it without -p no:{name}")
@@ -97,9 +101,9 @@ def refuse_without_parts(config: pytest.Config) -> None:
 
 
 def overrides(config: pytest.Config) -> Sequence[tuple[str, Any]]:
-    """(dotted key, value) for every setting given on the command line, the later one winning.
+    """Return (dotted key, value) for every setting on the command line; a later one wins.
 
-    Raises UsageError also where no session of ours can be held in this process at all.
+    Raises pytest.UsageError, also if no session can run in this process.
     """
     refuse_without_asserts()
     refuse_without_parts(config)

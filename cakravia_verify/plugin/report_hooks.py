@@ -1,4 +1,4 @@
-"""What a session leaves behind: the page with the verdict on top, the artefact, and the last lines on the terminal."""
+"""The report of a session: the page with the verdict on top, verdict.json, and the last lines on the terminal."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 
 class ReportHooks:
-    """A pytest plugin that tells the outcome of a session: on pytest-html's page, where the verdict comes on top, the
-    checks read as sentences and everything is escaped, and at the end of the terminal."""
+    """A pytest plugin that reports the outcome of a session.
+
+    On pytest-html's page the verdict comes first, the checks read as sentences and everything is escaped. The last
+    lines on the terminal say the same.
+    """
 
     def __init__(
         self, config: pytest.Config, *, folder: Path, kind: str, subject: str, outcome: Callable[[], Outcome | None]
@@ -33,7 +36,7 @@ class ReportHooks:
         self._outcome = outcome
         self._page: Any = None
         folder.mkdir(parents=True, exist_ok=True)
-        # What somebody asked for with --html and --junitxml is a copy: the release's own files are never elsewhere.
+        # --html and --junitxml name copies: the report's own files are always in its folder.
         self._copies = {
             name: Path(os.path.expandvars(given)).expanduser().absolute()
             for name, given in (("report.html", config.option.htmlpath), ("junit.xml", config.option.xmlpath))
@@ -73,7 +76,7 @@ class ReportHooks:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self._folder / name, place)
             except OSError as error:
-                tell_aside(f"note: {name} could not be copied to {place}: {error.strerror or error}")
+                write_to_stderr(f"note: {name} could not be copied to {place}: {error.strerror or error}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -91,8 +94,8 @@ class ReportHooks:
             terminalreporter.write_line(line)
 
 
-def tell_aside(text: str) -> None:
-    """`text` is on standard error, where there is one; what it tells of changes nothing."""
+def write_to_stderr(text: str) -> None:
+    """Write one line to standard error, if there is one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(f"cakravia: {text}", file=sys.stderr, flush=True)
 
@@ -103,12 +106,12 @@ def write_outcome(
     *,
     reports: Path,
     latest: str = LATEST,
-    tell: Callable[[str], None] = tell_aside,
+    on_trouble: Callable[[str], None] = write_to_stderr,
 ) -> Outcome:
-    """The outcome with its files sealed; its verdict is written and `latest` points to it. Raises OSError or
-    CakraviaError where it cannot be left for others to read.
+    """Seal the files of the report, write the verdict, and point `latest` to it. Returns the sealed outcome.
 
-    The job summary comes last: it is a courtesy to whoever looks at a pipeline, and `tell` hears where it fails.
+    Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
+    `on_trouble` gets one line and the report stays as it is.
     """
     from cakravia_verify.report.verdict.file import write_verdict
 
@@ -117,10 +120,8 @@ def write_outcome(
     point_latest(reports, folder, name=latest)
     try:
         _add_job_summary(sealed)
-    except (
-        Exception
-    ) as error:  # whatever it is: the verdict is written, and what is told of it elsewhere changes nothing
-        tell(f"note: the job summary of {sealed.document.release} could not be written: {error}")
+    except Exception as error:  # the verdict is written; a courtesy beside it changes nothing
+        on_trouble(f"note: the job summary of {sealed.document.release} could not be written: {error}")
     return sealed
 
 

@@ -1,4 +1,4 @@
-"""Which checks a session owes, and how each of them really came out."""
+"""The required checks of a session, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HARMLESS_ELSEWHERE = frozenset({"passed", "skipped", "deselected", "xfailed", "x
 
 
 class Checks:
-    """The required checks of one session. A check counts as passed only when its function was called once and seen to
-    return, and pytest reported its setup, call and teardown as passed: neither alone is believed. Of a test that is no
-    function, such as a doctest, only the report is to be had.
+    """The required checks of one session.
 
-    Any other test of the session may be skipped or deselected, but once selected it may neither fail nor be left out.
+    A check passed only if its function was called once and returned, and pytest reported its setup, call and teardown
+    as passed. A test that is not a function, such as a doctest, has only the report. Any other test may be skipped or
+    deselected. Once it is selected, it must neither fail nor be left out.
     """
 
     def __init__(self, required: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ class Checks:
         self._uncollected: list[pytest.CollectReport] = []
 
     def collected(self, items: list[pytest.Item]) -> None:
-        """Every gate check of the suite is owed from now on, whatever is deselected later."""
+        """Require every gate check of the suite from now on, also if it is deselected later."""
         for item in items:
             self._names[item.nodeid] = item.name
             self._outcomes[item.nodeid] = "deselected"
@@ -49,7 +49,7 @@ class Checks:
                 self._outcomes[item.nodeid] = "missing"
 
     def observe_call(self, item: pytest.Item) -> None:
-        """The check's own function is watched at its source, where no hook can turn its failure into a success."""
+        """Watch the check's own function, so that no hook can turn its failure into a success."""
         if item.nodeid in self._names and isinstance(item, pytest.Function):
             item.obj = self._watched(item.obj, item.nodeid)
 
@@ -83,18 +83,20 @@ class Checks:
             self._ended.add(node)
 
     def outcomes(self) -> dict[str, str]:
-        """What became of each required check. A check whose teardown never came is missing; where several tests
-        have the name of one check, all of them must have passed: a namesake does not stand in for it."""
+        """Return the outcome of each required check.
+
+        A check whose teardown never came is missing. If several tests have the name of one check, all must have passed.
+        """
         found = dict.fromkeys(self._required, "missing")
-        seen: set[str] = set()
+        names: set[str] = set()
         for node, outcome in self._outcomes.items():
             name = self._names[node]
             ended = outcome if outcome != "passed" or node in self._ended else "missing"
             if node not in self._gates and ended in HARMLESS_ELSEWHERE:
                 continue
-            if name not in seen or ended != "passed":
+            if name not in names or ended != "passed":
                 found[name] = ended
-            seen.add(name)
+            names.add(name)
         return found
 
     # What pytest calls.
@@ -108,7 +110,7 @@ class Checks:
         return result
 
     def _put_in_order(self, items: list[pytest.Item]) -> None:
-        """The suite's own checks stand in the order of the release, whatever put failed or named ones first."""
+        """Put the suite's own checks into the order of the release, whatever changed it."""
         order = {name: number for number, name in enumerate(self._required)}
         places = [place for place, item in enumerate(items) if item.name in order]
         own = sorted((items[place] for place in places), key=lambda item: order[item.name])
@@ -129,7 +131,7 @@ class Checks:
                 self._outcomes[report.nodeid] = "error" if report.failed else "skipped"
                 pytest.exit(
                     f"{report.nodeid} was not collected ({report.outcome}: {_reason_of(report)}), "
-                    "and nobody would miss its checks: install what it needs, mend it, or take it out of the suite"
+                    "so its checks would be missing: install what it needs, correct it, or remove it from the suite"
                 )
         self.selected(session.items)
         # One line a check from here on: their names are sentences.
@@ -144,7 +146,7 @@ class Checks:
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
         report = yield
         if call.excinfo is not None and isinstance(call.excinfo.value, CakraviaError):
-            # What went wrong with the release, in words; where in our code it was noticed helps nobody at 2 a.m.
+            # The message says what failed in the release; a traceback of our code does not help the operator.
             report.longrepr = str(call.excinfo.value)
         return report
 
@@ -157,7 +159,7 @@ class Checks:
 
 
 def _reason_of(report: pytest.CollectReport) -> str:
-    """Why something was not collected, on one line."""
-    said = report.longrepr
-    text = str(said[-1]) if isinstance(said, tuple) else str(said or "")
+    """Return why something was not collected, on one line."""
+    reason = report.longrepr
+    text = str(reason[-1]) if isinstance(reason, tuple) else str(reason or "")
     return (text.strip().splitlines() or ["no reason was given"])[-1]

@@ -1,18 +1,21 @@
-"""What tests hold in their hands: a release, its slots, its traffic, told in the words of the field."""
+"""What the fixtures of the suites return: the site, its slots, a release and its traffic, a load."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cakravia_verify.analysis.since_switch import lost_since
 from cakravia_verify.gate.model import Budget, Measured
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import Intent
-from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import to_microseconds
 from cakravia_verify.traffic.records.rows import Row
+
+if TYPE_CHECKING:
+    from cakravia_verify.runs.release_run import ReleaseRun
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,13 @@ class SlotView:
 
 
 class SiteView:
-    """The site as it is whenever it is asked."""
+    """The site as it is now; each call reads it again."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def serving_slot(self) -> SlotView | None:
-        """The slot that answers users now, None where nobody does."""
+        """Return the slot that answers users now; None if no slot does."""
         served = self._site.serving()
         slot = self._site.platform.observe(served.slot) if served.slot else None
         return SlotView(slot, self._site) if slot else None
@@ -98,7 +101,7 @@ class ReleaseView:
 
     @property
     def served(self) -> SlotView | None:
-        """The slot that answered users when the release began; None where nobody got an answer."""
+        """The slot that answered users when the release began; None if users got no answer."""
         state = self._run.state
         return self._active if state and state.active and state.served is state.active.colour else None
 
@@ -118,7 +121,7 @@ class SwitchoverView:
 
 
 class TrafficView:
-    """The traffic of this run, as far as its records tell by now."""
+    """The traffic of this run, by its records until now."""
 
     def __init__(self, run: ReleaseRun) -> None:
         self._run = run
@@ -129,11 +132,11 @@ class TrafficView:
 
     @property
     def sent(self) -> int:
-        """Requests that have come to an end."""
+        """The number of requests that have ended."""
         return self._run.traffic_run.follow() if self._run.traffic_run else 0
 
     def lost(self, *, during: SwitchoverView) -> list[Row]:
-        """Requests lost from the switchover on, once every request planned by the end of the bake has ended."""
+        """Return the requests lost since the switchover, once every request planned within the bake has ended."""
         traffic_run, release = self._run.traffic_run, self._run.release
         if traffic_run is None:
             return []
@@ -144,7 +147,7 @@ class TrafficView:
 
 @dataclass(frozen=True)
 class TrafficProblems:
-    """What the gate would say of the traffic now."""
+    """The traffic checks that fail or are unknown now."""
 
     measured: Measured | None
     problems: tuple[str, ...]
@@ -155,15 +158,15 @@ class TrafficProblems:
 
 
 class BakeView:
-    """Both slots ran, users were on the candidate, and this is how that went."""
+    """The bake: users were on the candidate while both slots ran."""
 
     def __init__(self, run: ReleaseRun) -> None:
         self._run = run
 
     @property
     def seconds(self) -> float:
-        seen = self._run.release.facts
-        return (seen.bake_ended or 0.0) - (seen.bake_began or 0.0)
+        facts = self._run.release.facts
+        return (facts.bake_ended or 0.0) - (facts.bake_began or 0.0)
 
     @property
     def bad_rounds(self) -> int:
@@ -172,3 +175,18 @@ class BakeView:
     def judged_by(self, budget: Budget) -> TrafficProblems:
         measured = self._run.measured_so_far()
         return TrafficProblems(measured, self._run.problems(measured, budget))
+
+
+@dataclass(frozen=True)
+class LoadView:
+    """What a load on the live site showed.
+
+    `seconds` is how long it flowed. `ended_early` says why it stopped before its end; empty if it did not.
+    """
+
+    seconds: float
+    ended_early: str
+    sent: int
+    lost: tuple[Row, ...]
+    slot_before: SlotView
+    slot_after: SlotView | None

@@ -1,4 +1,4 @@
-"""How long the previous slot has to be watched before the switch, so that the candidate can be compared with it."""
+"""How long the old slot is measured before the switch, so that the candidate can be compared with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.schedule import planned_within
 from cakravia_verify.traffic.run import TrafficRun
 
-# A little more than the judgement's minimum: what is lost or unanswered counts for nobody.
+# A little more than the minimum of the comparison: lost requests do not count.
 REQUESTS = 1_050
 LONGEST_SECONDS = 120.0
 _EVERY = 0.1
@@ -19,9 +19,9 @@ _EVERY = 0.1
 def gather_control_sample(
     traffic_run: TrafficRun, budget: Budget, *, clock: Clock, pause: Callable[[float], None]
 ) -> float:
-    """The previous slot has been asked enough for a judgement that is required. Returns the seconds that took.
+    """Wait until the old slot answered enough requests for a required comparison. Returns the seconds this took.
 
-    After LONGEST_SECONDS the release goes on: the judgement then says what is missing.
+    After LONGEST_SECONDS the release goes on, and the comparison says what is missing.
     """
     if budget.judge != "require":
         return 0.0

@@ -1,4 +1,4 @@
-"""From a run that ended to the document that tells it."""
+"""From a release that ended to the document of its report."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ class RunEnd:
 
 def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | None) -> ReleaseDocument:
     """Return everything that the report needs to describe the release."""
-    intent, seen, settings, clock = release.intent, release.facts, release.site.settings, release.site.clock
+    intent, facts, settings, clock = release.intent, release.facts, release.site.settings, release.site.clock
     shown = ended.final or ended.judged
     touched = (m.at for m in release.events if m.step == "prepare" and m.kind == "begins")
     zero = next(touched, ended.began)
-    switchovers = [to_seconds(switchover.effective_at) - zero for switchover in seen.switchovers]
+    switchovers = [to_seconds(switchover.effective_at) - zero for switchover in facts.switchovers]
     # Starting a proxy on an empty site is no switch.
-    switch = seen.switchovers[0] if seen.switchovers and ended.evidence.has_previous else None
+    switch = facts.switchovers[0] if facts.switchovers and ended.evidence.has_previous else None
     return ReleaseDocument(
         release=release.id,
         kind=intent.kind,
         version=intent.version,
-        digest=seen.artifact.digest if seen.artifact else "",
+        digest=facts.artifact.digest if facts.artifact else "",
         slot=str(intent.candidate),
         previous_version=intent.active_version,
         site=settings.site.name,

@@ -65,42 +65,43 @@ class LoadRun(SessionRun):
         self._timeline: list[Event] = []
         self._answered_by: tuple[tuple[str, str], ...] = ()
 
-    # Opening: nothing of the site is touched, now or later.
+    # Opening: the site is never changed.
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
-        """It is settled that somebody serves users and nobody else is at work. Raises UsageError, LockHeld."""
+        """Check that a slot serves users and no release runs. Raises UsageError or LockHeld."""
         self.site.proxy.check()
         self._refuse_beside_a_release()
         state = self.site.observe()
         if state.active is None or state.served is None:
             raise NothingToDo(
-                "nobody is served here, so there is nothing to load",
-                remedy="pytest suites/deploy --version ... brings the first version; cakravia status shows the site",
+                "no users are served here, so there is nothing to load",
+                remedy="release a first version: pytest suites/deploy --version v1.0.0; cakravia status shows the site",
             )
         self.state = state
         self._lock.acquire(f"load for {self.duration:g} s")
         self.notices += [f"drift: {each}" for each in state.drift]
         self._id = _load_id(state.active.version, self._began_wall)
-        self._refuse_what_proves_nothing()
+        self._refuse_too_few_requests()
 
     def _refuse_beside_a_release(self) -> None:
         if holder := self.site.lock.holder():
             raise LockHeld(
-                f"a release holds this site: {holder}", remedy="load it when that has ended; nothing was touched"
+                f"a release holds this site: {holder}",
+                remedy="wait for it to end, then load again; nothing was changed",
             )
 
-    def _refuse_what_proves_nothing(self) -> None:
+    def _refuse_too_few_requests(self) -> None:
         plan, least = self._plan(), self.settings.budget.min_requests
         planned = planned_within(plan, self.duration)
         if planned < least:
             raise SettingsError(
-                f"{self.duration:g} s of this load are {planned:,} requests; fewer than min_requests = {least:,} "
-                "prove nothing",
+                f"{self.duration:g} s of this load are {planned:,} requests: too few to prove anything "
+                f"(min_requests = {least:,})",
                 remedy="load longer (--duration), faster (--rate), or lower [budget] min_requests",
             )
 
     def close(self) -> None:
-        """No traffic of this load is left."""
+        """End all traffic of this load."""
         if self.traffic_run is not None:
             self.traffic_run.kill()
         self._lock.release()
@@ -144,7 +145,7 @@ class LoadRun(SessionRun):
     # The load.
 
     def load(self) -> LoadSpan:
-        """The site has been under load for `duration` seconds, or until that could prove nothing more."""
+        """Load the site for `duration` seconds, or until the budget is exceeded. Returns how long the load flowed."""
         if self._span is None:
             try:
                 self._span = self._traffic_through()

@@ -1,4 +1,4 @@
-"""What comes before a release: the site is held, what died there is settled, and it is clear what is to be done."""
+"""What comes before a release: take the lock, finish or undo earlier releases, and decide what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cakravia_verify.system.clock import Deadline
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asked for. `version` is empty for a rollback to the version before."""
+    """What the command line requests. `version` is empty for a rollback to the version before."""
 
     kind: str
     version: str
@@ -39,8 +39,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is to be done on a site that is held now. `target` is the artifact a rollback goes to; `notices` is what was
-    met on the way, in words."""
+    """What to do on a site whose lock is held.
+
+    `target` is the artifact a rollback goes to. `notices` says what happened during the preparation.
+    """
 
     state: SiteState
     intent: Intent
@@ -51,16 +53,16 @@ class Preparation:
 def prepare_run(
     request: Request, site: Site, *, on_event: Callable[[StepEvent], None], waiting: Callable[[str], None]
 ) -> Preparation:
-    """The site's lock is held, earlier releases are finished or undone, users who got no answer are served, and it is
-    settled what comes now. `waiting` is told whom this waits for.
+    """Take the lock, finish or undo earlier releases, serve users that get no answer, and decide what comes now.
 
-    Raises UsageError, LockHeld or RollbackFailed; the site is free then.
+    `waiting` gets one line if this waits for another release. Raises UsageError, LockHeld or RollbackFailed; the site
+    is free then.
     """
     _prefetch(request, site)
     notices = list(_hold(request, site, waiting))
     try:
         notices += reconnect(site)
-        notices += _settle_the_past(request, site, on_event)
+        notices += _settle_earlier_releases(request, site, on_event)
         state = site.observe()
         intent, target = _planned(request, site, state)
     except BaseException:
@@ -71,8 +73,10 @@ def prepare_run(
 
 
 def _prefetch(request: Request, site: Site) -> None:
-    """The version's image or the like is here before anybody has to wait for the lock. A failing build is told when it
-    is built: then the history has it."""
+    """Fetch the version before the lock is taken, so that no other release waits for it.
+
+    A failure is reported when the version is built: then the history has it.
+    """
     if not request.version or request.policy.goes_back:
         return
     deadline = Deadline("the version is fetched", site.settings.app.build_timeout, clock=site.clock)
@@ -94,19 +98,19 @@ def _hold(request: Request, site: Site, waiting: Callable[[str], None]) -> Itera
     site.journal.token = lease.token
     if dead := lock.taken_over:
         site.journal.append("lock.taken_over", holder=str(dead), holder_token=dead.token)
-        yield f"took the lock over from {dead}, which is dead"
+        yield f"took the lock over from {dead}, whose process has ended"
 
 
-def _settle_the_past(request: Request, site: Site, on_event: Callable[[StepEvent], None]) -> Iterator[str]:
+def _settle_earlier_releases(request: Request, site: Site, on_event: Callable[[StepEvent], None]) -> Iterator[str]:
     stuck: RollbackFailed | None = None
     if doubt := doubt_about_history(site):
-        yield f"{doubt}; nothing is finished or undone by it"
+        yield f"{doubt}; no earlier release is finished or undone"
     for record in () if doubt else left_behind(site):
         release = record.intent.release
         try:
             yield f"recovered release {release}: {recover(site, record, STEPS, on_event=on_event)}"
         except RollbackFailed as error:
-            # A person was told already. What gets a site out of this is a working version: let it come.
+            # It was reported before. A working version is what helps this site now.
             if record.outcome != STUCK or not request.policy.follows_stuck_release:
                 stuck = error
                 break
@@ -114,8 +118,8 @@ def _settle_the_past(request: Request, site: Site, on_event: Callable[[StepEvent
     try:
         yield from serve_again(site)
     except CakraviaError as error:
-        # What is broken here may be what the version to come mends.
-        yield f"users are not served, and that could not be mended: {error.message}"
+        # The new version may correct what is broken here.
+        yield f"users are not served, and that could not be repaired: {error.message}"
     if stuck is not None:
         raise stuck
 
@@ -125,12 +129,12 @@ def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Ar
     version = target.version if target else checked_version(request.version)
     active, idle = state.active, state.slots.idle
     is_active = active is not None and active.version == version and (target is None or active.digest == target.digest)
-    # Users may be on the target only because the version that was promoted died: then a verdict is still owed.
-    is_owed = target is not None and active is not None and not is_promoted(site.journal.entries(), active)
-    if active and is_active and not request.redeploy and not is_owed:
+    # Users may be on the target only because the version that was promoted died: then a verdict is still needed.
+    needs_verdict = target is not None and active is not None and not is_promoted(site.journal.entries(), active)
+    if active and is_active and not request.redeploy and not needs_verdict:
         raise NothingToDo(
             f"{active.version} is active already, on {active.colour}",
-            remedy="nothing was touched; --redeploy releases it again",
+            remedy="nothing was changed; --redeploy releases it again",
         )
     intent = Intent(
         release=_release_id(version, site.clock.wall()),

@@ -1,30 +1,21 @@
-"""One release run: the release, the traffic through it, the evidence, and what is done with the gate's verdict."""
+"""One release run: the release, the traffic through it, and what follows from the gate's verdict."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.errors import (
-    CakraviaError,
-    JournalError,
-    NotConfirmed,
-    ReleaseError,
-    RollbackFailed,
-    UsageError,
-)
+from cakravia_verify.errors import ReleaseError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
-from cakravia_verify.report.folder import require_writable
+from cakravia_verify.runs.carry_out import keep_users, promote, roll_back
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
-from cakravia_verify.runs.failures import describe
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.session_run import Outcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
@@ -32,8 +23,8 @@ from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.run import TrafficRun
 
-# Pipelines grant 7.5 s between SIGTERM and SIGKILL. Of these, all that waits for somebody else may take this long
-# together; the rest is for measuring and for the report.
+# Pipelines grant 7.5 s between SIGTERM and SIGKILL. All waits together may take this long; the rest is for measuring
+# and for the report.
 SHUTDOWN_SECONDS = 3.0
 
 
@@ -47,7 +38,7 @@ class Weighed:
 
 
 class ReleaseRun(SessionRun):
-    """Holds a site's lock from `open` to `close`; in between one release goes forward, or back."""
+    """One release from `open` to `close`: it goes forward, or back. The run holds the site's lock."""
 
     def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
         super().__init__(site, on_event=on_event)
@@ -57,7 +48,7 @@ class ReleaseRun(SessionRun):
         self._reserve = DescriptorReserve()
         self._has_started = False
 
-    # Opening: nothing is touched but what an earlier release left half done.
+    # Opening: only what an earlier release left unfinished is changed.
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
         """Take the lock, finish or undo earlier releases, and decide what this one will do.
@@ -74,7 +65,7 @@ class ReleaseRun(SessionRun):
         self._release = Release(self.site, preparation.intent, STEPS, target=preparation.target, on_event=self.on_event)
 
     def close(self) -> None:
-        """The site is free for the next release, and no traffic of this run is left."""
+        """End all traffic of this run and free the site for the next release."""
         self._reserve.give_back()
         if self._traffic_watch is not None:
             self._traffic_watch.end()
@@ -112,7 +103,7 @@ class ReleaseRun(SessionRun):
 
     @property
     def traffic_watch(self) -> TrafficWatch:
-        """Who sends the traffic and tells what it showed."""
+        """The traffic through this release, and its measurement."""
         if self._traffic_watch is None:
             self._traffic_watch = TrafficWatch(self.release, folder=self.folder)
         return self._traffic_watch
@@ -123,7 +114,7 @@ class ReleaseRun(SessionRun):
         return self._traffic_watch.traffic_run if self._traffic_watch else None
 
     def begin(self) -> None:
-        """The history knows of the release, and users' traffic flows where there are users."""
+        """Record the release in the history and start the traffic if the site has users."""
         if self._has_started:
             return
         self._has_started = True
@@ -134,7 +125,7 @@ class ReleaseRun(SessionRun):
             self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
 
     def reach(self, step: str) -> Release:
-        """The release has done every step up to `step`, under traffic."""
+        """Do every step up to `step` under traffic. Returns the release."""
         self.begin()
         if self.traffic_run is None and not self.traffic_watch.trouble and _comes_after(step, "confirm"):
             self.release.advance("confirm")
@@ -146,21 +137,21 @@ class ReleaseRun(SessionRun):
         return self.release
 
     def _gather_control_sample(self) -> None:
-        """The previous slot has answered enough for the judgement that is required of the candidate."""
+        """Wait until the old slot has answered enough requests for the comparison, if one is required."""
         if self.traffic_run is None or not self.release.intent.policy.compares_slots or self.release.facts.switchovers:
             return
         clock = self.site.clock
         waited = gather_control_sample(self.traffic_run, self.budget, clock=clock, pause=self.release.pause)
         if waited >= 0.1:
-            self.on_event(StepEvent("baseline", "done", clock.monotonic(), waited, "the previous slot, for comparison"))
+            self.on_event(StepEvent("control", "done", clock.monotonic(), waited, "the old slot, for the comparison"))
 
     def measured_so_far(self) -> Measured | None:
-        """What the traffic showed up to now; None where it cannot be told."""
+        """Return what the traffic showed until now; None if it could not be measured."""
         snapshot = self.traffic_watch.so_far()
         return snapshot.measured if snapshot else None
 
     def problems(self, measured: Measured | None, budget: Budget) -> tuple[str, ...]:
-        """Every traffic check that `measured` does not pass, in words."""
+        """Return every traffic check that `measured` does not pass, in words."""
         checks = traffic_checks(measured or Measured(), budget, has_previous=self._has_previous)
         return tuple(
             f"{check.title}: {check.value} (required: {check.threshold})"
@@ -203,19 +194,19 @@ class ReleaseRun(SessionRun):
 
         Returns the ending. Each exit status of docs/OPERATIONS.md that a concluded release can have is one return.
         """
-        verdict = weighed.verdict
+        release, verdict = self.release, weighed.verdict
         if verdict.is_promote:
-            obstacle = self._promote(verdict)
+            obstacle = promote(release, verdict, folder=self.folder, notices=self.notices)
             if not obstacle:
                 return Ending(Exit.PROMOTED, PROMOTED, verdict)
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=obstacle)
         if self._keeps_users(weighed.evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)
-            if not self._settle(verdict, UNPROVEN):
+            if not keep_users(release, verdict, outcome=UNPROVEN, notices=self.notices):
                 return Ending(Exit.UNPROVEN, UNPROVEN, verdict)
         outcome = ROLLED_BACK if self.has_started else NOT_BEGUN
-        stuck = self._roll_back(verdict) if self.has_started else None
+        stuck = roll_back(release, verdict, notices=self.notices) if self.has_started else None
         if stuck is not None:
             return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
         if self.interrupted:
@@ -268,59 +259,6 @@ class ReleaseRun(SessionRun):
             interrupted=self.interrupted,
             objections=self.objections,
         )
-
-    def _promote(self, verdict: Verdict) -> str:
-        """Why the promotion could not be made, '' where it was.
-
-        A verdict that cannot be left for others to read, or written into the history, promotes nothing; nor does one
-        whose candidate lost the users since. Once it is in the history it stands, and the next command finishes what
-        this one could not.
-        """
-        try:
-            require_writable(self.folder)
-        except UsageError as error:
-            return f"not promoted, for {error.message}"
-        return self._settle(verdict, PROMOTED)
-
-    def _settle(self, verdict: Verdict, outcome: str) -> str:
-        """Users stay on the candidate, and the history says so; why they cannot, '' where they do."""
-        release = self.release
-        try:
-            release.record_verdict(verdict.decision, why=verdict.why, keeps_users=outcome == UNPROVEN)
-        except JournalError as error:
-            return f"not promoted, for {error.message}"
-        try:
-            release.advance("promote")
-        except NotConfirmed as error:
-            return f"not promoted, for {error.message}"
-        except (CakraviaError, OSError) as error:
-            # The candidate serves and has earned it; what is left undone is finished by the next command.
-            self.notices.append(f"{outcome}, but the old slot could not be retired: {describe(error)}")
-            return ""
-        digest = release.facts.artifact.digest if release.facts.artifact else ""
-        try:
-            release.advance("cleanup")
-            release.finish(outcome, why="" if verdict.is_promote else verdict.why, digest=digest)
-        except (CakraviaError, OSError) as error:
-            self.notices.append(f"{outcome}, but tidying up failed: {describe(error)}")
-        return ""
-
-    def _roll_back(self, verdict: Verdict) -> CakraviaError | None:
-        """Bring users back. Returns what stopped the rollback, None if it is complete."""
-        release = self.release
-        release.record_verdict(verdict.decision, why=verdict.why)
-        try:
-            release.roll_back(verdict.why)
-        except (RollbackFailed, CakraviaError) as error:
-            self.notices.append(f"the rollback stopped: {error.message}")
-            with contextlib.suppress(CakraviaError):
-                release.finish(STUCK, why=error.message)
-            return error
-        try:
-            release.finish(ROLLED_BACK, why=verdict.why)
-        except JournalError as error:
-            self.notices.append(f"users are back, but the history does not know it yet: {error.message}")
-        return None
 
 
 def _comes_after(step: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the traffic of one release shows: sent from before the first step to after the last, watched, and measured."""
+"""The traffic through one release: sent from before the first step until after the last, watched and measured."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ OVERTIME_SECONDS = 5.0
 
 
 class TrafficWatch:
-    """Sends users' traffic through a release and tells what it showed.
+    """Sends traffic through a release and measures it.
 
-    `trouble` says in words why something could not be measured, '' where everything could.
+    `trouble` says why something could not be measured; empty if everything could.
     """
 
     def __init__(self, release: Release, *, folder: Path) -> None:
@@ -47,16 +47,16 @@ class TrafficWatch:
         self._cuts = LogCuts()
 
     def start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
-        """The traffic flows, and whoever waits in the release is told when users suffer.
+        """Start the traffic and stop the release when users suffer more than the budget permits.
 
-        Raises CakraviaError or OSError where it does not flow; a rollback goes on without, and `trouble` says so.
+        Raises CakraviaError or OSError if it does not flow. A rollback goes on without it, and `trouble` says so.
         """
         try:
             self._start(plan, on_event=on_event)
         except (CakraviaError, OSError) as error:
             if self._policy.needs_traffic:
                 raise
-            self.trouble = f"there was none, and users went back without it: {describe(error)}"
+            self.trouble = f"no traffic was sent, and users went back without it: {describe(error)}"
             self.end()
             self.traffic_run = None
 
@@ -76,9 +76,9 @@ class TrafficWatch:
         self.release.watchers.append(self.watch)
 
     def watch(self) -> None:
-        """Raises ReleaseError as soon as users suffer more than the budget allows; no need to sit through the rest.
+        """Raise ReleaseError as soon as users suffer more than the budget permits.
 
-        A rollback goes on without traffic that ends or cannot be followed: it proves nothing then, and is not stopped.
+        A rollback goes on if its traffic ends or cannot be followed: it proves nothing then, and is not stopped.
         """
         traffic_run, switchovers = self.traffic_run, self.release.facts.switchovers
         if traffic_run is None or (self.trouble and not self._policy.needs_traffic):
@@ -102,7 +102,7 @@ class TrafficWatch:
     def _require_budget(self, traffic_run: TrafficRun, switch: Switchover) -> None:
         sent_since = partial(began_after, effective_at=switch.effective_at)
         old = partial(ended_before, decided_at=switch.decided_at)
-        # What began on the version that is left is its own; what a deploy has in flight at its switch may not be lost.
+        # A rollback does not answer for requests begun on the version it leaves; a deploy answers for those in flight.
         loses = sent_since if self._policy.goes_back else lambda row: not old(row)
         to_come = most_requests(
             traffic_run.plan,
@@ -110,7 +110,7 @@ class TrafficWatch:
             until=self._bake_over_by(traffic_run, switch),
         )
         if traffic_run.plan.streams or traffic_run.plan.locustfile:
-            # Nobody planned how often these come again; what they did until now, twice over, has to do.
+            # The plan does not say how often these repeat: assume at most twice what was sent until now.
             to_come = max(to_come, 2 * traffic_run.finished)
         suffered = self._suffered(traffic_run, loses, sent_since, requests=to_come)
         if suffered and self._policy.goes_back:
@@ -122,7 +122,7 @@ class TrafficWatch:
             raise ReleaseError(suffered)
 
     def _bake_over_by(self, traffic_run: TrafficRun, switch: Switchover) -> Microseconds:
-        """When the bake is over at the latest, since the first planned request."""
+        """Return when the bake is over at the latest, since the first planned request."""
         settings, began = self.release.site.settings.release, self.release.facts.bake_began
         if began is None:
             began = (
@@ -134,8 +134,10 @@ class TrafficWatch:
     def _suffered(
         self, traffic_run: TrafficRun, loses: Callable[[Row], bool], errs: Callable[[Row], bool], *, requests: int
     ) -> str:
-        """What users suffered beyond the budget, in words, in the rows that count; '' where they did not, or where so
-        many requests may still bring the share of errors back within it."""
+        """Return what users suffered beyond the budget, in the rows that count; empty if nothing.
+
+        Errors are a share: `requests` is the largest number that may still bring it back within the budget.
+        """
         budget = self.release.site.settings.budget
         bad = [row for row in (*traffic_run.lost, *traffic_run.unreached) if loses(row)]
         if len(bad) > budget.lost:
@@ -153,7 +155,10 @@ class TrafficWatch:
         return ""
 
     def so_far(self) -> Measurement | None:
-        """The ledger up to now, every request planned until now ended; the traffic flows on. None: see `trouble`."""
+        """Measure the traffic until now, once every request planned until now ended. Returns None if that failed.
+
+        The traffic flows on; `trouble` says what failed.
+        """
         if self.traffic_run is None:
             return None
         try:
@@ -164,7 +169,7 @@ class TrafficWatch:
             return None
 
     def at_the_end(self, *, grace: float | None = None) -> Measurement | None:
-        """The whole ledger; the traffic has ended. `patience` bounds, in seconds, the wait for requests under way."""
+        """End the traffic and measure all of it. `grace` limits, in seconds, the wait for open requests."""
         if self.traffic_run is None:
             return None
         seconds = self.traffic_run.plan.longest_timeout + 1 if grace is None else grace
@@ -180,7 +185,7 @@ class TrafficWatch:
             return None
 
     def end(self) -> None:
-        """Nothing of the traffic is left."""
+        """End the traffic at once."""
         if self.traffic_run is not None:
             self.traffic_run.kill()
 
@@ -190,7 +195,7 @@ class TrafficWatch:
         self._cuts.require_growth(*self._raw_logs())
         requests = folder / "requests.csv"
         if until is not None:
-            # The client's records first: whatever they hold, the logs copied afterwards know already.
+            # Copy the client's records first: the logs copied afterwards then hold every request in them.
             requests = folder / ".requests-so-far.csv"
             self.traffic_run.copy_requests(requests)
         site.fetch_logs()
@@ -235,8 +240,8 @@ class TrafficWatch:
         return first.colour if before is not None and _names(before, self.release.id) else None
 
     def _slots_with_users(self) -> set[Colour]:
-        seen = self.release.facts
-        slots = {seen.candidate.colour} if seen.switchovers and seen.candidate else set()
+        facts = self.release.facts
+        slots = {facts.candidate.colour} if facts.switchovers and facts.candidate else set()
         return slots | ({self.release.intent.active} if self.release.intent.active else set())
 
     def _timeline(self, until: Microseconds | None) -> RunTimeline:
@@ -267,6 +272,6 @@ def most_requests(plan: TrafficPlan, *, since: Microseconds, until: Microseconds
 
 
 def _names(log: Path, run: str) -> bool:
-    """Whether a line of the log names the run."""
+    """Return True if a line of the log names the run."""
     with log.open("rb") as lines:
         return any(run.encode() in line for line in lines)

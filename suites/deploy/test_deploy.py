@@ -1,9 +1,8 @@
-"""A release, told in order: stage, prove, switch over, drain, bake."""
+"""A release in order: stage, prove, switch over, drain, bake."""
 
 import pytest
 
-from cakravia_verify.gate.model import Budget
-from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
+from cakravia_verify.api import BakeView, Budget, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
 
 pytestmark = pytest.mark.gate
 
@@ -36,8 +35,8 @@ def test_old_slot_drained(switchover: SwitchoverView, left_in_flight: int, budge
 
 
 def test_candidate_keeps_within_budget_through_the_bake(bake: BakeView, budget: Budget) -> None:
-    judgement = bake.judged_by(budget)
-    assert judgement.passes, judgement.problems
+    traffic_checks = bake.judged_by(budget)
+    assert traffic_checks.passes, traffic_checks.problems
 
 
 def test_no_request_was_lost(bake: BakeView, switchover: SwitchoverView, traffic: TrafficView, budget: Budget) -> None:

@@ -1,9 +1,8 @@
-"""The live site under load, judged against its budget: it bears it, loses nothing, and stays where it is."""
+"""A load on the live site: the site bears it, loses nothing, and users stay on the same slot."""
 
 import pytest
 
-from cakravia_verify.gate.model import Budget
-from cakravia_verify.plugin.fixtures.load import LoadView
+from cakravia_verify.api import Budget, LoadView
 
 pytestmark = pytest.mark.gate
 

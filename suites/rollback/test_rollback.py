@@ -1,9 +1,8 @@
-"""The way back, told in order: the target proves itself, users return to it, nothing is lost on the way."""
+"""A rollback in order: the target is proven, users return to it, and no request is lost."""
 
 import pytest
 
-from cakravia_verify.gate.model import Budget
-from cakravia_verify.plugin.views import BakeView, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
+from cakravia_verify.api import BakeView, Budget, ReleaseView, SiteView, SlotView, SwitchoverView, TrafficView
 
 pytestmark = pytest.mark.gate
 
@@ -23,8 +22,8 @@ def test_users_are_back_on_the_target(switchover: SwitchoverView, candidate: Slo
 
 
 def test_target_keeps_within_budget_through_the_bake(bake: BakeView, budget: Budget) -> None:
-    judgement = bake.judged_by(budget)
-    assert judgement.passes, judgement.problems
+    traffic_checks = bake.judged_by(budget)
+    assert traffic_checks.passes, traffic_checks.problems
 
 
 def test_no_request_was_lost_going_back(

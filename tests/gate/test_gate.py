@@ -238,7 +238,7 @@ def test_what_is_excused_does_not_decide_and_is_told_beside_what_counts(name: st
     assert verdict.is_promote
     (check,) = (check for check in verdict.checks if check.name == name)
     assert check.value.startswith("0")
-    assert check.value.endswith("; 61 more before the switch are the version before's own")
+    assert check.value.endswith("; 61 more before the switch count against the version before")
     assert judge(measured(**own | {name: 62}), BUDGET).decision is Decision.ROLL_BACK
     assert judge(measured(**own | {name: 60}), BUDGET).decision is Decision.INCONCLUSIVE
 

@@ -22,7 +22,7 @@ def outcome(**changes: object) -> Outcome:
 def left(tmp_path: Path, given: Outcome, told: list[str]) -> Outcome:
     folder = tmp_path / "reports" / "one"
     folder.mkdir(parents=True)
-    return write_outcome(given, folder, reports=tmp_path / "reports", tell=told.append)
+    return write_outcome(given, folder, reports=tmp_path / "reports", on_trouble=told.append)
 
 
 def test_job_summary_that_cannot_be_written_is_told_and_changes_nothing(

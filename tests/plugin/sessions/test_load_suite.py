@@ -162,7 +162,7 @@ def test_an_interrupted_load_is_inconclusive_and_leaves_no_traffic(shop: Shop) -
         (("--duration", "nan"), "--duration nan"),
         (("--version", BAD), "a load releases nothing"),
         (("--bake", "5"), "--bake is for releases"),
-        (("--duration", "1", "--rate", "10"), "prove nothing"),
+        (("--duration", "1", "--rate", "10"), "too few to prove anything"),
         (("--set", "traffic.web_ui=0.0.0.0:8089"), "web_ui"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_load_that_makes_no_sense_is_refused(shop: Shop, arguments: tuple[str,
 def test_an_empty_site_is_not_loaded(tmp_path: Path) -> None:
     ended = load(Shop(tmp_path / "empty"), "--duration", "2")
     assert ended.status == 4
-    assert "nobody is served here" in ended.output
+    assert "no users are served here" in ended.output
 
 
 def test_a_release_has_no_duration(shop: Shop) -> None:

@@ -1,0 +1,84 @@
+"""The public names of Cakravia Verify. Other modules may change without notice.
+
+Importing this module does not load the engines behind it (Docker, Locust, DuckDB, the report's templates).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from cakravia_verify.errors import CakraviaError, UsageError
+from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
+from cakravia_verify.plugin.snapshot import ReleaseSnapshot
+from cakravia_verify.plugin.views import (
+    BakeView,
+    LoadView,
+    ReleaseView,
+    SiteView,
+    SlotView,
+    SwitchoverView,
+    TrafficProblems,
+    TrafficView,
+)
+from cakravia_verify.release.machine import StepEvent
+from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+from cakravia_verify.runs.session_run import Outcome
+from cakravia_verify.settings.models import Settings
+
+if TYPE_CHECKING:
+    from cakravia_verify.plugin.containers import (
+        CONTAINER_PARTS,
+        PROXY_PART,
+        SLOT_PARTS,
+        ContainerSite,
+        ContainerView,
+        open_container_site,
+    )
+
+__all__ = [
+    "CONTAINER_PARTS",
+    "PROXY_PART",
+    "SLOT_PARTS",
+    "BakeView",
+    "Budget",
+    "CakraviaError",
+    "Check",
+    "CheckStatus",
+    "ContainerSite",
+    "ContainerView",
+    "Decision",
+    "Evidence",
+    "Exit",
+    "LoadView",
+    "Measured",
+    "Outcome",
+    "ReleaseSnapshot",
+    "ReleaseView",
+    "Settings",
+    "SiteView",
+    "SlotView",
+    "StepEvent",
+    "SwitchoverView",
+    "TrafficProblems",
+    "TrafficView",
+    "UsageError",
+    "Verdict",
+    "altered_files",
+    "open_container_site",
+    "read_verdict",
+    "still_holds",
+]
+
+# These need the Docker client.
+_CONTAINERS: Final = "cakravia_verify.plugin.containers"
+_OF_CONTAINERS: Final = frozenset(
+    {"CONTAINER_PARTS", "PROXY_PART", "SLOT_PARTS", "ContainerSite", "ContainerView", "open_container_site"}
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load the names that need the Docker client when they are first used."""
+    if name not in _OF_CONTAINERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_CONTAINERS), name)
