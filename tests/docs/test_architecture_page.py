@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, name_of, prose
+from tests.test_rooms import ROOMS
 
 PACKAGE = ROOT / "cakravia_verify"
 ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
@@ -55,8 +56,16 @@ def test_every_file_of_a_page_exists(page: Path) -> None:
     assert not sorted(name for name in ours if not (ROOT / name).exists() and not (PACKAGE / name).exists())
 
 
-def test_every_room_has_its_line() -> None:
+def listed_rooms() -> list[str]:
     table = ARCHITECTURE.read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
+    return re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
+
+
+def test_every_room_has_its_line() -> None:
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert set(listed) == {name for name in rooms if not name.startswith("__")}
+    assert set(listed_rooms()) == {name for name in rooms if not name.startswith("__")}
+
+
+def test_rooms_are_listed_in_the_order_of_imports() -> None:
+    names = [name.removesuffix(".py") for name in listed_rooms()]
+    assert names == [room for room in ROOMS if room in names]

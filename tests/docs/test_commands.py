@@ -23,6 +23,7 @@ import click
 import pytest
 
 from cakravia_verify.cli.main import main
+from cakravia_verify.gate.model import Exit
 from tests.docs.pages import PAGES, ROOT, blocks, name_of, prose, script
 from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, unavailable
 from tests.ports import free_ports
@@ -139,6 +140,15 @@ def test_commands_of_a_page_work_after_those_of_the_readme(
     assert readme.returncode == 0, "the README's commands failed"
     ended = checkout.run(f". .venv/bin/activate\n{script(page, 'sh')}")
     assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("target", ["deploy", "rollback"])
+def test_make_prints_the_exit_status_of_a_refused_release(target: str, checkout: Checkout) -> None:
+    """make itself ends with 2 whatever a command ended with."""
+    ended = checkout.run(f"make {target} VERSION='no version'")
+    assert f"exit status of the release: {int(Exit.USAGE_ERROR)} " in ended.stdout
+    assert ended.returncode == 2
 
 
 @pytest.fixture
