@@ -246,7 +246,7 @@ def test_slot_that_runs_has_the_users_where_the_history_is_lost(tmp_path: Path) 
     del stage.memory.running[Colour.GREEN]
     stage.memory.failover = False
     assert list(repair(stage.opened())) == ["users got no answer; they are on blue (v1) now"]
-    assert stage.site.observe().drift == ("blue (v1) serves users, but the history knows of no release",)
+    assert stage.site.observe().drift == ("blue (v1) serves users, but the history has no release",)
 
 
 def test_nobody_is_moved_on_the_strength_of_a_damaged_history(tmp_path: Path) -> None:

@@ -195,8 +195,8 @@ def test_a_hung_version_with_a_healthy_one_beside_it_is_mended_first(site_with_v
     stage.memory.mute.add(active.identity)
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
-    assert detail_of(preview, "green is ready for it") == "cold: green (v2) makes room, v1 is started"
+    assert detail_of(preview, "users are served").startswith("will be repaired first, with users on blue (v1): ")
+    assert detail_of(preview, "green is ready for it") == "cold: green (v2) is replaced, v1 is started"
     assert preview.target is not None
     assert opened(stage) == (preview.target.version, Colour.GREEN)
 
@@ -207,7 +207,7 @@ def test_a_stand_in_is_mended_first(site_with_v2: Stage) -> None:
     assert stage.memory.failover
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
+    assert detail_of(preview, "users are served").startswith("will be repaired first, with users on blue (v1): ")
     assert opened(stage) == ("v1", Colour.GREEN)
 
 
@@ -216,7 +216,7 @@ def test_a_proxy_that_does_not_run_is_mended_first(site_with_v2: Stage) -> None:
     stage.memory.proxy_runs = False
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert "will be repaired first, with users on green (v2)" in detail_of(preview, "users are served")
     assert (preview.is_warm, opened(stage)) == (True, ("v1", Colour.BLUE))
 
 
@@ -226,7 +226,7 @@ def test_a_site_that_died_whole_is_mended_first(site_with_v2: Stage) -> None:
     stage.memory.proxy_runs = False
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert "will be repaired first, with users on green (v2)" in detail_of(preview, "users are served")
     assert (preview.is_warm, opened(stage)) == (False, ("v1", Colour.BLUE))
 
 
