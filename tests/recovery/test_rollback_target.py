@@ -71,7 +71,7 @@ def test_a_version_that_is_not_retained_at_all_is_named_with_those_that_are(site
         target(site_with_v2)
 
 
-def test_after_the_history_was_lost_the_next_release_still_knows_what_was_before_it(site_with_v2: Stage) -> None:
+def test_first_release_after_a_lost_history_knows_the_version_before_it(site_with_v2: Stage) -> None:
     site_with_v2.journal.path.unlink()
     site_with_v2.deploy("v3")
     assert target(site_with_v2) == site_with_v2.memory.artifacts["v2"]
