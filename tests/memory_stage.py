@@ -146,7 +146,7 @@ class Stage:
 
     @property
     def serving(self) -> Slot | None:
-        """Who answers users well now, None where nobody does."""
+        """The slot that gives users good answers now, None without one."""
         served = self.site.serving()
         slot = self.memory.running.get(served.slot) if served.slot else None
         return slot if slot and slot.version not in self.memory.sick else None

@@ -1,4 +1,4 @@
-"""What becomes of a release that died: the verdict on record is carried out, and without one the release is undone."""
+"""Recover interrupted releases: carry out the recorded verdict, or undo the release if it has none."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DIED = "the release died before its end"
 
 
 def left_behind(site: Site) -> Iterator[Record]:
-    """Releases that died, in the order in which they are to be recovered, each given out once the one before it is.
+    """Yield the interrupted releases in the order of their recovery.
 
-    A promotion that recovery has finished makes what lies before it history.
+    The journal is read again before each one: a promotion that recovery finished settles the older ones.
     """
     for record in unfinished(site.journal.entries()):
         if any(each.intent.release == record.intent.release for each in unfinished(site.journal.entries())):
@@ -27,20 +27,19 @@ def left_behind(site: Site) -> Iterator[Record]:
 
 
 def doubt_about_history(site: Site) -> str:
-    """Why nobody is moved on the strength of this history, '' where it can be relied on."""
+    """Return why this history must not move users, '' if it is reliable."""
     return site.doubt_about_history(site.observe().active)
 
 
 def recover(site: Site, record: Record, steps: Sequence[Step], *, on_event: Callable[[StepEvent], None]) -> str:
-    """The outcome of a release that died.
+    """Finish or undo an interrupted release, and return its outcome.
 
-    Where the verdict PROMOTE is on record it stands, and so does a rollback that was to stand without it: the candidate
-    is started again should it have died, users are brought to it, and the rest of the release is done. It is taken back
-    only where the candidate does not become healthy any more, for users come before verdicts. A release without such a
-    record is undone.
+    A recorded PROMOTE is final, and so is a rollback that keeps its users without it. Recovery starts the candidate
+    again if it died, brings users to it and does the remaining steps. It undoes the release only if the candidate does
+    not become healthy: users come before verdicts. A release without a final verdict is undone.
 
-    Raises RollbackFailed where an undo fails, the next recovery tries again from the first undo; ProxyError where the
-    proxy does not take users to what was promoted, which stays to be finished.
+    Raises RollbackFailed if an undo fails; the next recovery starts again at the first undo. Raises ProxyError if the
+    proxy does not take users to the promoted version; the next recovery finishes it.
     """
     release = Release(site, record.intent, steps, on_event=on_event)
     release.begun = list(record.begun)
@@ -65,7 +64,7 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, on_event: Call
 
 
 def _carry_out(release: Release, record: Record) -> None:
-    """Users are on the candidate, and every step from the promotion on is done."""
+    """Bring users to the candidate, and do every step from the promotion on."""
     slot = _candidate_again(release, record)
     _bring_users_to(release, slot)
     names = [step.name for step in release.steps]
@@ -74,8 +73,10 @@ def _carry_out(release: Release, record: Record) -> None:
 
 
 def _candidate_again(release: Release, record: Record) -> Slot:
-    """The candidate, healthy; started again where it died. Users who have a healthy slot to go back to do not wait for
-    a candidate that runs and is ill."""
+    """Return the healthy candidate; start it again if it died.
+
+    A candidate that runs and is unhealthy gets no time to recover if users have a healthy slot to return to.
+    """
     site, intent = release.site, record.intent
     before = site.platform.observe(intent.candidate)
     slot = before or restart_slot(release, intent.candidate, version=intent.version, digest=record.digest)

@@ -1,4 +1,4 @@
-"""What a rollback needs, looked at one thing at a time; nothing is changed."""
+"""The preflight of a rollback: one check for each thing it needs. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One thing a rollback needs: what was seen, and what to do where it is not so."""
+    """The result of one check: what was found (`detail`), and what to do if it failed (`remedy`)."""
 
     name: str
     is_ok: bool
@@ -27,17 +27,17 @@ class PreflightCheck:
     remedy: str = ""
 
 
-def site_checks(site: Site, now: SiteState, *, mended: SiteState) -> Iterator[PreflightCheck]:
-    """What any rollback needs. `mended` is the site as the rollback will find it."""
+def site_checks(site: Site, now: SiteState, *, repaired: SiteState) -> Iterator[PreflightCheck]:
+    """Check what every rollback needs. `repaired` is the site as it will be after the repair that comes first."""
     yield _lock(site)
     yield _history(site)
     yield from _tools(site)
-    yield _users(now, mended)
+    yield _users(now, repaired)
 
 
 def target_checks(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> Iterator[PreflightCheck]:
-    """What the way to this artifact needs."""
-    intact = f"{target.digest[:19]}, as when it was made"
+    """Check what a rollback to this artifact needs."""
+    intact = f"{target.digest[:19]}, unchanged since its build"
     yield _checked("its artifact is intact", lambda: site.platform.verify(target), detail=intact)
     yield _slot(site, state, target, is_warm=is_warm)
 
@@ -53,24 +53,26 @@ def _lock(site: Site) -> PreflightCheck:
     except LockHeld as error:
         return PreflightCheck(name, is_ok=False, detail=error.message, remedy=error.remedy)
     except JournalError:
-        pass  # told of the history
-    return PreflightCheck(name, is_ok=True, detail="nobody holds the lock")
+        pass  # the check of the history reports it
+    return PreflightCheck(name, is_ok=True, detail="no process holds the lock")
 
 
 def _history(site: Site) -> PreflightCheck:
     name = "the history is whole"
     if flaw := flaw_of(site.journal):
-        remedy = "mend that line or the file's permissions; keep a copy of the file"
+        remedy = "keep a copy of the file, then repair that line or the permissions"
         return PreflightCheck(name, is_ok=False, detail=flaw, remedy=remedy)
     if site.journal.path.exists() and not os.access(site.journal.path, os.W_OK):
-        return PreflightCheck(name, is_ok=False, detail="it cannot be written", remedy=f"mend {site.journal.path}")
+        return PreflightCheck(
+            name, is_ok=False, detail="the file cannot be written", remedy=f"make {site.journal.path} writable"
+        )
     left = unfinished(site.journal.entries())
     if left and not runs_still(left[0]) and site.lock.holder() is None:
-        what = "cannot be undone" if left[0].outcome == STUCK else "died and is neither finished nor undone"
+        what = "cannot be undone" if left[0].outcome == STUCK else "was interrupted; it is not finished and not undone"
         return PreflightCheck(
             name, is_ok=False, detail=f"release {left[0].intent.release} {what}", remedy="cakravia recover"
         )
-    detail = "; ".join(["it can be read and written, and no release is left half done", *site.journal.scars()])
+    detail = "; ".join(["readable and writable, and every release is finished or undone", *site.journal.scars()])
     return PreflightCheck(name, is_ok=True, detail=detail)
 
 
@@ -81,7 +83,7 @@ def _tools(site: Site) -> Iterator[PreflightCheck]:
         ("traffic can be planned", lambda: _plan_traffic(site)),
         ("a report can be written", lambda: require_writable(site.settings.reports)),
     ):
-        yield _checked(name, act, detail="as it should be")
+        yield _checked(name, act, detail="no problem found")
 
 
 def _plan_traffic(site: Site) -> None:
@@ -98,31 +100,33 @@ def _plan_traffic(site: Site) -> None:
     )
 
 
-def _users(now: SiteState, mended: SiteState) -> PreflightCheck:
+def _users(now: SiteState, repaired: SiteState) -> PreflightCheck:
     name = "users are served"
     drift = "; ".join(now.drift)
-    if mended is not now:
-        return PreflightCheck(name, is_ok=True, detail=f"will be mended first, with users on {mended.active}: {drift}")
+    if repaired is not now:
+        return PreflightCheck(
+            name, is_ok=True, detail=f"will be repaired first, with users on {repaired.active}: {drift}"
+        )
     if now.proxy.is_running and now.served is None and not now.is_empty:
-        # Whoever is ill may recover while the rollback waits for it; what is to come does not depend on it.
-        return PreflightCheck(name, is_ok=True, detail=f"tried to be mended first: {drift}")
+        # The slot may become healthy while the rollback waits. The rollback works without it as well.
+        return PreflightCheck(name, is_ok=True, detail=f"a repair will be tried first: {drift}")
     if now.proxy.is_running and now.served is not now.proxy.chosen:
-        return PreflightCheck(name, is_ok=True, detail=f"will be mended first, with users on {now.active}: {drift}")
+        return PreflightCheck(name, is_ok=True, detail=f"will be repaired first, with users on {now.active}: {drift}")
     if not now.proxy.is_running:
         return PreflightCheck(name, is_ok=False, detail="the proxy is not running", remedy="cakravia up")
     if now.drift:
         return PreflightCheck(name, is_ok=False, detail=drift, remedy="cakravia recover")
-    return PreflightCheck(name, is_ok=True, detail=f"{now.active} serves them, and proxy, slots and history agree")
+    return PreflightCheck(name, is_ok=True, detail=f"{now.active} serves them; proxy, slots and history agree")
 
 
 def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> PreflightCheck:
     colour, idle = state.slots.idle_colour, state.slots.idle
     name = f"{colour} is ready for it"
     if not is_warm or idle is None:
-        there = f"{idle} makes room" if idle else "it is empty"
+        there = f"{idle} is replaced" if idle else "it is empty"
         detail = f"cold: {there}, {target.version} is started"
         return _checked(name, lambda: site.platform.require_startable(target), detail=detail)
-    remedy = f"see cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it anew"
+    remedy = f"read cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it again"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
         return PreflightCheck(name, is_ok=False, detail=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
     if trouble := next(_safe_smoke_trouble(site, idle), ""):
@@ -131,7 +135,7 @@ def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> P
 
 
 def _safe_smoke_trouble(site: Site, slot: Slot) -> Iterator[str]:
-    """What is wrong with the slot's answers to the smoke requests that change nothing by being asked."""
+    """Send the smoke requests whose method only reads. Yields what is wrong with each answer."""
     for request in site.settings.release.smoke:
         if request.method in SAFE_METHODS and (trouble := smoke_trouble(site, slot, request)):
             yield f"smoke request {request.method} {request.path}: {trouble}"

@@ -1,4 +1,4 @@
-"""How long a rollback would take, from the history."""
+"""The duration of a rollback, estimated from the history."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history.releases import (
-    Record,
-    records,
-)
+from cakravia_verify.history.releases import Record, records
 from cakravia_verify.site.site import Site
 
-# What has to happen before users are back, and what follows while they are.
 UNTIL_USERS_ARE_BACK = ("build", "prepare", "stage", "prove", "smoke", "switch")
-
-
 OF_A_COLD_START = ("stage", "prove")
-
-
+# How many of the latest releases count.
 RECENT = 10
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a rollback takes, in seconds: until users are back, and to its very end. `basis` says from what."""
+    """The duration in seconds until users are back, and until the end. `basis` names the measured releases."""
 
     users_back: float
     whole: float
@@ -33,7 +26,7 @@ class Estimate:
 
 
 def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
-    """How long a rollback would take, by the medians of what the history measured of the like."""
+    """Return the medians of similar rollbacks, else of deploys without their build; None without any."""
     try:
         promoted = [record for record in records(site.journal.entries()) if record.holds_users and record.step_seconds]
     except JournalError:
@@ -44,7 +37,7 @@ def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
         basis = f"median of {len(alike)} {'warm' if is_warm else 'cold'} rollback{'s' if len(alike) > 1 else ''}"
         whole = statistics.median(record.seconds for record in alike)
         return Estimate(_users_back(alike, UNTIL_USERS_ARE_BACK), whole, basis)
-    # Deploys go the same way, and build on top; their candidates always start cold.
+    # A deploy has the same steps and a build. Its candidate always starts cold.
     cold = [record for record in promoted if not record.intent.is_warm and record.intent.active is not None]
     cold = (cold or [record for record in promoted if not record.intent.is_warm])[-RECENT:]
     if not cold:
@@ -52,7 +45,7 @@ def estimate_of(site: Site, *, is_warm: bool) -> Estimate | None:
     without = {"build", *(OF_A_COLD_START if is_warm else ())}
     steps = [step for step in UNTIL_USERS_ARE_BACK if step not in without]
     health = site.settings.health
-    # Of a warm slot only the good readings in a row are waited for.
+    # A warm slot only needs its good rounds in a row.
     proving = (health.consecutive - 1) * health.interval if is_warm else 0.0
     users_back = _users_back(cold, steps) + proving
     after = statistics.median(

@@ -1,4 +1,4 @@
-"""The way back: which artifact a rollback would return to, whether it would succeed now, and how long it would take."""
+"""The rollback target, and the preview: would a rollback succeed now, and how long would it take."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from cakravia_verify.slots import Address, Artifact, Colour, Slot, checked_versi
 
 @dataclass(frozen=True)
 class RollbackPreview:
-    """What a rollback would meet now. `target` is None where there is nothing to go back to; `estimate` is None where
-    the history has measured nothing like it."""
+    """The dry run of a rollback. `target` is None without a version to roll back to; `estimate` is None if the history
+    has no similar release."""
 
     active: Slot | None
     target: Artifact | None
@@ -37,12 +37,15 @@ class RollbackPreview:
 
     @property
     def is_possible(self) -> bool:
-        """Whether a rollback would succeed, as far as can be seen without doing it."""
+        """Whether every check passed, so that a rollback would succeed now."""
         return self.target is not None and all(check.is_ok for check in self.checks)
 
 
 def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
-    """The exact artifact to go back to: that of `version`, or of the one before the active one. Raises NothingToDo."""
+    """Return the artifact to roll back to: the newest of `version`, else the one before the active version.
+
+    Raises NothingToDo.
+    """
     retained = site.platform.retained()
     entries = site.journal.entries()
     if version:
@@ -50,7 +53,7 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
         found = [artifact for artifact in retained if artifact.version == wanted]
     else:
         if state.active is None:
-            raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy one first")
+            raise NothingToDo("no version is active, so there is nothing to roll back", remedy="deploy a version first")
         before = _served_by_failover(entries, state.active) or previous_of(
             entries, version=state.active.version, digest=state.active.digest
         )
@@ -73,27 +76,31 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
 
 
 def _refuse_another_build(before: Build, retained: Sequence[Artifact]) -> None:
-    """A version can be built twice: users had one of these, and another under the same name is not what they go back to
-    unless somebody asks for it by name."""
+    """Raise NothingToDo if only another build of that version is retained.
+
+    A version can have several builds. Users had one of them; another one must be asked for by name.
+    """
     others = [artifact.digest[:19] for artifact in retained if artifact.version == before.version]
     if others:
         raise NothingToDo(
             f"the build of {before.version} that users were on, {before.digest[:19]}, is not retained here; retained "
             f"under that name: {', '.join(others)}",
-            remedy=f"--version {before.version} goes to the newest build of that name, another --version elsewhere; "
+            remedy=f"--version {before.version} rolls back to the newest build of that name; or name another version, "
             "or deploy the version you want",
         )
 
 
 def is_promoted(entries: Sequence[JournalEntry], slot: Slot) -> bool:
-    """Whether the history promoted this slot's version last, so that users are on it by a verdict."""
+    """Return whether the version of this slot is the one that the history promoted last."""
     last = last_holding(entries)
     return last is not None and last.intent.version == slot.version and last.digest in ("", slot.digest)
 
 
 def _served_by_failover(entries: Sequence[JournalEntry], active: Slot) -> Build | None:
-    """The version before the promoted one, where users are on that version already because the promoted one died or
-    gave no answer: going back makes it theirs by a verdict, and goes no further back."""
+    """Return the version before the promoted one if users are on it already, because the promoted one died.
+
+    A rollback then promotes exactly that version, not an older one.
+    """
     last = last_holding(entries)
     if last is None or is_promoted(entries, active):
         return None
@@ -102,12 +109,12 @@ def _served_by_failover(entries: Sequence[JournalEntry], active: Slot) -> Build 
 
 
 def preview_rollback(site: Site, *, version: str = "") -> RollbackPreview:
-    """Whether a rollback would succeed now; nothing is changed. Raises UsageError for a name that cannot be one."""
+    """Run every check of the preflight. Nothing is changed. Raises UsageError if `version` is not a valid name."""
     if version:
         checked_version(version)
     now = site.observe()
-    state = _once_mended(site, now)
-    checks = [*site_checks(site, now, mended=state)]
+    state = _once_repaired(site, now)
+    checks = [*site_checks(site, now, repaired=state)]
     try:
         target = target_of(site, state, version=version)
     except (NothingToDo, JournalError) as error:
@@ -120,9 +127,11 @@ def preview_rollback(site: Site, *, version: str = "") -> RollbackPreview:
     return RollbackPreview(state.active, target, is_warm=is_warm, checks=tuple(checks), estimate=estimate)
 
 
-def _once_mended(site: Site, state: SiteState) -> SiteState:
-    """The site as a rollback finds it once users who get no answer have a healthy slot, which comes first of all; as it
-    is where nothing is mended, or where it cannot be told what will be."""
+def _once_repaired(site: Site, state: SiteState) -> SiteState:
+    """Return the site as it will be after the repair that a rollback does first.
+
+    Returns `state` itself if nothing will be repaired, or if the result of the repair cannot be known.
+    """
     try:
         entries = site.journal.entries()
         last = last_holding(entries)
@@ -145,12 +154,12 @@ def _once_mended(site: Site, state: SiteState) -> SiteState:
 
 
 def _started(colour: Colour, artifact: Artifact) -> Slot:
-    """A slot as it will be once that artifact runs in it."""
+    """Return the slot as it will be when that artifact runs in it."""
     return Slot(colour, artifact.version, artifact.digest, "", Address("", 0), identity="", started_at=0.0)
 
 
 def past_rollbacks(entries: Sequence[JournalEntry]) -> tuple[Record, ...]:
-    """Every release in which users went back, or should have: rollbacks somebody asked for, and releases undone."""
+    """Return the rollbacks that were asked for, and the releases that were undone or could not be."""
     return tuple(
         record
         for record in records(entries)
@@ -167,6 +176,6 @@ def _target(site: Site, state: SiteState, target: Artifact) -> PreflightCheck:
             "target",
             is_ok=False,
             detail=f"{target.version} is active already",
-            remedy="name another one with --version",
+            remedy="name another version with --version",
         )
     return PreflightCheck("target", is_ok=True, detail=target.version)

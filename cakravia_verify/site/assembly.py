@@ -1,4 +1,4 @@
-"""A site put together from its settings."""
+"""Open a site from its settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 
 def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
-    """The site on the platform its settings name. Opening it changes nothing."""
+    """Return the site on the platform that its settings name. Changes nothing."""
     platform, proxy = _parts(settings, clock)
     journal = Journal(settings.history, clock=clock)
     return Site(

@@ -1,7 +1,7 @@
-"""One release at a time: a lease that names its holder and ends with the holder's life.
+"""The lock of a site: one release at a time. It names its holder, and ends with the holder's process.
 
-The kernel's file lock (flock) is the truth; the text in the file is there for people. A process that dies, however it
-dies, frees the lock, so there is no leftover to remove by hand.
+The kernel's file lock (flock) decides; the text in the file is for people. The kernel frees the lock of a dead process,
+so no lock file must ever be removed by hand.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from cakravia_verify.system.users import who_acts
 
 @dataclass(frozen=True)
 class Lease:
-    """Who holds the site, since when and for what. `process` names the holder's process beyond its id (see
-    process_identity); `token` grows with every lease, so older holders can be told."""
+    """The holder of the site, since when, and for what.
+
+    `process` identifies the process beyond its id, which the kernel reuses. `token` is the fencing token: it grows with
+    every lease.
+    """
 
     owner: str
     pid: int
@@ -43,11 +46,11 @@ class Lease:
 
 
 class Lock:
-    """The lock of one site; a context in which this process alone changes it.
+    """The lock of one site. Only its holder changes the site.
 
-    A lock file can be removed by hand, and the next holder then finds no earlier one. Every token is therefore above
-    what `above` tells as well, the highest under which anybody wrote into the history; and it raises LockHeld where the
-    history tells of a holder who lives.
+    If the lock file was removed by hand, the next holder finds no earlier lease. `above` therefore returns the highest
+    fencing token in the journal, and every new token is higher. It raises LockHeld if a release in the journal still
+    runs.
     """
 
     def __init__(self, path: Path, *, above: Callable[[], int] = lambda: 0) -> None:
@@ -58,11 +61,11 @@ class Lock:
         self._handle: int | None = None
 
     def acquire(self, purpose: str, *, wait: Deadline | None = None, clock: Clock | None = None) -> Lease:
-        """The lease, held until `release` or the end of this process.
+        """Take the lock until `release` or the end of this process, and return the lease.
 
-        Raises LockHeld, naming the holder, when another living process holds it (after `wait`, where given), and
-        JournalError where `above` cannot be told.
-        `taken_over` is the lease of a holder that died without releasing it, else None.
+        `taken_over` is then the lease of a holder that died without a release, else None. Raises LockHeld, which names
+        the holder, if another process still holds the lock at the end of `wait`; JournalError if the journal cannot be
+        read.
         """
         previous, highest = self._lock_and_highest_token(wait)
         self.taken_over = previous if previous and not previous.released else None
@@ -86,7 +89,7 @@ class Lock:
         return self.lease
 
     def _lock_and_highest_token(self, wait: Deadline | None) -> tuple[Lease | None, int]:
-        """The lease before, and the highest token that is known, once nobody else holds the site."""
+        """Lock the file, and return the previous lease and the highest known token."""
         while True:
             self._handle = self._locked(wait)
             previous = self._read(self._handle)
@@ -102,10 +105,10 @@ class Lock:
                 raise
 
     def release(self) -> None:
-        """The site is free; doing it twice is harmless."""
+        """Free the site. A second call does nothing."""
         if self.lease is None:
             return
-        # The kernel's lock counts: on a full disk only the note for people stays behind.
+        # The kernel's lock counts. On a full disk the text for people stays outdated.
         with contextlib.suppress(OSError):
             self._write(Lease(**(asdict(self.lease) | {"released": True})))
         self._close()
@@ -117,7 +120,7 @@ class Lock:
         self.lease = None
 
     def holder(self) -> Lease | None:
-        """The living holder, None when the site is free. Asking takes nothing and disturbs nobody who is acquiring."""
+        """Return the lease of the living holder, None if the site is free. Takes no lock itself."""
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except OSError:
@@ -141,17 +144,17 @@ class Lock:
             except BaseException:
                 os.close(handle)
                 raise
-            os.close(handle)  # the file was removed while we waited; whoever comes next would not see this lock
+            os.close(handle)  # the file was removed meanwhile, so the next process would not see this lock
 
     def _held(self) -> LockHeld:
-        # Its name is on the file a moment after its lock: what stands there until then is an earlier holder.
-        patience = Deadline("the holder writes its name", 0.5)
-        while (holder := self.holder()) is None and not patience.is_over:
-            patience.clock.sleep(0.02)
+        # The holder writes its lease a moment after it took the lock. Until then the file names an earlier one.
+        grace = Deadline("the holder writes its lease", 0.5)
+        while (holder := self.holder()) is None and not grace.is_over:
+            grace.clock.sleep(0.02)
         return LockHeld(
-            f"another release holds this site: {holder or 'a process that has not written its name yet'}",
-            remedy="wait for it to end (--wait 60 waits visibly), or stop that process: "
-            "its release is then finished or undone by the next command",
+            f"another release holds this site: {holder or 'a process that has not written its lease yet'}",
+            remedy="wait until it ends (a release takes --wait 60), or stop that process: "
+            "the next command then finishes or undoes its release",
         )
 
     def _open(self) -> int:
@@ -167,7 +170,7 @@ class Lock:
     @staticmethod
     def _read(handle: int) -> Lease | None:
         try:
-            # Bytes after the object are the rest of a longer, earlier lease that a crash kept from being cut off.
+            # Bytes after the object are the rest of a longer, earlier lease: a crash came before the truncation.
             row, _ = json.JSONDecoder().raw_decode(os.pread(handle, 65536, 0).decode(errors="replace"))
             lease = Lease(**row)
             return replace(lease, token=int(lease.token))

@@ -1,4 +1,4 @@
-"""One site: its slots, its proxy, its history, and what it really serves right now."""
+"""One site: its parts, and its observed state with the drift between them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SERVED_SLOT_HEADER = "X-Served-Slot"
 
 @dataclass(frozen=True)
 class SiteState:
-    """What was seen of a site at one moment. `served` is the slot that answered through the proxy, None where nothing
-    did; `drift` holds every disagreement between proxy, platform, answers and history, in words."""
+    """The observed state of a site. `served` is the slot that answered through the proxy, None without an answer.
+    `drift` has one sentence for each disagreement between proxy, platform, answers and history."""
 
     slots: SlotPair
     proxy: ProxyState
@@ -41,7 +41,7 @@ class SiteState:
 
 @dataclass(frozen=True)
 class Served:
-    """Who answered one request through the proxy."""
+    """The answer to one request through the proxy: its slot, its version, or the problem."""
 
     slot: Colour | None
     version: str | None
@@ -50,7 +50,7 @@ class Served:
 
 @dataclass
 class Site:
-    """The parts of one site, put together."""
+    """The parts of one site."""
 
     settings: Settings
     platform: Platform
@@ -61,7 +61,7 @@ class Site:
     clock: Clock = SYSTEM_CLOCK
 
     def serving(self) -> Served:
-        """Who answers users now: one request through the proxy, asked once."""
+        """Send one request through the proxy, and return which slot answered."""
         contract = self.settings.contract
         path = next(iter(contract.endpoints.values()))
         answer = self.prober.request(self.proxy.address, "GET", path)
@@ -74,28 +74,26 @@ class Site:
         )
 
     def readings(self, slot: Slot) -> tuple[Reading, ...]:
+        """Read every health endpoint of the slot once, past the proxy."""
         return self.prober.read_all(slot.address)
 
     def fetch_logs(self) -> None:
-        """The logs of proxy and slots, as files of this machine, hold everything written up to now."""
+        """Bring the local copies of the logs of proxy and slots up to date."""
         self.proxy.fetch_logs()
         self.platform.fetch_logs()
 
     def bound_logs(self) -> None:
-        """What grows between releases is within its bounds. Called before a run begins to read logs, never while one
-        reads them."""
+        """Cut the logs that grew beyond their bounds. Call it before a run reads logs, never during one."""
         self.proxy.bound_logs()
         self.platform.bound_logs()
 
     def observe(self) -> SiteState:
-        """The site as it is: what the proxy is told, what the slots run, and what answers, compared."""
+        """Observe proxy, slots and one answer through the proxy, and compare them with the history."""
         proxy = self.proxy.observe()
         blue, green = self.platform.observe(Colour.BLUE), self.platform.observe(Colour.GREEN)
         served = self.serving() if proxy.is_running else Served(None, None, "the proxy is not running")
         if served.slot and {Colour.BLUE: blue, Colour.GREEN: green}[served.slot] is None:
-            served = Served(
-                None, None, f"something else answers at the address of {served.slot}, where nothing of ours runs"
-            )
+            served = Served(None, None, f"another program answers at the address of {served.slot}, which is empty")
         pair = SlotPair(_active_colour(proxy, served, blue, green), blue, green)
         return SiteState(
             slots=pair,
@@ -108,23 +106,25 @@ class Site:
     def _drift(self, proxy: ProxyState, served: Served, pair: SlotPair) -> Iterator[str]:
         if proxy.is_running:
             if served.slot and served.slot is not proxy.chosen:
-                yield f"the proxy is told to use {proxy.chosen}, but {served.slot} answers users"
+                yield f"the proxy points at {proxy.chosen}, but {served.slot} answers users"
             running = pair.at(proxy.chosen)
             if running is None:
-                yield f"the proxy sends users to {proxy.chosen}, where nothing runs"
+                yield f"the proxy points at {proxy.chosen}, but nothing runs there"
             elif served.slot is None:
-                yield f"users get no answer from {running}: {served.problem or 'nobody names itself'}"
+                yield f"users get no answer from {running}: {served.problem or 'the answer names no slot'}"
             elif served.slot is running.colour and served.version not in (None, running.version):
                 yield f"{running} answers as version {served.version}"
         elif pair.blue or pair.green:
-            yield "slots run, but the proxy does not: users reach nothing"
+            yield "slots run, but the proxy does not: users get no answer"
         yield from self._disagreement_with_history(proxy, pair)
         if doubt := self.doubt_about_history(pair.active):
             yield doubt
 
     def doubt_about_history(self, active: Slot | None) -> str:
-        """Why nobody is moved on the strength of the history, '' where it can be relied on: it is damaged, or does not
-        know of the release whose version users are on, as after an old copy of it was put back."""
+        """Return why the history must not move users, '' if it is reliable.
+
+        It may be damaged. Or it lacks the release whose version users are on: an old copy of the file was restored.
+        """
         if flaw := flaw_of(self.journal):
             return f"the history cannot be relied on: {flaw}"
         entries = self.journal.entries()
@@ -138,7 +138,7 @@ class Site:
         last, active = last_holding(entries), pair.active
         if last is None:
             if active is not None and proxy.is_running:
-                yield f"{active} serves users, but the history knows of no release"
+                yield f"{active} serves users, but the history has no release"
             return
         expected = f"{last.intent.candidate} ({last.intent.version})"
         if active is None:

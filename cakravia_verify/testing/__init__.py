@@ -1,1 +1,1 @@
-"""In-memory platform for tests."""
+"""A site in memory, for tests."""

@@ -1,4 +1,4 @@
-"""A platform, a proxy and a prober that live in memory, for unit tests of what decides. Failures can be scripted."""
+"""A platform, a proxy and a prober in memory, for unit tests. A test can script their failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROXY_ADDRESS = Address("127.0.0.1", 8080)
 
 
 class FakeClock:
-    """A clock that moves only when somebody sleeps on it."""
+    """A clock that moves only by `sleep`."""
 
     def __init__(self, start: float = 1_000.0) -> None:
         self.now = start
@@ -43,11 +43,10 @@ class FakeClock:
 class MemorySite:
     """A whole site in memory: it is the platform, the proxy and the prober at once.
 
-    `sick` holds versions whose probes fail, `mute` identities of slots that give no answer at all, `unstartable`
-    versions whose program is missing, and `stranger`
-    answers in the place of a slot that is gone; `failing` maps an operation such as `start` or `point_at` to how many
-    more times it raises; `acted` lists what was done, in order. `before` is called ahead of each operation with its
-    name.
+    `sick` holds versions whose probes fail. `mute` holds identities of slots that give no answer through the proxy.
+    `unstartable` holds versions whose program is missing. `stranger` answers at the address of a slot that is gone.
+    `failing` maps an operation, such as `start` or `point_at`, to how many more times it raises. `acted` lists the
+    operations in order. `before` is called ahead of each operation with its name.
     """
 
     clock: Clock
@@ -76,7 +75,7 @@ class MemorySite:
         if self.failing.get(operation, 0) > 0:
             self.failing[operation] -= 1
             error = ProxyError if operation in ("point_at", "start_proxy", "refresh") else PlatformError
-            raise error(f"{operation} was told to fail", remedy="stop telling it")
+            raise error(f"{operation} fails, as the test scripted", remedy="change the script")
         self.acted.append(f"{operation} {note}".strip())
 
     # the platform
@@ -245,7 +244,7 @@ class MemoryProxy:
 
 
 def running_slot(colour: Colour, version: str) -> Slot:
-    """A slot as if some earlier release had started it."""
+    """Return a slot as an earlier release left it."""
     template = Slot(
         colour, version, f"sha256:{version}", "earlier", Address("127.0.0.1", PORTS[colour]), "earlier", 0.0
     )

@@ -39,9 +39,9 @@ def test_users_moved_by_hand_stay_where_the_promoted_version_is_not_healthy(tmp_
     stage = promoted_twice(tmp_path)
     stage.memory.chosen = Colour.BLUE
     stage.memory.sick.add("v2")
-    (told,) = list(repair(stage.opened()))
-    assert "green (v2), which cannot serve: green (v2) is not healthy" in told
-    assert told.endswith("users stay on blue (v1)")
+    (line,) = list(repair(stage.opened()))
+    assert "green (v2), which cannot serve: green (v2) is not healthy" in line
+    assert line.endswith("users stay on blue (v1)")
     assert stage.memory.chosen is Colour.BLUE
 
 
@@ -64,7 +64,7 @@ def test_version_before_may_stand_in_again_after_the_repair(tmp_path: Path) -> N
     assert stage.memory.failover is True
 
 
-def test_version_that_users_were_brought_back_from_does_not_stand_in_after_the_repair(tmp_path: Path) -> None:
+def test_repair_allows_no_failover_to_a_version_that_was_rolled_back(tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
     stage.roll_back_to_previous()
     del stage.memory.running[Colour.BLUE]
@@ -74,13 +74,13 @@ def test_version_that_users_were_brought_back_from_does_not_stand_in_after_the_r
     assert stage.memory.failover is False
 
 
-def test_promoted_version_that_does_not_become_healthy_again_gets_nobody_and_does_not_stay(tmp_path: Path) -> None:
+def test_promoted_version_that_stays_unhealthy_gets_no_users_and_is_stopped(tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
     del stage.memory.running[Colour.GREEN]
     stage.memory.failover = True
     stage.memory.sick.add("v2")
-    told = list(repair(stage.opened()))[-1]
-    assert "green (v2), which cannot serve" in told
+    line = list(repair(stage.opened()))[-1]
+    assert "green (v2), which cannot serve" in line
     assert Colour.GREEN not in stage.memory.running
     assert stage.serving is not None
     assert stage.serving.version == "v1"
@@ -95,7 +95,7 @@ def test_users_stay_where_the_promoted_version_is_not_retained(tmp_path: Path) -
     assert stage.serving.version == "v1"
 
 
-def test_users_stay_where_something_else_runs_in_the_place_of_the_promoted_version(tmp_path: Path) -> None:
+def test_users_stay_if_another_version_runs_in_the_slot_of_the_promoted_one(tmp_path: Path) -> None:
     stage = promoted_twice(tmp_path)
     stage.memory.chosen = Colour.BLUE
     stage.memory.running[Colour.GREEN] = replace(running_slot(Colour.GREEN, "v9"), release="r2")
@@ -175,7 +175,7 @@ def test_users_without_a_slot_get_the_one_that_runs(tmp_path: Path) -> None:
 
 
 def test_users_of_a_stand_in_are_told_to_stay_there(tmp_path: Path) -> None:
-    """The next release takes failover away, and with it the users of whoever only stands in."""
+    """The next release withdraws failover, and would take the answers away from these users."""
     stage = promoted_twice(tmp_path)
     del stage.memory.running[Colour.GREEN]
     stage.memory.failover = True
@@ -214,7 +214,7 @@ def test_users_without_an_answer_get_the_healthy_slot_where_theirs_is_ill(tmp_pa
 
 
 def hung_and_alone(tmp_path: Path) -> Stage:
-    """Green runs v2, which answers nobody, and blue is empty."""
+    """Green runs v2, which gives no answer, and blue is empty."""
     stage = Stage(tmp_path, keep_warm=False)
     stage.deploy("v1")
     stage.deploy("v2")
@@ -246,7 +246,7 @@ def test_slot_that_runs_has_the_users_where_the_history_is_lost(tmp_path: Path) 
     del stage.memory.running[Colour.GREEN]
     stage.memory.failover = False
     assert list(repair(stage.opened())) == ["users got no answer; they are on blue (v1) now"]
-    assert stage.site.observe().drift == ("blue (v1) serves users, but the history knows of no release",)
+    assert stage.site.observe().drift == ("blue (v1) serves users, but the history has no release",)
 
 
 def test_nobody_is_moved_on_the_strength_of_a_damaged_history(tmp_path: Path) -> None:
@@ -255,9 +255,9 @@ def test_nobody_is_moved_on_the_strength_of_a_damaged_history(tmp_path: Path) ->
     spoilt = next(number for number, line in enumerate(lines) if '"release.started"' in line and '"v2"' in line)
     lines[spoilt] = "spoilt"
     stage.settings.history.write_text("\n".join(lines) + "\n")
-    (told,) = repair(stage.opened())
-    assert told.startswith("the history cannot be relied on")
-    assert told.endswith("users stay on green (v2)")
+    (line,) = repair(stage.opened())
+    assert line.startswith("the history cannot be relied on")
+    assert line.endswith("users stay on green (v2)")
     assert any("cannot be relied on" in each for each in stage.site.observe().drift)
     assert stage.memory.chosen is Colour.GREEN
 
@@ -274,8 +274,8 @@ def test_nobody_is_moved_by_an_old_copy_of_the_history(tmp_path: Path) -> None:
     old.finish(PROMOTED, digest="sha256:v2")
     stage.deploy("v3")
     stage.settings.history.write_bytes(copy)
-    told = list(repair(stage.opened()))
-    assert told == [
+    lines = list(repair(stage.opened()))
+    assert lines == [
         "the history does not know release r3, whose version runs in blue (v3); no release is finished or undone"
     ]
     assert stage.serving is not None
@@ -293,9 +293,9 @@ def test_users_are_served_where_a_dead_release_cannot_be_undone(tmp_path: Path) 
     del stage.memory.artifacts["v1"]
     stage.memory.proxy_runs = False
     for mend in (repair, bring_up):
-        told: list[str] = []
+        lines: list[str] = []
         with pytest.raises(RollbackFailed):
-            told.extend(mend(stage.opened()))
+            lines.extend(mend(stage.opened()))
         assert stage.serving is not None
         assert stage.serving.version == "v2"
 

@@ -71,7 +71,7 @@ def test_a_version_that_is_not_retained_at_all_is_named_with_those_that_are(site
         target(site_with_v2)
 
 
-def test_after_the_history_was_lost_the_next_release_still_knows_what_was_before_it(site_with_v2: Stage) -> None:
+def test_first_release_after_a_lost_history_knows_the_version_before_it(site_with_v2: Stage) -> None:
     site_with_v2.journal.path.unlink()
     site_with_v2.deploy("v3")
     assert target(site_with_v2) == site_with_v2.memory.artifacts["v2"]
@@ -195,8 +195,8 @@ def test_a_hung_version_with_a_healthy_one_beside_it_is_mended_first(site_with_v
     stage.memory.mute.add(active.identity)
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
-    assert detail_of(preview, "green is ready for it") == "cold: green (v2) makes room, v1 is started"
+    assert detail_of(preview, "users are served").startswith("will be repaired first, with users on blue (v1): ")
+    assert detail_of(preview, "green is ready for it") == "cold: green (v2) is replaced, v1 is started"
     assert preview.target is not None
     assert opened(stage) == (preview.target.version, Colour.GREEN)
 
@@ -207,7 +207,7 @@ def test_a_stand_in_is_mended_first(site_with_v2: Stage) -> None:
     assert stage.memory.failover
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert detail_of(preview, "users are served").startswith("will be mended first, with users on blue (v1): ")
+    assert detail_of(preview, "users are served").startswith("will be repaired first, with users on blue (v1): ")
     assert opened(stage) == ("v1", Colour.GREEN)
 
 
@@ -216,7 +216,7 @@ def test_a_proxy_that_does_not_run_is_mended_first(site_with_v2: Stage) -> None:
     stage.memory.proxy_runs = False
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert "will be repaired first, with users on green (v2)" in detail_of(preview, "users are served")
     assert (preview.is_warm, opened(stage)) == (True, ("v1", Colour.BLUE))
 
 
@@ -226,7 +226,7 @@ def test_a_site_that_died_whole_is_mended_first(site_with_v2: Stage) -> None:
     stage.memory.proxy_runs = False
     preview = preview_rollback(stage.site)
     assert closed(preview) == {}
-    assert "will be mended first, with users on green (v2)" in detail_of(preview, "users are served")
+    assert "will be repaired first, with users on green (v2)" in detail_of(preview, "users are served")
     assert (preview.is_warm, opened(stage)) == (False, ("v1", Colour.BLUE))
 
 

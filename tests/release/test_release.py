@@ -96,7 +96,7 @@ def test_every_undo_is_harmless_when_done_twice(site_with_v1: Stage) -> None:
     assert (site_with_v1.serving, set(site_with_v1.memory.running)) == (before, {Colour.BLUE})
 
 
-def test_a_rollback_stops_at_the_first_undo_that_fails_and_leaves_the_serving_slot_alone(site_with_v1: Stage) -> None:
+def test_a_failed_undo_stops_the_rollback_and_leaves_the_serving_slot_alone(site_with_v1: Stage) -> None:
     release = site_with_v1.release("v2")
     release.start()
     release.advance("bake")
@@ -140,7 +140,7 @@ def test_a_failed_first_release_leaves_an_empty_site(stage: Stage) -> None:
     assert stage.site.observe().is_empty
 
 
-def test_a_first_release_failing_under_a_proxy_that_ran_already_takes_its_candidate_away(stage: Stage) -> None:
+def test_a_failed_first_release_under_a_running_proxy_stops_its_candidate(stage: Stage) -> None:
     stage.memory.proxy_runs = True
     stage.memory.chosen = Colour.BLUE
     release = stage.release("v1")
@@ -200,7 +200,7 @@ def test_a_step_whose_outcome_cannot_be_recorded_ends_the_release(site_with_v1: 
     assert isinstance(release.failure, JournalError)
 
 
-def test_a_way_back_that_somebody_waits_for_is_gentle_only_as_long_as_there_is_time(site_with_v1: Stage) -> None:
+def test_an_undo_after_a_signal_waits_for_a_clean_stop_while_there_is_time(site_with_v1: Stage) -> None:
     release = site_with_v1.release("v2")
     release.start()
     release.advance("bake")
@@ -240,7 +240,7 @@ def is_decided(stage: Stage) -> bool:
 
 
 @pytest.mark.parametrize("keep_warm", [True, False])
-def test_a_machine_that_stops_at_any_point_of_a_deploy_comes_back_on_what_the_record_says(
+def test_a_machine_that_stops_during_a_deploy_comes_back_as_the_record_says(
     quick_folder: Path, keep_warm: bool
 ) -> None:
     point, died, seen = 0, True, set()
@@ -350,9 +350,7 @@ def died_after_the_verdict(stage: Stage, *, at: str = "prune") -> None:
 
 
 @pytest.mark.parametrize("keep_warm", [True, False])
-def test_a_promotion_whose_machine_stopped_is_finished_with_its_candidate_started_again(
-    quick_folder: Path, keep_warm: bool
-) -> None:
+def test_a_promotion_is_finished_with_its_candidate_restarted_after_a_stop(quick_folder: Path, keep_warm: bool) -> None:
     stage = Stage(quick_folder, keep_warm=keep_warm)
     stage.deploy("v1")
     died_after_the_verdict(stage, at="prune" if keep_warm else "stop")
@@ -411,9 +409,7 @@ def test_a_promotion_taken_back_on_record_does_not_stand(site_with_v1: Stage) ->
 
 
 @pytest.mark.parametrize("trouble", ["ill", "ill since it was started again", "gone for good", "another one there"])
-def test_a_promotion_is_taken_back_where_its_candidate_cannot_serve_users_any_more(
-    site_with_v1: Stage, trouble: str
-) -> None:
+def test_a_promotion_is_undone_if_its_candidate_cannot_serve_users_any_more(site_with_v1: Stage, trouble: str) -> None:
     died_after_the_verdict(site_with_v1)
     memory = site_with_v1.memory
     if trouble.startswith("ill"):
@@ -456,7 +452,7 @@ def test_a_promotion_finished_by_recovery_makes_what_lies_before_it_history(site
     assert site_with_v1.serving.version == "v3"
 
 
-def test_a_machine_that_lost_every_process_after_the_switch_comes_back_on_the_old_version(site_with_v1: Stage) -> None:
+def test_a_machine_that_died_after_the_switch_comes_back_on_the_old_version(site_with_v1: Stage) -> None:
     release = site_with_v1.release("v2")
     release.start()
     release.advance("bake")
@@ -568,7 +564,7 @@ def test_recover_is_callable_for_one_record(site_with_v1: Stage) -> None:
     assert recover(site_with_v1.site, record, STEPS, on_event=lambda _: None) == ROLLED_BACK
 
 
-def test_a_promotion_given_up_before_users_moved_is_still_given_up_after_a_crash(site_with_v1: Stage) -> None:
+def test_a_promotion_given_up_before_users_moved_stays_so_after_a_crash(site_with_v1: Stage) -> None:
     release = site_with_v1.release("v2")
     release.start()
     release.advance("bake")

@@ -156,9 +156,7 @@ def test_the_slot_of_users_is_never_staged_over(site_with_v1: Stage) -> None:
 
 
 @pytest.mark.parametrize("moved_at", ["prepare", "prove"])
-def test_users_whom_somebody_moved_early_are_brought_back_before_their_slot_is_unstaged(
-    site_with_v1: Stage, moved_at: str
-) -> None:
+def test_users_moved_by_hand_are_brought_back_before_their_slot_is_unstaged(site_with_v1: Stage, moved_at: str) -> None:
     release = started(site_with_v1, to=moved_at)
     site_with_v1.memory.chosen = Colour.GREEN
     if moved_at == "prepare":
@@ -315,9 +313,7 @@ def test_a_promotion_retires_the_old_slot_where_it_is_not_kept_warm(quick_folder
 
 
 @pytest.mark.parametrize("what", ["flipped", "dead", "ill", "proxy down"])
-def test_a_candidate_without_users_or_health_is_not_promoted_and_the_old_slot_stays(
-    quick_folder: Path, what: str
-) -> None:
+def test_a_candidate_without_users_or_health_does_not_retire_the_old_slot(quick_folder: Path, what: str) -> None:
     stage = Stage(quick_folder, keep_warm=False)
     stage.deploy("v1")
     release = started(stage, to="bake")
@@ -396,7 +392,7 @@ def test_failed_versions_do_not_push_out_what_a_rollback_may_need(site_with_v1: 
     assert {artifact.version for artifact in site_with_v1.memory.retained()} == {"v2", "v3"}
 
 
-def test_a_version_that_users_were_brought_back_from_does_not_stand_in_after_a_later_failure(
+def test_failover_avoids_a_version_that_was_left_after_a_later_failure_too(
     site_with_v1: Stage,
 ) -> None:
     site_with_v1.deploy("v2")
@@ -407,7 +403,7 @@ def test_a_version_that_users_were_brought_back_from_does_not_stand_in_after_a_l
     assert site_with_v1.memory.failover is False
 
 
-def test_users_go_back_to_what_answered_them_although_it_looks_ill_since_the_contract_changed(
+def test_users_return_to_a_slot_that_only_a_changed_contract_calls_unhealthy(
     site_with_v1: Stage,
 ) -> None:
     memory = site_with_v1.memory

@@ -108,7 +108,7 @@ def test_tokens_grow_with_every_lease(path: Path) -> None:
     assert tokens == [1, 2, 3]
 
 
-def test_a_token_is_above_what_anybody_wrote_under_where_the_lock_file_was_removed(path: Path) -> None:
+def test_a_token_is_above_every_token_in_the_journal_without_a_lock_file(path: Path) -> None:
     lock = Lock(path, above=lambda: 7)
     assert lock.acquire("deploy").token == 8
     path.unlink()
@@ -137,7 +137,7 @@ def test_a_token_that_is_no_number_is_no_obstacle(path: Path, token: str) -> Non
     lock.release()
 
 
-def test_the_second_holder_of_a_site_whose_lock_file_was_removed_takes_the_history_from_the_first(
+def test_the_first_holder_writes_no_more_after_its_lock_file_was_removed(
     quick_folder: Path,
 ) -> None:
     settings = Settings(root=quick_folder)
@@ -321,7 +321,7 @@ print("token", Lock(Path(sys.argv[1])).acquire("deploy v3").token)
 """
 
 
-def test_a_full_disk_neither_keeps_the_lock_held_nor_lets_a_nameless_one_be_taken(path: Path) -> None:
+def test_a_full_disk_does_not_keep_the_lock_and_refuses_a_nameless_one(path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -364,9 +364,7 @@ def contenders(path: Path, evidence: Path, first: int, count: int) -> None:
 
 
 @pytest.mark.check
-def test_of_fifty_contenders_exactly_one_at_a_time_holds_and_the_others_are_told(
-    path: Path, quick_folder: Path
-) -> None:
+def test_of_fifty_contenders_one_at_a_time_holds_and_the_others_name_it(path: Path, quick_folder: Path) -> None:
     evidence = quick_folder / "evidence"
     evidence.mkdir()
     context = multiprocessing.get_context("spawn")

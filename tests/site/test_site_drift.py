@@ -37,13 +37,13 @@ def test_a_proxy_flipped_by_hand_is_named(site_with_v1: Stage) -> None:
 def test_an_answer_from_another_slot_than_the_chosen_one_is_named(site_with_v1: Stage) -> None:
     site_with_v1.deploy("v2")
     site_with_v1.memory.stuck_on = Colour.BLUE
-    assert "the proxy is told to use green, but blue answers users" in drift(site_with_v1)
+    assert "the proxy points at green, but blue answers users" in drift(site_with_v1)
     assert site_with_v1.site.observe().slots.active_colour is Colour.BLUE
 
 
 def test_a_dead_active_slot_is_named(site_with_v1: Stage) -> None:
     site_with_v1.memory.running.clear()
-    assert "the proxy sends users to blue, where nothing runs" in drift(site_with_v1)
+    assert "the proxy points at blue, but nothing runs there" in drift(site_with_v1)
     assert "the history says that blue (v1) serves users, but no slot does" in drift(site_with_v1)
 
 
@@ -67,7 +67,7 @@ def test_a_site_whose_history_was_lost_is_named_and_still_seen_as_it_is(site_wit
     site_with_v1.settings.history.unlink()
     site_with_v1.opened()
     state = site_with_v1.site.observe()
-    assert "the history knows of no release" in "\n".join(state.drift)
+    assert "the history has no release" in "\n".join(state.drift)
     assert state.active is not None
     assert state.active.version == "v1"
 

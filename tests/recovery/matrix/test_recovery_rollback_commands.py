@@ -163,4 +163,4 @@ def test_stopped_proxy_is_mended_first_by_the_rollback(lane: Lane) -> None:
         site.proxy.start(active.colour, deadline=Deadline("the proxy starts", 5.0))
     assert "users are served" not in closed(told)
     (users,) = (finding for finding in told["findings"] if finding["name"] == "users are served")
-    assert users["seen"].startswith(f"will be mended first, with users on {active}: ")
+    assert users["seen"].startswith(f"will be repaired first, with users on {active}: ")
