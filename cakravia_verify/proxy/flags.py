@@ -1,4 +1,4 @@
-"""The flag files that nginx asks for on every request; each change is one atomic system call, made durable."""
+"""The flag files that nginx checks on every request. One atomic system call changes each."""
 
 from __future__ import annotations
 
@@ -10,92 +10,109 @@ from pathlib import Path
 from typing import Protocol
 
 from cakravia_verify.errors import ProxyError
+from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder
 
+# nginx sends a request to green if this file exists, and to blue if it does not.
 GREEN_ACTIVE = "green.active"
 FAILOVER = "failover.on"
 
 
 class Flags(Protocol):
-    """A folder of flags, wherever it is."""
+    """A folder of flags: on this machine, or in a volume."""
 
     def has(self, name: str) -> bool: ...
-    def put(self, name: str) -> None: ...
-    def remove(self, name: str) -> None: ...
+    def put(self, name: str) -> object: ...
+    def remove(self, name: str) -> object: ...
 
 
 class FlagFolder:
-    """Flags in a folder of this machine. Every state that a crash can leave is a valid one.
+    """Flags in a folder of this machine. A crash at any point leaves a valid state.
 
-    A flag that is taken away stays as a spare beside its place: putting it back needs no room on the disk and no file
-    descriptor, for it may be the way back.
+    A removed flag stays in the folder as a spare file. Putting it back then needs no disk space and no file
+    descriptor, so a rollback also works on a full disk.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.folder = folder
+        self._clock = clock
 
     def has(self, name: str) -> bool:
         return (self.folder / name).is_file()
 
+    def point_at(self, colour: Colour) -> Switchover:
+        """Send every request that begins after this returns to `colour`.
+
+        Returns the instants right before and right after the system call that switches. Raises ProxyError.
+        """
+        with self._durable_change(GREEN_ACTIVE) as (flag, spare):
+            if colour is Colour.GREEN:
+                _require_file(spare)
+                decided = self._clock.monotonic()
+                spare.replace(flag)  # rename(2): green.active exists from now on, green is active
+            else:
+                decided = self._clock.monotonic()
+                _move_away(flag, spare)  # rename(2): green.active is gone from now on, blue is active
+            effective = self._clock.monotonic()
+        return Switchover.timed(colour, decided=decided, effective=effective)
+
     def put(self, name: str) -> None:
-        """Raises ProxyError where the disk refuses it."""
-        self.move(name, wanted=True)
+        """Create the flag, durably. Raises ProxyError."""
+        with self._durable_change(name) as (flag, spare):
+            _require_file(spare)
+            spare.replace(flag)
 
     def remove(self, name: str) -> None:
-        """Raises ProxyError where the disk refuses it."""
-        self.move(name, wanted=False)
+        """Remove the flag, durably. Raises ProxyError."""
+        with self._durable_change(name) as (flag, spare):
+            _move_away(flag, spare)
 
-    def move(self, name: str, *, wanted: bool, clock: Clock = SYSTEM_CLOCK) -> tuple[float, float]:
-        """The instants (clock.monotonic()) right before and right after the one system call that makes the change; what
-        prepares it comes before, what makes it durable after. A folder that was taken away is made anew. Raises
-        ProxyError where the disk refuses it."""
-        spare, flag = self.folder / f".{name}.spare", self.folder / name
-        with self._translated(name):
+    @contextlib.contextmanager
+    def _durable_change(self, name: str) -> Iterator[tuple[Path, Path]]:
+        """Create the folder if it is missing, yield flag and spare, and make the change durable at the end."""
+        flag, spare = self.folder / name, self.folder / f".{name}.spare"
+        try:
             make_folder(self.folder)
             if flag.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if wanted and not spare.is_file():
-                spare.touch(mode=0o644)
-            decided = clock.monotonic()
-            with contextlib.nullcontext() if wanted else contextlib.suppress(FileNotFoundError):
-                (spare if wanted else flag).replace(flag if wanted else spare)
-            effective = clock.monotonic()
-            self._make_durable()
-        return decided, effective
+            yield flag, spare
+            self._sync()
+        except OSError as error:
+            raise ProxyError(
+                f"the flag {flag} cannot be changed: {error.strerror}",
+                remedy="free disk space or correct the permissions of its folder; users are where they were",
+            ) from error
 
-    def _make_durable(self) -> None:
+    def _sync(self) -> None:
         try:
             sync_folder(self.folder)
         except OSError as error:
-            # The change is made, and its journal entry tells it; users are not kept waiting for a descriptor.
+            # The change is made and its journal entry exists. A missing file descriptor must not delay users.
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
 
-    @contextlib.contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ProxyError(
-                f"the flag {self.folder / name} cannot be changed: {error.strerror}",
-                remedy="free space or mend the permissions of its folder; users are where they were",
-            ) from error
+
+def _require_file(spare: Path) -> None:
+    if not spare.is_file():
+        spare.touch(mode=0o644)
 
 
-def chosen_colour(flags: Flags) -> Colour:
+def _move_away(flag: Path, spare: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        flag.replace(spare)
+
+
+def active_colour(flags: Flags) -> Colour:
     return Colour.GREEN if flags.has(GREEN_ACTIVE) else Colour.BLUE
 
 
-def choose(flags: Flags, colour: Colour) -> None:
-    """New requests go to `colour` once this returns."""
-    if colour is Colour.GREEN:
-        flags.put(GREEN_ACTIVE)
-    else:
-        flags.remove(GREEN_ACTIVE)
-
-
 def set_failover(flags: Flags, *, allowed: bool) -> None:
-    if allowed != flags.has(FAILOVER):
-        (flags.put if allowed else flags.remove)(FAILOVER)
+    """Create or remove the failover flag. An unchanged flag is not touched."""
+    if allowed == flags.has(FAILOVER):
+        return
+    if allowed:
+        flags.put(FAILOVER)
+    else:
+        flags.remove(FAILOVER)

@@ -1,4 +1,4 @@
-"""A flag comes and goes by one system call, and what was taken away comes back where nothing else goes any more."""
+"""One system call switches users, also on a full disk and without a free file descriptor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.proxy.flags import FlagFolder
+from cakravia_verify.proxy.flags import GREEN_ACTIVE, FlagFolder, active_colour
+from cakravia_verify.slots import Colour
 from tests.recovery.matrix.filling import fill
 
 
@@ -28,32 +29,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-def test_flag_comes_and_goes_any_number_of_times(tmp_path: Path) -> None:
+def test_pointing_at_a_slot_makes_it_active_any_number_of_times(tmp_path: Path) -> None:
     flags = FlagFolder(tmp_path)
-    for _ in range(2):
-        for wanted in (True, True, False, False):
-            decided, effective = flags.move("a", wanted=wanted)
-            assert decided <= effective
-            assert flags.has("a") is wanted
+    for colour in (Colour.GREEN, Colour.GREEN, Colour.BLUE, Colour.BLUE) * 2:
+        switchover = flags.point_at(colour)
+        assert switchover.colour is colour
+        assert switchover.decided_at <= switchover.effective_at
+        assert active_colour(flags) is colour
 
 
-def test_flag_that_was_taken_away_comes_back_on_a_disk_without_a_byte_or_a_file(small_disk: Path) -> None:
+def test_green_is_active_exactly_while_its_flag_file_exists(tmp_path: Path) -> None:
+    flags = FlagFolder(tmp_path)
+    flags.point_at(Colour.GREEN)
+    with_flag = (tmp_path / GREEN_ACTIVE).is_file()
+    flags.point_at(Colour.BLUE)
+    assert (with_flag, (tmp_path / GREEN_ACTIVE).exists()) == (True, False)
+
+
+def test_removed_flag_can_be_put_back_on_a_full_disk(small_disk: Path) -> None:
     flags = FlagFolder(small_disk)
-    flags.put("a")
-    flags.remove("a")
+    flags.point_at(Colour.GREEN)
+    flags.point_at(Colour.BLUE)
     fill(small_disk)
-    for wanted in (True, False, True):
-        flags.move("a", wanted=wanted)
-        assert flags.has("a") is wanted
+    for colour in (Colour.GREEN, Colour.BLUE, Colour.GREEN):
+        flags.point_at(colour)
+        assert active_colour(flags) is colour
 
 
-def test_new_flag_is_refused_in_words_where_the_disk_takes_no_file(small_disk: Path) -> None:
+def test_new_flag_on_a_full_disk_is_a_proxy_error(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(ProxyError, match="No space left"):
         FlagFolder(small_disk).put("a")
 
 
-def test_flag_that_was_taken_away_comes_back_without_a_descriptor(tmp_path: Path) -> None:
+def test_removed_flag_can_be_put_back_without_a_free_file_descriptor(tmp_path: Path) -> None:
     flags = FlagFolder(tmp_path)
     flags.put("a")
     flags.remove("a")

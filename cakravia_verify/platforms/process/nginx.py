@@ -44,7 +44,7 @@ class LocalNginx:
         self._folder = folder
         self._clock = clock
         self._program = NginxProgram(settings.nginx, folder)
-        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program)
+        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program, clock)
         self._family = NginxFamily(folder, folder / "nginx.pid")
 
     @property
@@ -165,11 +165,7 @@ class LocalNginx:
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._configuration.runs_by_flag:
-            wanted = colour is Colour.GREEN
-            decided, effective = self._configuration.flags.move(
-                flag_files.GREEN_ACTIVE, wanted=wanted, clock=self._clock
-            )
-            return Switchover.timed(colour, decided=decided, effective=effective)
+            return self._configuration.flags.point_at(colour)
         decided = self._clock.monotonic()
         if self._family.master() is None:
             return self.start(colour, deadline=deadline)

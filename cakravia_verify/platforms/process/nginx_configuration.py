@@ -21,6 +21,7 @@ from cakravia_verify.proxy.nginx.render import (
 )
 from cakravia_verify.settings.models import ProxySettings
 from cakravia_verify.slots import Address, Colour
+from cakravia_verify.system.clock import Clock
 from cakravia_verify.system.files import write_atomically
 
 
@@ -32,10 +33,11 @@ class NginxConfiguration:
     folder: Path
     upstreams: dict[Colour, Address]
     program: NginxProgram
+    clock: Clock
 
     @property
     def flags(self) -> FlagFolder:
-        return FlagFolder(self.folder / "flags")
+        return FlagFolder(self.folder / "flags", clock=self.clock)
 
     @property
     def access_log(self) -> Path:
@@ -106,7 +108,7 @@ class NginxConfiguration:
         if self.settings.switch == "reload":
             self.write_upstream(colour)
         else:
-            flag_files.choose(self.flags, colour)
+            self.flags.point_at(colour)
 
     def write_upstream(self, colour: Colour) -> None:
         for each in Colour:
@@ -155,7 +157,7 @@ class NginxConfiguration:
 
     def chosen(self) -> Colour:
         if self.runs_by_flag:
-            return flag_files.chosen_colour(self.flags)
+            return flag_files.active_colour(self.flags)
         text = self.loaded
         with contextlib.suppress(OSError):
             text = text or self._upstream.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Flags in the proxy's volume change whatever becomes of the shell that changes them."""
+"""Flags in the proxy's volume change with a shell, without one, and after the shell was killed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.flags import VolumeFlags
+from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK
 from tests.platforms.docker.docker_stage import REPOSITORY, base_of
 
@@ -91,12 +92,19 @@ def test_a_flag_can_be_changed_and_read_while_the_proxy_is_stopped(proxy: Contai
     assert not flags.has(FLAG)
 
 
-def test_a_flag_taken_away_by_upload_and_put_by_a_shell_does_not_come_back_with_the_next_upload(
-    proxy: Container,
-) -> None:
+@pytest.mark.parametrize("colour", [Colour.GREEN, Colour.BLUE])
+def test_pointing_at_a_slot_sets_the_flag_that_makes_it_active(proxy: Container, colour: Colour) -> None:
     flags = flags_of(proxy)
-    flags.write(proxy, FLAG, wanted=False)
+    flags.point_at(colour.other)
+    switchover = flags.point_at(colour)
+    assert is_there(proxy) is (colour is Colour.GREEN)
+    assert switchover.decided_at <= switchover.effective_at
+
+
+def test_a_removed_flag_does_not_come_back_with_the_next_upload(proxy: Container) -> None:
+    flags = flags_of(proxy)
+    flags.upload(proxy, FLAG, is_present=False)
     flags.put(FLAG)
     flags.remove(FLAG)
-    flags.write(proxy, FLAG, wanted=False)
+    flags.upload(proxy, FLAG, is_present=False)
     assert not is_there(proxy)

@@ -100,7 +100,7 @@ class VolumeConfiguration:
         """It is in place and nginx accepts it; what was before is put back where what happens inside fails."""
         before = fetch(self._engine, container, f"{CONF}/nginx.conf", kind=ProxyError)
         if self._settings.proxy.switch == "flag":
-            flag_files.choose(self._flags, chosen)
+            self._flags.point_at(chosen)
         send(self._engine, container, CONF, told.files(name=DRAFT), kind=ProxyError)
         try:
             self.test(container, f"{CONF}/{DRAFT}")
@@ -160,7 +160,7 @@ class VolumeConfiguration:
             return Colour.BLUE
         loaded = self.loaded(container)
         if self.is_switched_by_flag(loaded):
-            return flag_files.chosen_colour(self._flags)
+            return flag_files.active_colour(self._flags)
         text = loaded or (fetch(self._engine, container, f"{CONF}/upstream.conf") or b"").decode(errors="replace")
         return named_active(text)
 

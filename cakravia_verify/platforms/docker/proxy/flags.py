@@ -11,6 +11,9 @@ from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.engine.shell import ContainerShell, ShellLost
+from cakravia_verify.proxy.flags import GREEN_ACTIVE
+from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Clock
 
 if TYPE_CHECKING:
@@ -42,43 +45,71 @@ class VolumeFlags:
             self.close()
         return fetch(self._engine, container, f"{FLAGS}/{name}", kind=ProxyError) is not None
 
-    def put(self, name: str) -> None:
-        self.set(name, wanted=True)
+    def point_at(self, colour: Colour) -> Switchover:
+        """Send every request that begins after this returns to `colour`.
 
-    def remove(self, name: str) -> None:
-        self.set(name, wanted=False)
+        Returns the instants before the command is sent and after its answer arrived. Raises ProxyError.
+        """
+        self.open_shell()  # opening it takes longer than the switch
+        decided = self._clock.monotonic()
+        if colour is Colour.GREEN:
+            # mv: green.active exists from now on, green is active.
+            return Switchover.timed(colour, decided=decided, effective=self.put(GREEN_ACTIVE))
+        # rm: green.active is gone from now on, blue is active.
+        return Switchover.timed(colour, decided=decided, effective=self.remove(GREEN_ACTIVE))
 
-    def set(self, name: str, *, wanted: bool) -> float:
-        """The instant, in CLOCK_MONOTONIC seconds, from which on every request finds the flag so. Raises ProxyError."""
-        path = f"{FLAGS}/{name}"
-        # Renamed into place: written straight, a flag that an upload took away would come back as its link's target.
+    def put(self, name: str) -> float:
+        """Create the flag, durably. Returns the instant of the change in CLOCK_MONOTONIC seconds. Raises ProxyError."""
+        # mv replaces the symbolic link that an upload may have left. A redirection would write to the link's target.
         # `true >`: a failed redirection of a special builtin would end the shell.
-        draft = f"{FLAGS}/.{name}"
-        act = f"true > {draft} && mv -f {draft} {path}" if wanted else f"rm -f {path}"
+        flag, draft = f"{FLAGS}/{name}", f"{FLAGS}/.{name}"
+        if (changed_at := self._run_durably(f"true > {draft} && mv -f {draft} {flag}")) is not None:
+            return changed_at
+        return self._change_by_upload(name, is_present=True)
+
+    def remove(self, name: str) -> float:
+        """Remove the flag, durably. Returns the instant of the change in CLOCK_MONOTONIC seconds. Raises ProxyError."""
+        if (changed_at := self._run_durably(f"rm -f {FLAGS}/{name}")) is not None:
+            return changed_at
+        return self._change_by_upload(name, is_present=False)
+
+    def upload_choice(self, container: Container, colour: Colour) -> None:
+        """Make `colour` active in a container that does not run yet. Raises ProxyError."""
+        is_green = colour is Colour.GREEN
+        if self.has(GREEN_ACTIVE) is not is_green:
+            self.upload(container, GREEN_ACTIVE, is_present=is_green)
+
+    def _run_durably(self, line: str) -> float | None:
+        """Run the line in the shell. Returns None if there is no shell, or if its connection broke."""
         shell = self._shell or self.open_shell()
-        if shell is not None:
-            try:
-                return shell.switchover(act, durable=f"sync {FLAGS}")
-            except ShellLost:
-                # Nobody knows whether the line ran.
-                self.close()
+        if shell is None:
+            return None
+        try:
+            return shell.switchover(line, durable=f"sync {FLAGS}")
+        except ShellLost:
+            self.close()  # the line may have run or not
+            return None
+
+    def _change_by_upload(self, name: str, *, is_present: bool) -> float:
         container = self._find()
         if container is None:
-            raise ProxyError("the proxy's container is gone", remedy="cakravia up starts it")
-        if self.has(name) is not wanted:
-            self.write(container, name, wanted=wanted)
-            if self.has(name) is not wanted:
-                raise ProxyError(f"the flag {name} did not change", remedy="look at the proxy's volume")
+            raise ProxyError("the proxy's container is gone", remedy="start it: cakravia up")
+        if self.has(name) is not is_present:
+            self.upload(container, name, is_present=is_present)
+            if self.has(name) is not is_present:
+                raise ProxyError(
+                    f"the flag {FLAGS}/{name} in {container.name} did not change after an upload",
+                    remedy="see what the proxy logged: cakravia logs proxy",
+                )
         return self._clock.monotonic()
 
-    def write(self, container: Container, name: str, *, wanted: bool) -> None:
-        """The flag by upload, which works without a shell and on a container that does not run.
+    def upload(self, container: Container, name: str, *, is_present: bool) -> None:
+        """Change the flag by an upload. This works without a shell and on a stopped container.
 
-        nginx takes a symbolic link into the void for no file: a flag can be taken away without deleting anything.
+        nginx ignores a symbolic link without a target. So an upload can remove a flag without a delete.
         """
-        entry = (
-            ArchiveEntry(name, b"", uid=UID, gid=UID) if wanted else ArchiveEntry(name, link=NOWHERE, uid=UID, gid=UID)
-        )
+        link = "" if is_present else NOWHERE
+        entry = ArchiveEntry(name, b"", uid=UID, gid=UID, link=link)
         send(self._engine, container, FLAGS, [entry], kind=ProxyError)
 
     def read(self, container: Container, path: str) -> bytes | None:

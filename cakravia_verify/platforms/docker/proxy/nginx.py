@@ -162,8 +162,7 @@ class DockerNginx:
         created = containers.create(self._engine, spec, also=self._compose.labels_for(spec), kind=ProxyError)
         told = self._told(created, colour)
         self._configuration.send_first(created, told)
-        if self._flags.has(flag_files.GREEN_ACTIVE) is not (colour is Colour.GREEN):
-            self._flags.write(created, flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN)
+        self._flags.upload_choice(created, colour)
         containers.start(self._engine, created, kind=ProxyError)
         self._compose.put(spec)
         try:
@@ -192,10 +191,7 @@ class DockerNginx:
         container = self._running()
         loaded = self._configuration.loaded(container)
         if self._configuration.is_switched_by_flag(loaded):
-            self._flags.open_shell()
-            decided = self._clock.monotonic()
-            effective = self._flags.set(flag_files.GREEN_ACTIVE, wanted=colour is Colour.GREEN)
-            return Switchover.timed(colour, decided=decided, effective=effective)
+            return self._flags.point_at(colour)
         decided = self._clock.monotonic()
         before = self._configuration.chosen(container)
         if not loaded or before is not colour:
