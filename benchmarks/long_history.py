@@ -22,7 +22,8 @@ from typing import Any
 
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries
-from cakravia_verify.history.releases import highest_token, records
+from cakravia_verify.history.releases import records
+from cakravia_verify.history.running_release import highest_token
 from cakravia_verify.recovery.repair import repair
 from cakravia_verify.recovery.rollback_target import preview_rollback
 from cakravia_verify.release.steps import STEPS

@@ -26,7 +26,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.history.journal import Journal, JournalEntry
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.history.releases import records
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.throwaway_site import ROOT, throwaway_site
-from cakravia_verify.history.journal import JournalEntry
+from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history.journal import Journal, JournalEntry
-from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent, previous_of
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import JournalEntry
+from cakravia_verify.history.previous_version import previous_of
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
 from cakravia_verify.recovery.interrupted import left_behind, recover
 from cakravia_verify.release.conditions import is_healthy
 from cakravia_verify.release.machine import Release

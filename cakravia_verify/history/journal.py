@@ -1,4 +1,4 @@
-"""The permanent record of every step: one JSON object per line, appended and fsynced before anything is done."""
+"""The permanent record of every step: one JSON object per line, appended and fsynced before the step acts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError, SiteLost
-from cakravia_verify.history.journal_file import FIELDS, Entries, JournalEntry, Lines, Odd
+from cakravia_verify.history.journal_file import FIELDS, Entries, IrregularLine, JournalEntry, Lines
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
-from cakravia_verify.system.files import make_folder, sync_folder, write_atomically
+from cakravia_verify.system.files import make_folder, sync_folder
 from cakravia_verify.system.users import who_acts
-
-__all__ = ["FIELDS", "Journal", "JournalEntry", "make_folder", "sync_folder", "who_acts", "write_atomically"]
 
 
 class Journal:
     """Append-only history in one file.
 
-    Appending is durable when it returns. What a crash can leave of an entry is closed by the next append and skipped by
-    readers: a torn last line, and NUL bytes in its place (`scars`). Every other unreadable line is reported by
-    `damage`, never dropped silently. `token` is that of the lease under which this process writes, 0 without one.
+    An entry is durable when `append` returns. A crash can leave a torn last line, or NUL bytes in its place (`scars`).
+    The next append closes such a line, and readers skip it. `damage` reports every other unreadable line.
+    `token` is the fencing token of this process's lease, 0 without a lease.
     """
 
     def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -37,8 +35,11 @@ class Journal:
         self._inspected: tuple[Entries, _Inspection] | None = None
 
     def append(self, event: str, *, release: str = "", step: str = "", **facts: Any) -> JournalEntry:
-        """The entry, durable on disk. Raises JournalError when the disk refuses it, and SiteLost when a later holder of
-        the site has written: whoever lost it without noticing writes nothing more."""
+        """Write an entry durably and return it.
+
+        Raises JournalError if the disk refuses it. Raises SiteLost if a process with a newer lease has written: this
+        process then writes nothing more.
+        """
         if taken := sorted(set(facts) & set(FIELDS)):
             raise ValueError(f"a fact cannot be called {taken[0]!r}: every entry has a field of that name")
         try:
@@ -46,7 +47,7 @@ class Journal:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 file = os.fstat(handle)
-                if (file.st_ino, file.st_size) != self._file_then:  # somebody else has written since
+                if (file.st_ino, file.st_size) != self._file_then:  # another process has written since
                     entries = self._lines.read()
                     self._require_latest(entries)
                     newest = next(reversed(entries), None)
@@ -68,7 +69,7 @@ class Journal:
         except OSError as error:
             raise JournalError(
                 f"the history {self.path} cannot be written: {error.strerror}",
-                remedy="free space or mend the permissions of its folder; nothing is done that cannot be recorded",
+                remedy="free space on the disk, or correct its permissions; no step acts without its journal entry",
             ) from error
         self._next_seq += 1
         return entry
@@ -79,14 +80,14 @@ class Journal:
         rival = next((entry for entry in reversed(entries) if entry.token > self.token), None)
         if rival is not None:
             raise SiteLost(
-                f"this process no longer holds the site: {rival.who} has held it since (entry {rival.seq} of "
+                f"this process no longer holds the site: {rival.who} holds it now (entry {rival.seq} of "
                 f"{self.path} was written under lease {rival.token}, this process has lease {self.token})",
-                remedy="nothing more is done here; cakravia status shows who serves, cakravia recover mends what is "
-                "half done. Never remove a lock file: it frees itself when the process that holds it ends",
+                remedy="this process does nothing more; see the site with cakravia status, and finish half-done steps "
+                "with cakravia recover. Never remove a lock file: the lock ends with its process",
             )
 
     def highest_token(self) -> int:
-        """No lease under which somebody wrote here has a higher one. Raises JournalError."""
+        """Return the highest fencing token in the journal. Raises JournalError."""
         self.entries()
         return self._lines.highest_token
 
@@ -103,55 +104,58 @@ class Journal:
         return handle
 
     def entries(self) -> Entries:
-        """All readable entries, oldest first. Only what was added since the last time is read. Raises JournalError."""
+        """Return all readable entries, oldest first. Reads only newly appended lines. Raises JournalError."""
         try:
             return self._lines.read()
         except OSError as error:
             raise JournalError(
-                f"the history {self.path} cannot be read: {error.strerror}", remedy="mend its permissions"
+                f"the history {self.path} cannot be read: {error.strerror}",
+                remedy=f"correct its permissions: ls -l {self.path}",
             ) from error
 
     def damage(self) -> list[str]:
-        """What cannot be read or is missing, one description a line; what a crash cut off is not damage."""
+        """Return one description for each unreadable line and each gap. A line cut off by a crash is not damage."""
         entries = self.entries()
         known, inspection = self._inspected or (entries, _Inspection(self.path))
         if not entries.continues(known):
             inspection = _Inspection(self.path)
-        self._inspected = None  # whoever is interrupted in the middle of a line begins anew
+        self._inspected = None  # an interrupted inspection begins again
         inspection.go_on(entries)
         self._inspected = (entries, inspection)
         return list(inspection.problems)
 
     def scars(self) -> list[str]:
-        """Where a power cut left NUL bytes in place of an entry that was never finished, one description each. Nothing
-        that was ever durable is missing there: `damage` would say so."""
+        """Return one description for each place where a power cut left NUL bytes instead of an unfinished entry.
+
+        No durable entry is missing there: `damage` would report it.
+        """
         entries = self.entries()
         places = [(f"line {number}", line) for number, line in entries.lines()]
         return [
-            f"{self.path}, {place}: {line.empty} empty bytes, as a power cut leaves them"
+            f"{self.path}, {place}: {line.empty} empty bytes, left by a power cut"
             for place, line in [*places, ("at its end", entries.last_line())]
-            if isinstance(line, Odd) and line.empty
+            if isinstance(line, IrregularLine) and line.empty
         ]
 
 
 class _Inspection:
-    """What is wrong with the lines of a history, as far as they were looked at: each is looked at once."""
+    """The defects of a history. Each line is checked once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._looked_at = 0
+        self._checked = 0
         self._expected = 1
         self._doubts: list[str] = []
         self.problems: list[str] = []
 
     def go_on(self, entries: Entries) -> None:
-        for number, line in entries.lines(since=self._looked_at):
-            self._looked_at = number
+        for number, line in entries.lines(since=self._checked):
+            self._checked = number
             if isinstance(line, JournalEntry):
                 self._follow(line)
                 continue
             if line.rest:
-                # The end of an entry whose beginning a power cut took: nothing is missing where the numbers go on.
+                # The end of an entry that lost its beginning in a power cut. If the numbers go on, none is missing.
                 place = self._doubts if line.empty else self.problems
                 place.append(f"{self._path}, line {number}: not an entry: {line.rest[:60]!r}")
             for entry in line.entries:
@@ -166,8 +170,10 @@ class _Inspection:
 
 
 def _append(handle: int, line: bytes, *, size: int) -> int:
-    """The file's new size, the line durable; where the disk does not take all of it, the file is as long as before: an
-    entry that was refused must not be read by the next command."""
+    """Append the line durably and return the file's new size.
+
+    If the disk refuses a part of it, the file gets its old length back: the next command must not read that entry.
+    """
     if size and os.pread(handle, 1, size - 1) != b"\n":
         line = b"\n" + line
     try:

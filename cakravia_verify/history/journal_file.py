@@ -1,4 +1,4 @@
-"""Entries of the history as they stand in its file: read once, and decoded when somebody looks at them."""
+"""The entries in the history's file: read once, decoded on first use."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, Final, overload
 
 FIELDS: Final = ("seq", "at", "event", "release", "step", "who", "token")
 _NO_ENTRY: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
-# Inside a text the quotes would be escaped. A fact of that name in a fact may be met as well: then it is too high.
+# Quotes inside a text are escaped, so a text cannot match. A nested fact of this name can: the result is then too high.
 _TOKENS: Final = re.compile(rb'"token":(\d{1,15})')
 _decode: Final = json.JSONDecoder().decode
-_EMPTINESS: Final = re.compile(rb"\0+")
+_NUL_BYTES: Final = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One line of the history. `event` is what happened; `facts` holds everything particular to it."""
+    """One line of the history. `event` names what happened; `facts` holds the details of this event."""
 
     seq: int
     at: str
@@ -37,14 +37,14 @@ class JournalEntry:
         line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=str) + "\n"
         try:
             return line.encode()
-        except UnicodeEncodeError:  # bytes of a command line or a log that are no text; escaped, they survive
+        except UnicodeEncodeError:  # undecodable bytes of a command line or a log are kept, escaped
             return (json.dumps(row, separators=(",", ":"), default=str) + "\n").encode()
 
 
 def entry_of(row: Any) -> JournalEntry:
-    """The entry a decoded line stands for; KeyError, TypeError, ValueError or OverflowError where it is none."""
+    """Return the entry in a decoded line. Raises KeyError, TypeError, ValueError or OverflowError if it has none."""
     if not isinstance(row, dict):
-        raise TypeError(f"{type(row).__name__} is no entry")
+        raise TypeError(f"an entry is a JSON object, not {type(row).__name__}")
     facts = dict(row)
     return JournalEntry(
         seq=int(facts.pop("seq")),
@@ -59,11 +59,11 @@ def entry_of(row: Any) -> JournalEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """A line that is not one entry and nothing else.
+class IrregularLine:
+    """A line that is not exactly one entry.
 
-    `entries` stand in it all the same; `empty` counts the NUL bytes that a power cut left in place of what was being
-    written; `rest` is what cannot be read and is no beginning of an entry either.
+    `entries` are the readable entries in it. `empty` counts the NUL bytes that a power cut left. `rest` holds the
+    bytes that are neither an entry nor the beginning of one.
     """
 
     entries: tuple[JournalEntry, ...] = ()
@@ -71,29 +71,32 @@ class Odd:
     rest: bytes = b""
 
 
-def decoded(raw: bytes) -> JournalEntry | Odd:
-    """What one line holds."""
+def decoded(raw: bytes) -> JournalEntry | IrregularLine:
+    """Decode one line."""
     if b"\0" in raw:
-        return _around_emptiness(raw)
+        return _decoded_around_nul(raw)
     if not raw.strip():
-        return Odd()
+        return IrregularLine()
     try:
         return entry_of(_decode(raw.decode(errors="surrogatepass")))
     except _NO_ENTRY:
-        return Odd() if _is_cut_off(raw) else Odd(rest=raw)
+        return IrregularLine() if _is_cut_off(raw) else IrregularLine(rest=raw)
 
 
-def _around_emptiness(raw: bytes) -> Odd:
-    """A file system may bring back the length of a file without its last blocks, which then are NUL bytes: in place of
-    an entry that was never finished, and right before the one that came next."""
-    parts = [part for part in map(decoded, _EMPTINESS.split(raw)) if part != Odd()]
+def _decoded_around_nul(raw: bytes) -> IrregularLine:
+    """Decode the parts of a line around its NUL bytes.
+
+    After a power cut a file system may restore a file's length without its last blocks. NUL bytes are then in the
+    place of an unfinished entry, right before the next one.
+    """
+    parts = [part for part in map(decoded, _NUL_BYTES.split(raw)) if part != IrregularLine()]
     entries = tuple(part for part in parts if isinstance(part, JournalEntry))
-    rest = b" ".join(part.rest for part in parts if isinstance(part, Odd))
-    return Odd(entries, raw.count(b"\0"), rest)
+    rest = b" ".join(part.rest for part in parts if isinstance(part, IrregularLine))
+    return IrregularLine(entries, raw.count(b"\0"), rest)
 
 
 def _is_cut_off(raw: bytes) -> bool:
-    """Whether a line is the beginning of an entry: it starts as one, and ends inside a text or an open brace."""
+    """Return whether a line is the beginning of an entry: it starts like one and ends in a string or an open brace."""
     start = b'{"seq":'
     if not raw.startswith(start[: len(raw)]):
         return False
@@ -109,31 +112,31 @@ def _is_cut_off(raw: bytes) -> bool:
 
 
 class Entries(Sequence[JournalEntry]):
-    """Entries as they were when this was made, oldest first.
+    """The entries at the time of the read, oldest first.
 
-    Each is decoded when it is first met, so that whoever looks from the end pays for what he looks at.
+    An entry is decoded on first use. A search from the end decodes only the entries that it visits.
     """
 
-    def __init__(self, lines: list[bytes | JournalEntry | Odd], *, count: int, tail: bytes) -> None:
+    def __init__(self, lines: list[bytes | JournalEntry | IrregularLine], *, count: int, tail: bytes) -> None:
         self._lines = lines
         self._count = count
         self._tail = decoded(tail)
         self._all: list[JournalEntry] | None = None
 
-    def lines(self, *, since: int = 0) -> Iterator[tuple[int, JournalEntry | Odd]]:
-        """Every whole line behind the first `since` ones with its number, from 1."""
+    def lines(self, *, since: int = 0) -> Iterator[tuple[int, JournalEntry | IrregularLine]]:
+        """Yield every complete line after the first `since` ones, with its number from 1."""
         for at in range(since, self._count):
             yield at + 1, self._at(at)
 
     def continues(self, other: Entries) -> bool:
-        """Whether this is `other` and what was appended since."""
+        """Return whether this is `other` plus newly appended lines."""
         return self._lines is other._lines and self._count >= other._count
 
-    def last_line(self) -> JournalEntry | Odd:
-        """What stands behind the last line end: nothing, or what a crash left of an entry."""
+    def last_line(self) -> JournalEntry | IrregularLine:
+        """Return the part after the last line end: empty, or an entry torn by a crash."""
         return self._tail
 
-    def _at(self, place: int) -> JournalEntry | Odd:
+    def _at(self, place: int) -> JournalEntry | IrregularLine:
         line = self._lines[place]
         if isinstance(line, bytes):
             line = self._lines[place] = decoded(line)
@@ -176,80 +179,83 @@ class Entries(Sequence[JournalEntry]):
         return repr(self._listed())
 
 
-def _entries_in(line: JournalEntry | Odd) -> tuple[JournalEntry, ...]:
+def _entries_in(line: JournalEntry | IrregularLine) -> tuple[JournalEntry, ...]:
     return (line,) if isinstance(line, JournalEntry) else line.entries
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A file as it was read last. `whole` is where its last whole line ends, and `last` is that line."""
+class _ReadState:
+    """A file at its last read. `whole` is the offset where its last complete line ends; `last` is that line."""
 
     identity: tuple[int, int] = (0, 0)
     size: int = 0
     changed: int = 0
     whole: int = 0
     last: bytes = b""
-    lines: list[bytes | JournalEntry | Odd] = field(default_factory=list)
+    lines: list[bytes | JournalEntry | IrregularLine] = field(default_factory=list)
     count: int = 0
     tail: bytes = b""
     highest_token: int = 0
 
 
 class Lines:
-    """The lines of a file to which others append: what was read once is not read again.
+    """The lines of a file that other processes append to. Each line is read once.
 
-    A file that was replaced or cut, or whose last known line is another one now, is read anew. For one thread.
+    The whole file is read again if it was replaced or truncated, or if its last known line has changed. Not
+    thread-safe.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = _Seen()
+        self._state = _ReadState()
 
     def read(self) -> Entries:
-        """The file as it is now; empty where there is none. Raises OSError where it cannot be read."""
-        seen = self._refreshed()
-        return Entries(seen.lines, count=seen.count, tail=seen.tail)
+        """Return the file's entries, empty without a file. Raises OSError if it cannot be read."""
+        state = self._refreshed()
+        return Entries(state.lines, count=state.count, tail=state.tail)
 
     @property
     def highest_token(self) -> int:
-        """No entry read so far has a higher one."""
-        return self._seen.highest_token
+        """The highest fencing token in the entries read so far."""
+        return self._state.highest_token
 
-    def _refreshed(self) -> _Seen:
+    def _refreshed(self) -> _ReadState:
         try:
             handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            self._seen = _Seen()
-            return self._seen
+            self._state = _ReadState()
+            return self._state
         with os.fdopen(handle, "rb") as file:
-            now, seen = os.fstat(file.fileno()), self._seen
+            now, known = os.fstat(file.fileno()), self._state
             identity = (now.st_dev, now.st_ino)
-            if (identity, now.st_size, now.st_mtime_ns) == (seen.identity, seen.size, seen.changed):
-                return seen
-            file.seek(seen.whole - len(seen.last))
-            has_grown = identity == seen.identity and now.st_size > seen.size
-            if not (has_grown and file.read(len(seen.last)) == seen.last):
-                seen = _Seen()
+            if (identity, now.st_size, now.st_mtime_ns) == (known.identity, known.size, known.changed):
+                return known
+            file.seek(known.whole - len(known.last))
+            has_grown = identity == known.identity and now.st_size > known.size
+            if not (has_grown and file.read(len(known.last)) == known.last):
+                known = _ReadState()
                 file.seek(0)
             content = file.read()
-        self._seen = _longer(seen, content, identity=identity, changed=now.st_mtime_ns)
-        return self._seen
+        self._state = _longer(known, content, identity=identity, changed=now.st_mtime_ns)
+        return self._state
 
 
-def _longer(seen: _Seen, content: bytes, *, identity: tuple[int, int], changed: int) -> _Seen:
-    """`seen` with what was read behind its last whole line. Nothing is known of it until it is known whole: whoever is
-    interrupted in here has read nothing."""
+def _longer(known: _ReadState, content: bytes, *, identity: tuple[int, int], changed: int) -> _ReadState:
+    """Return `known` extended by `content`, which begins after its last complete line.
+
+    An interrupted call changes nothing: lines beyond `known.count` are dropped by the next call.
+    """
     *whole, tail = content.split(b"\n")
-    del seen.lines[seen.count :]
-    seen.lines.extend(whole)
-    return _Seen(
+    del known.lines[known.count :]
+    known.lines.extend(whole)
+    return _ReadState(
         identity=identity,
-        size=seen.whole + len(content),
+        size=known.whole + len(content),
         changed=changed,
-        whole=seen.whole + len(content) - len(tail),
-        last=whole[-1] + b"\n" if whole else seen.last,
-        lines=seen.lines,
-        count=len(seen.lines),
+        whole=known.whole + len(content) - len(tail),
+        last=whole[-1] + b"\n" if whole else known.last,
+        lines=known.lines,
+        count=len(known.lines),
         tail=tail,
-        highest_token=max([seen.highest_token, *map(int, _TOKENS.findall(content))]),
+        highest_token=max([known.highest_token, *map(int, _TOKENS.findall(content))]),
     )

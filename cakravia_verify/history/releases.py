@@ -1,37 +1,33 @@
-"""What the journal says of each release, read back as values."""
+"""The releases in the journal, read back as values."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
-from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.history.journal import Journal, JournalEntry
+from cakravia_verify.errors import JournalError
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.kinds import SessionPolicy, policy_of
 from cakravia_verify.slots import Colour
-from cakravia_verify.system.processes import identity_of, process_named
 
-# What the gate decides, and what becomes of a release.
+# The gate's decision, and the outcomes of a release.
 PROMOTE = "PROMOTE"
 PROMOTED = "promoted"
 UNPROVEN = "unproven"
 ROLLED_BACK = "rolled back"
 STUCK = "needs a person"
-# Users were left on the version: after a promotion, or after a rollback that stands though not everything was shown.
+# Outcomes that leave users on the version: a promotion, or a rollback without complete evidence.
 HOLDING = (PROMOTED, UNPROVEN)
 
 
 @dataclass(frozen=True)
 class Intent:
-    """What a release set out to do, fixed before its first step and enough to undo every step of it.
+    """The plan of a release, fixed before its first step. It is enough to undo every step.
 
-    `active` is where users were, None on an empty site. `is_warm` says that the idle slot already ran the target,
-    `had_failover` that it might stand in, and `was_ill` that the active slot answered users and was not healthy.
+    `active` is the slot that users were on, None on an empty site. `is_warm`: the idle slot already ran the target.
+    `had_failover`: the proxy could fail over to the idle slot. `was_ill`: the active slot answered but was unhealthy.
     """
 
     release: str
@@ -69,13 +65,13 @@ class Intent:
 
 
 def intent_of(entry: JournalEntry) -> Intent:
-    """The intent that a `release.started` entry records. Raises JournalError where it records none."""
+    """Return the intent in a `release.started` entry. Raises JournalError if the entry has none."""
     try:
         return _intent(entry)
     except (KeyError, ValueError) as error:
         raise JournalError(
-            f"entry {entry.seq} of the history does not say what release {entry.release} is: {error!r}",
-            remedy="mend that line, keeping a copy; a line that is taken out leaves the history damaged",
+            f"entry {entry.seq} of the history does not describe release {entry.release}: {error!r}",
+            remedy="keep a copy of the history and correct that line; a removed line would leave the history damaged",
         ) from error
 
 
@@ -99,11 +95,11 @@ def _intent(entry: JournalEntry) -> Intent:
 
 @dataclass(frozen=True)
 class Record:
-    """One release as the journal tells it. `outcome` is empty while it is unfinished; `seconds` likewise 0.
+    """One release in the journal. While it is unfinished, `outcome` is empty and `seconds` is 0.
 
-    `begun`, `undoing` and `undone` name steps in the order of the journal; `decision` is the last one on record, and
-    `stands` says that users were to stay on the version whatever it is; `digest` is the artifact's. `process` and
-    `host` say which process ran it, '' where an earlier history does not.
+    `begun`, `undoing` and `undone` name steps in the order of the journal. `decision` is the last one in the journal.
+    `stands`: users stay on the version, whatever the decision. `digest` is the artifact's. `process` and `host` name
+    the process that ran the release; they are empty in an old history.
     """
 
     intent: Intent
@@ -128,56 +124,12 @@ class Record:
 
     @property
     def holds_users(self) -> bool:
-        """Whether users were left on its version: promoted, or gone back to for want of proof of anything better."""
+        """Return whether the release left users on its version: promoted, or a rollback without complete evidence."""
         return self.outcome in HOLDING
 
 
-@dataclass(frozen=True)
-class Build:
-    """One exact build of a version; `digest` is empty where the history does not tell it."""
-
-    version: str
-    digest: str
-
-    def is_of(self, version: str, digest: str) -> bool:
-        """Whether it may be this one: two versions may be built from the same files, and a version twice."""
-        return self.version == version and digest in ("", self.digest or digest)
-
-
-def this_process() -> dict[str, str]:
-    """Who runs a release that starts now, for its first entry."""
-    return {"process": identity_of(psutil.Process()), "host": socket.gethostname()}
-
-
-def runs_still(record: Record) -> bool:
-    """Whether another process of this machine still runs a release that has no end on record."""
-    if record.is_finished or record.host != socket.gethostname():
-        return False
-    return record.process != identity_of(psutil.Process()) and process_named(record.process) is not None
-
-
-def require_ended(record: Record) -> None:
-    """Raises LockHeld, naming the process, where the release still runs."""
-    if runs_still(record):
-        pid = record.process.partition("@")[0]
-        raise LockHeld(
-            f"release {record.intent.release} ({record.intent.kind} {record.intent.version}) still runs: {record.who}, "
-            f"process {pid} on {record.host}, since {record.at}; its lock does not show it: was that file removed?",
-            remedy=f"wait for it to end, or stop process {pid}: the next command then finishes or undoes its release",
-        )
-
-
-def highest_token(journal: Journal) -> int:
-    """The highest token under which anybody wrote. Raises LockHeld where the release of another process still runs,
-    though its lock file was removed under it; JournalError where the history cannot be read."""
-    with contextlib.suppress(JournalError):  # an intent that cannot be read names nobody
-        for record in unfinished(journal.entries()):
-            require_ended(record)
-    return journal.highest_token()
-
-
 def records(entries: Iterable[JournalEntry]) -> tuple[Record, ...]:
-    """Every release in the journal, oldest first."""
+    """Return every release in the journal, oldest first."""
     found: dict[str, list[JournalEntry]] = {}
     for entry in entries:
         if entry.event == "release.started":
@@ -188,20 +140,20 @@ def records(entries: Iterable[JournalEntry]) -> tuple[Record, ...]:
 
 
 def _newest_first(entries: Reversible[JournalEntry]) -> Iterator[Record]:
-    """Every release in the journal, newest first; of a long history only what is looked at is read."""
+    """Yield every release in the journal, newest first. Entries are decoded only as far as needed."""
     later: dict[str, list[JournalEntry]] = {}
-    told: set[str] = set()
+    complete: set[str] = set()
     for entry in reversed(entries):
-        if not entry.release or entry.release in told:
+        if not entry.release or entry.release in complete:
             continue
         later.setdefault(entry.release, []).append(entry)
         if entry.event == "release.started":
-            told.add(entry.release)
+            complete.add(entry.release)
             yield _record_of(later.pop(entry.release)[::-1])
 
 
 def _record_of(rows: Sequence[JournalEntry]) -> Record:
-    """The release whose entries these are, in their order and beginning with `release.started`."""
+    """Return the release with these entries. They are in journal order and begin with `release.started`."""
     started, *later = rows
     begun: list[str] = []
     undoing: list[str] = []
@@ -253,9 +205,9 @@ def _number(facts: Mapping[str, Any], key: str) -> float:
 
 
 def unfinished(entries: Reversible[JournalEntry]) -> tuple[Record, ...]:
-    """Releases that came to no end, newest first: the order in which they are to be undone.
+    """Return the releases without an end, newest first. This is the order in which they are undone.
 
-    What lies before one that holds users is history: undoing it now would take them away from where they are since.
+    Releases before the last one that holds users are skipped. Undoing those would move users off the active version.
     """
     found = []
     for record in _newest_first(entries):
@@ -267,19 +219,18 @@ def unfinished(entries: Reversible[JournalEntry]) -> tuple[Record, ...]:
 
 
 def knows(entries: Iterable[JournalEntry], release: str) -> bool:
-    """Whether this history tells of a release: one that a running slot names and it does not know came after it, or
-    before it was lost."""
+    """Return whether the release began in this history.
+
+    A running slot may name a release that is not here: the history was lost, or an older copy was put back.
+    """
     return any(entry.release == release and entry.event == "release.started" for entry in entries)
 
 
-def is_whole(journal: Journal) -> bool:
-    """Whether users may be moved on the strength of this history."""
-    return not flaw_of(journal)
-
-
 def flaw_of(journal: Journal) -> str:
-    """Why the history cannot be relied on, '' where it is whole: it or a line cannot be read, a line is missing,
-    or one does not say what it should."""
+    """Return the first defect of the history, '' if it is whole.
+
+    A defect is an unreadable file or line, a missing entry, or a `release.started` entry without an intent.
+    """
     try:
         if damage := journal.damage():
             return damage[0]
@@ -292,7 +243,7 @@ def flaw_of(journal: Journal) -> str:
 
 
 def is_taken_down(entries: Reversible[JournalEntry]) -> bool:
-    """Whether somebody took the site down and nothing has had users since: then it stays down until it is asked for."""
+    """Return whether `cakravia down` was the last change. Such a site stays down until `cakravia up` or a release."""
     for entry in reversed(entries):
         if entry.event == "site.down":
             return True
@@ -302,26 +253,5 @@ def is_taken_down(entries: Reversible[JournalEntry]) -> bool:
 
 
 def last_holding(entries: Reversible[JournalEntry]) -> Record | None:
-    """The release that made the present version active, as far as the journal knows."""
+    """Return the release that made the present version active, None if the journal has none."""
     return next((record for record in _newest_first(entries) if record.holds_users), None)
-
-
-def previous_of(entries: Iterable[JournalEntry], *, version: str, digest: str = "") -> Build | None:
-    """The build that was active before the active one came.
-
-    A rollback takes back what came after its target: rolling back twice goes two versions back, and never forward to
-    the version that was rolled back from. Of what was before the history began, its first release tells the last.
-    """
-    line: list[Build] = []
-    holding = [record for record in records(entries) if record.holds_users]
-    if holding and not holding[0].intent.policy.goes_back and holding[0].intent.active_version:
-        line.append(Build(holding[0].intent.active_version, holding[0].intent.active_digest))
-    for record in holding:
-        build = Build(record.intent.version, record.digest)
-        if record.intent.policy.goes_back:
-            same = [at for at, other in enumerate(line) if other.is_of(build.version, build.digest)]
-            line = line[: same[-1]] if same else line
-        line.append(build)
-    active = [at for at, build in enumerate(line) if build.is_of(version, digest)]
-    earlier = [build for build in line[: active[-1] if active else None] if not build.is_of(version, digest)]
-    return earlier[-1] if earlier else None

@@ -82,7 +82,7 @@ class FlagFolder:
         except OSError as error:
             raise ProxyError(
                 f"the flag {flag} cannot be changed: {error.strerror}",
-                remedy="free disk space or correct the permissions of its folder; users are where they were",
+                remedy="free space on the disk, or correct the permissions of its folder; users are where they were",
             ) from error
 
     def _sync(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld
-from cakravia_verify.history.releases import STUCK, flaw_of, highest_token, runs_still, unfinished
+from cakravia_verify.history.releases import STUCK, flaw_of, unfinished
+from cakravia_verify.history.running_release import highest_token, runs_still
 from cakravia_verify.release.conditions import smoke_trouble
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cakravia_verify.errors import JournalError, NothingToDo
-from cakravia_verify.history.journal import JournalEntry
-from cakravia_verify.history.releases import (
-    ROLLED_BACK,
-    STUCK,
-    Build,
-    Record,
-    is_taken_down,
-    last_holding,
-    previous_of,
-    records,
-)
+from cakravia_verify.history.journal_file import JournalEntry
+from cakravia_verify.history.previous_version import Build, previous_of
+from cakravia_verify.history.releases import ROLLED_BACK, STUCK, Record, is_taken_down, last_holding, records
 from cakravia_verify.recovery.rollback_checks import PreflightCheck, site_checks, target_checks
 from cakravia_verify.recovery.rollback_estimate import Estimate, estimate_of
 from cakravia_verify.release.conditions import is_healthy, kept_artifact

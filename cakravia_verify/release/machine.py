@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, RollbackFailed, SiteLost
-from cakravia_verify.history.releases import PROMOTE, Intent, this_process
+from cakravia_verify.history.releases import PROMOTE, Intent
+from cakravia_verify.history.running_release import this_process
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot

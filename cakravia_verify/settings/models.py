@@ -17,7 +17,6 @@ from cakravia_verify.slots import Address, Colour
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65_535)]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 UrlPath: TypeAlias = Annotated[str, Field(pattern=r"^(/[!-~]*)?$")]
 Codes: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, strict=False)]
 SecretName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]

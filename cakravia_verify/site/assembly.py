@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history.journal import Journal
-from cakravia_verify.history.releases import highest_token
+from cakravia_verify.history.running_release import highest_token
 from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import JournalError, SiteLost
-from cakravia_verify.history.journal import FIELDS, Journal
-from cakravia_verify.history.journal_file import Entries, JournalEntry, Odd
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import FIELDS, Entries, IrregularLine, JournalEntry
 from cakravia_verify.system.files import write_atomically
 from cakravia_verify.testing.memory import FakeClock
 
@@ -88,7 +88,7 @@ def test_damage_in_the_middle_is_named_by_line(journal: Journal) -> None:
     assert numbers(journal) == [1, 3]
 
 
-def test_a_line_that_was_taken_out_is_noticed(journal: Journal) -> None:
+def test_a_removed_line_is_reported_as_damage(journal: Journal) -> None:
     for event in ("a", "b", "c"):
         journal.append(event)
     lines = journal.path.read_bytes().splitlines(keepends=True)
@@ -201,9 +201,7 @@ def test_nul_bytes_at_the_end_are_no_damage_before_and_after_the_next_append(jou
 
 @pytest.mark.parametrize("before", [b"", b'{"seq":2,"at":"2026', b'xt":"the end of an entry"}'])
 @pytest.mark.parametrize("after", [b"", b"\n", b'xt":"the end of an entry"}\n'])
-def test_nul_bytes_in_the_middle_with_what_a_power_cut_leaves_around_them_are_a_scar(
-    journal: Journal, before: bytes, after: bytes
-) -> None:
+def test_nul_bytes_and_the_torn_entries_around_them_are_a_scar(journal: Journal, before: bytes, after: bytes) -> None:
     journal.append("a")
     with journal.path.open("ab") as file:
         file.write(before + EMPTY + after)
@@ -222,7 +220,7 @@ def test_an_entry_right_behind_nul_bytes_is_read(journal: Journal) -> None:
     assert (numbers(journal), journal.damage()) == ([1, 2, 3], [])
 
 
-def test_an_entry_that_nul_bytes_took_the_place_of_is_missed(journal: Journal) -> None:
+def test_an_entry_replaced_by_nul_bytes_is_reported_missing(journal: Journal) -> None:
     for event in ("a", "b", "c"):
         journal.append(event)
     lines = journal.path.read_bytes().splitlines(keepends=True)
@@ -239,7 +237,7 @@ def test_a_reader_that_stays_open_sees_what_others_append(journal: Journal) -> N
         assert reader.damage() == []
 
 
-def test_what_was_read_does_not_change_by_what_is_appended_later(journal: Journal) -> None:
+def test_read_entries_do_not_change_when_others_append(journal: Journal) -> None:
     journal.append("a")
     then = journal.entries()
     journal.append("b")
@@ -248,7 +246,7 @@ def test_what_was_read_does_not_change_by_what_is_appended_later(journal: Journa
 
 
 @pytest.mark.parametrize("how", ["edited in place", "replaced", "cut", "edited and longer"])
-def test_a_history_that_was_changed_by_hand_is_read_anew(journal: Journal, how: str) -> None:
+def test_a_history_that_was_changed_by_hand_is_read_again(journal: Journal, how: str) -> None:
     for event in ("a", "b", "c"):
         journal.append(event)
     assert len(journal.entries()) == 3
@@ -270,7 +268,7 @@ def test_a_history_that_was_changed_by_hand_is_read_anew(journal: Journal, how: 
     assert journal.entries() == Journal(journal.path).entries()
 
 
-def test_a_history_that_was_removed_is_empty_and_begun_anew(journal: Journal) -> None:
+def test_a_history_that_was_removed_is_empty_and_begins_again(journal: Journal) -> None:
     journal.append("a")
     assert len(journal.entries()) == 1
     journal.path.unlink()
@@ -279,10 +277,10 @@ def test_a_history_that_was_removed_is_empty_and_begun_anew(journal: Journal) ->
     assert [(entry.seq, entry.event) for entry in journal.entries()] == [(1, "b")]
 
 
-def test_looking_from_the_end_decodes_only_what_is_looked_at(journal: Journal) -> None:
+def test_a_search_from_the_end_decodes_only_visited_entries(journal: Journal) -> None:
     for event in ("a", "b", "c"):
         journal.append(event)
-    lines: list[bytes | JournalEntry | Odd] = [*journal.path.read_bytes().splitlines()]
+    lines: list[bytes | JournalEntry | IrregularLine] = [*journal.path.read_bytes().splitlines()]
     entries = Entries(lines, count=3, tail=b"")
     assert next(reversed(entries)).event == "c"
     assert [isinstance(line, bytes) for line in lines] == [True, True, False]
@@ -314,14 +312,14 @@ def test_a_holder_who_finds_a_later_one_in_the_history_writes_nothing_at_all(jou
     assert journal.highest_token() == 50
 
 
-def test_a_token_inside_a_fact_takes_the_site_from_nobody(journal: Journal) -> None:
+def test_a_token_inside_a_fact_does_not_take_the_site(journal: Journal) -> None:
     holding(journal.path, 2).append("a", lease={"token": 99}, text='"token":99')
     holding(journal.path, 2).append("b")
     holding(journal.path, 3).append("c")
     assert numbers(journal) == [1, 2, 3]
 
 
-def test_later_holders_and_those_without_a_lease_write_as_ever(journal: Journal) -> None:
+def test_newer_holders_and_processes_without_a_lease_may_write(journal: Journal) -> None:
     for token in (1, 2, 2, 0, 5, 0):
         holding(journal.path, token).append("a")
     assert [entry.token for entry in journal.entries()] == [1, 2, 2, 0, 5, 0]
@@ -352,7 +350,7 @@ def test_descriptors_are_given_back(journal: Journal) -> None:
     assert after == before
 
 
-def test_without_a_free_descriptor_the_entry_is_refused_with_words(journal: Journal) -> None:
+def test_an_entry_without_a_free_descriptor_is_a_journal_error(journal: Journal) -> None:
     journal.append("a")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.open(os.devnull, os.O_RDONLY)
@@ -400,9 +398,7 @@ pieces = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(pieces)
-def test_whatever_was_added_one_that_read_all_along_sees_what_a_new_reader_sees(
-    journal: Journal, added: list[str | bytes]
-) -> None:
+def test_a_long_running_reader_sees_what_a_new_reader_sees(journal: Journal, added: list[str | bytes]) -> None:
     journal.path.unlink(missing_ok=True)
     journal.append("first")
     for piece in added:

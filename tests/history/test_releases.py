@@ -1,4 +1,4 @@
-"""What the journal says of each release, read back."""
+"""The releases in the journal, read back as values."""
 
 from __future__ import annotations
 
@@ -15,24 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cakravia_verify.errors import JournalError, LockHeld
-from cakravia_verify.history.journal import JournalEntry
+from cakravia_verify.history.journal_file import JournalEntry
+from cakravia_verify.history.previous_version import Build, previous_of
 from cakravia_verify.history.releases import (
     PROMOTED,
     ROLLED_BACK,
     STUCK,
     UNPROVEN,
-    Build,
     Record,
     flaw_of,
-    is_whole,
     knows,
     last_holding,
-    previous_of,
     records,
-    require_ended,
-    runs_still,
     unfinished,
 )
+from cakravia_verify.history.running_release import require_ended, runs_still
 from cakravia_verify.system.processes import identity_of
 from tests.memory_stage import Stage
 
@@ -52,7 +49,7 @@ def released(
     return [*rows, entry("release.finished", release, outcome=outcome, seconds=12.5)] if outcome else rows
 
 
-def test_a_record_tells_intent_outcome_digest_and_durations() -> None:
+def test_a_record_has_intent_outcome_digest_and_durations() -> None:
     (record,) = records(released("r1", "v1"))
     assert (record.intent.version, record.outcome, record.digest, record.seconds) == ("v1", PROMOTED, "sha256:v1", 12.5)
     assert record.begun == ("build",)
@@ -69,8 +66,8 @@ def test_an_intent_survives_its_way_through_the_journal(site_with_v1: Stage) -> 
     assert records(site_with_v1.site.journal.entries())[-1].intent == release.intent
 
 
-def test_a_started_entry_that_says_nothing_is_named_and_not_a_traceback() -> None:
-    with pytest.raises(JournalError, match="entry 1 of the history does not say what release r1 is"):
+def test_a_started_entry_without_an_intent_is_a_named_error() -> None:
+    with pytest.raises(JournalError, match="entry 1 of the history does not describe release r1"):
         records([entry("release.started", "r1", kind="deploy")])
 
 
@@ -125,7 +122,7 @@ def test_a_rollback_that_stands_holds_users_as_one_that_was_promoted_does() -> N
     assert unfinished([*released("r0", "v0", outcome=""), *rows]) == ()
 
 
-def test_a_failed_release_is_nobodys_previous() -> None:
+def test_a_failed_release_is_never_the_previous_version() -> None:
     rows = [*released("r1", "v1"), *released("r2", "v2", outcome=ROLLED_BACK), *released("r3", "v3")]
     assert previous(rows, "v3") == "v1"
 
@@ -152,7 +149,7 @@ def came_from(version: str) -> dict[str, str]:
     return {"from_version": version, "from_digest": f"sha256:{version}"}
 
 
-def test_what_was_before_a_history_that_was_lost_is_told_by_its_first_release() -> None:
+def test_the_first_release_names_the_version_before_the_history() -> None:
     rows = [*released("r0", "v9", outcome=ROLLED_BACK, **came_from("v2")), *released("r3", "v3", **came_from("v2"))]
     assert previous_of(rows, version="v3", digest="sha256:v3") == Build("v2", "sha256:v2")
     rows += released("r4", "v4", **came_from("v3"))
@@ -168,7 +165,7 @@ def test_a_history_that_begins_with_a_rollback_does_not_go_forward_by_it() -> No
     assert previous(released("r1", "v2", kind="rollback", **came_from("v3")), "v2") is None
 
 
-def test_only_the_first_release_tells_what_was_before_the_history() -> None:
+def test_only_the_first_release_names_the_version_before_the_history() -> None:
     rows = [*released("r1", "v1"), *released("r2", "v2", **came_from("v1")), *released("r3", "v1", **came_from("v2"))]
     rows += released("r4", "v2", kind="rollback", **came_from("v1"))
     rows += released("r5", "v1", kind="rollback", **came_from("v2"))
@@ -196,15 +193,15 @@ def test_a_release_whose_process_lives_still_runs_and_its_holder_is_named() -> N
 
 
 @pytest.mark.parametrize("process", ["", "nobody", "0", pytest.param(f"{os.getpid()}@0.0", id="another start")])
-def test_a_release_whose_process_cannot_be_told_does_not_run(process: str) -> None:
+def test_a_release_without_a_known_process_does_not_run(process: str) -> None:
     assert not runs_still(running(process))
 
 
-def test_a_release_of_this_very_process_is_left_to_it() -> None:
+def test_a_release_of_this_process_does_not_run_elsewhere() -> None:
     assert not runs_still(running(identity_of(psutil.Process())))
 
 
-def test_a_release_tells_in_the_history_which_process_runs_it(site_with_v1: Stage) -> None:
+def test_the_first_entry_names_the_process_that_runs_the_release(site_with_v1: Stage) -> None:
     record = records(site_with_v1.site.journal.entries())[-1]
     assert (record.process, record.host) == (identity_of(psutil.Process()), socket.gethostname())
 
@@ -214,19 +211,19 @@ def test_a_history_knows_the_releases_that_began_in_it() -> None:
     assert [knows(rows, release) for release in ("r1", "r2", "")] == [True, False, False]
 
 
-def test_a_history_is_whole_until_a_line_is_missing_or_does_not_say_what_it_should(site_with_v1: Stage) -> None:
+def test_a_missing_or_meaningless_line_is_a_flaw_of_the_history(site_with_v1: Stage) -> None:
     journal = site_with_v1.site.journal
     content = journal.path.read_bytes()
-    assert is_whole(journal)
+    assert flaw_of(journal) == ""
     journal.path.write_bytes(content.replace(b'"slot":"blue"', b'"slot":"purple"', 1))
-    assert "does not say what release" in flaw_of(journal)
+    assert "does not describe release" in flaw_of(journal)
     journal.path.write_bytes(b"".join(content.splitlines(keepends=True)[1:]))
     assert "entry 1 should follow" in flaw_of(journal)
     journal.path.unlink()
     journal.path.mkdir()
     assert "cannot be read" in flaw_of(journal)
     journal.path.rmdir()
-    assert is_whole(journal)
+    assert flaw_of(journal) == ""
 
 
 outcomes = st.sampled_from(["", PROMOTED, UNPROVEN, ROLLED_BACK, STUCK])
@@ -234,7 +231,7 @@ histories = st.lists(st.tuples(st.sampled_from("abcdef"), outcomes, st.booleans(
 
 
 @given(histories, st.randoms(use_true_random=False))
-def test_looking_from_the_end_finds_what_reading_everything_finds(
+def test_a_search_from_the_end_finds_what_a_full_read_finds(
     told: list[tuple[str, str, bool]], random: random.Random
 ) -> None:
     releases = [released(name + str(at), f"v-{name}", outcome=outcome) for at, (name, outcome, _) in enumerate(told)]

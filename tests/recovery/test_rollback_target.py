@@ -258,5 +258,5 @@ def test_an_intent_that_cannot_be_read_is_told_and_is_no_traceback(site_with_v2:
     path = site_with_v2.journal.path
     path.write_bytes(path.read_bytes().replace(b'"slot":"blue"', b'"slot":"purple"', 1))
     preview = preview_rollback(site_with_v2.site)
-    assert "does not say what release" in closed(preview)["the history is whole"].detail
+    assert "does not describe release" in closed(preview)["the history is whole"].detail
     assert preview.target is None

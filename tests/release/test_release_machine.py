@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cakravia_verify.errors import CakraviaError, LockHeld, ProxyError, RollbackFailed
-from cakravia_verify.history.releases import previous_of, unfinished
+from cakravia_verify.history.previous_version import previous_of
+from cakravia_verify.history.releases import unfinished
 from cakravia_verify.recovery.repair import repair, serve_again
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.slots import Colour

@@ -158,7 +158,7 @@ LIVING = """
 import sys
 from pathlib import Path
 from cakravia_verify.site.assembly import open_site
-from cakravia_verify.history.releases import this_process
+from cakravia_verify.history.running_release import this_process
 from cakravia_verify.settings.models import Settings
 from tests.memory_stage import Stage
 site = open_site(Settings(root=Path(sys.argv[1])))
@@ -195,7 +195,7 @@ def test_a_site_whose_lock_file_was_removed_is_held_while_the_release_lives(
             LockHeld, match=rf"release r2 \(deploy v2\) still runs: .*process {living.pid} on"
         ) as caught:
             site.lock.acquire("recover")
-    assert f"stop process {living.pid}" in caught.value.remedy
+    assert f"kill {living.pid}" in caught.value.remedy
     assert living.stdin is not None
     assert living.stdout is not None
     living.stdin.write("\n")
