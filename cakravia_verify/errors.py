@@ -1,30 +1,30 @@
 """Every error this package raises.
 
     CakraviaError
-    ├── UsageError          the person asked for something that cannot be done; nothing was touched
+    ├── UsageError          the command cannot be done; nothing was changed
     │   ├── SettingsError       cakravia.toml, an environment variable or an option is wrong
-    │   ├── NothingToDo         the version is active already, or there is nothing to roll back to
-    │   └── MissingTool         a program or package this machine needs is not there
-    ├── LockHeld            another release is running on this site
+    │   ├── NothingToDo         the version is active already, or there is no rollback target
+    │   └── MissingTool         a required program or package is missing on this machine
+    ├── LockHeld            another process holds the site's lock
     ├── ReleaseError        a step of a release failed; the release rolls back
     │   ├── NotHealthy          a slot did not become, or did not stay, healthy
-    │   ├── NotConfirmed        the proxy does not serve the slot it should
-    │   └── DeadlineExceeded    a wait ran out of time
-    ├── RollbackFailed      an undo failed; a person is needed
+    │   ├── NotConfirmed        the proxy does not serve the slot that it should serve
+    │   └── DeadlineExceeded    a wait reached its deadline
+    ├── RollbackFailed      an undo failed; an operator must act
     ├── JournalError        the history cannot be read or written
-    │   └── SiteLost            a later holder of the site has written; this process acts no more
-    ├── PlatformError       a slot could not be started, stopped or seen
-    ├── ProxyError          nginx refused, or could not be reached
-    └── TrafficError        the load could not be sent, or its records not read
+    │   └── SiteLost            a process with a newer lease has written; this process stops acting
+    ├── PlatformError       a slot could not be started, stopped or observed
+    ├── ProxyError          the proxy refused a configuration, or could not be reached
+    └── TrafficError        the load could not be sent, or its records could not be read
 
-An error says what failed, what was seen and what to do next (`remedy`).
+A message contains what failed and what was observed. `remedy` is what to do next.
 """
 
 from __future__ import annotations
 
 
 class CakraviaError(Exception):
-    """Root of all errors raised on purpose; `remedy` names what to do next."""
+    """The root of all errors of this package. `remedy` is what to do next."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -36,23 +36,23 @@ class CakraviaError(Exception):
 
 
 class UsageError(CakraviaError):
-    """What was asked for cannot be done; nothing was touched."""
+    """The command cannot be done; nothing was changed."""
 
 
 class SettingsError(UsageError):
-    """A setting is wrong; the message names the file, the key and the remedy."""
+    """A setting is wrong. The message names the file and the key."""
 
 
-class NothingToDo(UsageError):  # noqa: N818 - reads aloud as the outcome it is
-    """The site is already where the release would bring it, or has nowhere to go back to."""
+class NothingToDo(UsageError):  # noqa: N818 - the name is the outcome
+    """The version is active already, or there is no rollback target."""
 
 
 class MissingTool(UsageError):  # noqa: N818
-    """A program or package that is needed is not on this machine."""
+    """A required program or package is missing on this machine."""
 
 
 class LockHeld(CakraviaError):  # noqa: N818
-    """Another release holds the site."""
+    """Another process holds the site's lock."""
 
 
 class ReleaseError(CakraviaError):
@@ -64,15 +64,15 @@ class NotHealthy(ReleaseError):  # noqa: N818
 
 
 class NotConfirmed(ReleaseError):  # noqa: N818
-    """The proxy does not serve the slot it was told to."""
+    """The proxy does not serve the slot that it should serve."""
 
 
 class DeadlineExceeded(ReleaseError):  # noqa: N818
-    """A wait ran out of time."""
+    """A wait reached its deadline."""
 
 
 class RollbackFailed(CakraviaError):  # noqa: N818
-    """An undo failed; the rollback stopped there and a person is needed."""
+    """An undo failed. The rollback stopped there, and an operator must act."""
 
 
 class JournalError(CakraviaError):
@@ -80,7 +80,7 @@ class JournalError(CakraviaError):
 
 
 class SiteLost(JournalError):  # noqa: N818
-    """Somebody else has held the site since, so this process neither writes nor acts any more."""
+    """A process with a newer lease has written. This process neither writes nor acts any more."""
 
 
 class PlatformError(CakraviaError):

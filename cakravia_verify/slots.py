@@ -1,4 +1,4 @@
-"""The two places a version runs, and what can be known of them: pure values."""
+"""The two slots, and the facts about them: pure values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True)
 class Address:
-    """Where something listens."""
+    """A host and a TCP port."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exact build of a version; the digest is its identity."""
+    """One exact build of a version. The digest is its identity."""
 
     version: str
     digest: str
@@ -48,10 +48,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot with a version running in it, as the platform sees it.
+    """A slot with a running version, as the platform observes it.
 
-    `identity` changes whenever the process or container behind the slot is another one. `started_at` is in seconds
-    since 1970. `address` is where the prober reaches it.
+    `identity` changes with every new process or container. `started_at` is in seconds since 1970. `address` is the
+    address for probes.
     """
 
     colour: Colour
@@ -68,7 +68,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class SlotPair:
-    """Who serves and who waits. `active` is None on a site without a release; either slot may be empty."""
+    """Both slots. `active` is None on a site without a release. Either slot may be empty."""
 
     active_colour: Colour | None
     blue: Slot | None
@@ -91,16 +91,16 @@ class SlotPair:
 
 
 def checked_version(text: str) -> str:
-    """`text` where it is a usable version name; SettingsError otherwise.
+    """Return `text` if it is a valid version name. Raises SettingsError.
 
-    A version ends up in file names, image tags, environment variables and pages, so the alphabet is that of an OCI
-    image tag plus `+`.
+    File names, image tags, environment variables and pages contain the version. So the allowed characters are those
+    of an OCI image tag, plus `+`.
     """
     if not VERSION_PATTERN.fullmatch(text):
         shown = text if len(text) <= 60 else f"{text[:57]}... ({len(text)} characters)"
         raise SettingsError(
             f"{shown!r} is not a version",
-            remedy="use letters, digits, '.', '_', '+' and '-', starting with a letter or digit, "
-            "at most 128 characters, as in v1.2.0",
+            remedy="use letters, digits, '.', '_', '+' and '-'; begin with a letter or digit; use at most 128 "
+            "characters. Example: v1.2.0",
         )
     return text

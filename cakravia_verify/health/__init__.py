@@ -1,1 +1,1 @@
-"""What an application says of itself, and how we ask."""
+"""The health endpoints' contract, and the probe that reads them."""

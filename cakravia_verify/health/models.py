@@ -1,4 +1,4 @@
-"""A reading: the answer to one question put to a slot."""
+"""A reading: the answer to one probe."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 HEALTHY_WORDS = frozenset({"healthy", "degraded", "ok", "up", "pass", "ready", "alive"})
-# What a deployment may be without its slot being ill; as an answer about health these words say nothing good.
+# States of a deployment with a healthy slot. On the health endpoints these words do not mean healthy.
 DEPLOYMENT_WORDS = HEALTHY_WORDS | {"active", "inactive", "deploying"}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One answer of one endpoint. `status_code` is None where no answer came; `latency` is in seconds.
+    """One answer of one endpoint. `status_code` is None without an answer; `latency` is in seconds.
 
-    `slot`, `version` and `in_flight` are None where the application does not name them.
+    `slot`, `version` and `in_flight` are None if the answer does not contain them.
     """
 
     endpoint: str
@@ -33,18 +33,18 @@ class Reading:
         return not self.problem
 
     def names(self, *, slot: str, version: str) -> bool:
-        """Whether nothing in the answer speaks against it coming from `slot` running `version`."""
+        """Return whether the answer agrees with `slot` and `version`. A missing name agrees."""
         return self.slot in (None, slot) and self.version in (None, version)
 
     def __str__(self) -> str:
-        said = f"{self.status_code}" if self.status_code is not None else "no answer"
-        who = f" from {self.slot or '?'} {self.version or '?'}" if self.slot or self.version else ""
+        status = f"{self.status_code}" if self.status_code is not None else "no answer"
+        origin = f" from {self.slot or '?'} {self.version or '?'}" if self.slot or self.version else ""
         state = f" {self.state!r}" if self.state else ""
-        return f"{self.endpoint}: {said}{state}{who}{f' ({self.problem})' if self.problem else ''}"
+        return f"{self.endpoint}: {status}{state}{origin}{f' ({self.problem})' if self.problem else ''}"
 
 
 def field_of(payload: Any, path: str) -> str | None:
-    """The value at a dotted path such as `deployment.slot`, as text; `a.b|c` tries one after the other."""
+    """Return the value at a dotted path such as `deployment.slot`, as text. In `a.b|c` the first that exists counts."""
     for alternative in filter(None, path.split("|")):
         value = payload
         for part in alternative.split("."):

@@ -1,4 +1,4 @@
-"""The prober: asks a slot, or the site through the proxy, and never asks twice for one reading."""
+"""The prober: one request to a slot, or to the proxy, for each reading. It never retries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_BODY: Final = 16 * 2**20
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a plain request. `status_code` is None where none came; `latency` is in seconds."""
+    """The answer to one request. `status_code` is None without an answer; `latency` is in seconds."""
 
     status_code: int | None
     headers: Mapping[str, str]
@@ -34,7 +34,7 @@ class Answer:
 
 
 class Prober(Protocol):
-    """Puts questions to an address and returns what came back; a failure is a reading too, never an exception."""
+    """Sends requests to an address and returns the answers. A failure is a reading as well, never an exception."""
 
     def read(self, address: Address, endpoint: str) -> Reading: ...
 
@@ -46,10 +46,10 @@ class Prober(Protocol):
 
 
 class HttpProber:
-    """A prober over HTTP/1.1. Every question goes over a fresh connection, is asked once and follows no redirect.
+    """A prober over HTTP/1.1. Each request uses a new connection, is sent once and follows no redirect.
 
-    `timeout` bounds connecting, and then the whole answer, however slowly it drips. Cookies are not kept: no answer
-    depends on an earlier one.
+    `timeout` limits the connect, and then the whole answer, even if bytes keep arriving. Cookies are not kept, so no
+    answer depends on an earlier one.
     """
 
     def __init__(
@@ -119,14 +119,14 @@ class HttpProber:
     def _complaint(self, endpoint: str, status_code: int | None, state: str, payload: Any) -> str:
         if status_code not in self._contract.healthy_codes:
             failing = _failing_checks(payload)
-            return f"status {status_code}{f', says {state}' if state else ''}{f': {failing}' if failing else ''}"
+            return f"status {status_code}{f', state {state}' if state else ''}{f': {failing}' if failing else ''}"
         if state and state.lower() not in (DEPLOYMENT_WORDS if endpoint == "status" else HEALTHY_WORDS):
-            return f"says {state}"
+            return f"state {state}"
         return ""
 
 
 class _Hangup:
-    """Ends a connection that has not answered wholly in time: a server that sends a byte now and then ends no read."""
+    """Closes a connection without a complete answer in time. A read timeout is not enough if bytes keep arriving."""
 
     def __init__(self, seconds: float) -> None:
         self.is_over = False
@@ -143,7 +143,7 @@ class _Hangup:
             timer.cancel()
 
     def follow(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Told by httpcore's `trace` extension of what a request is doing."""
+        """Start the timer when the connection is open. httpcore's `trace` extension calls this."""
         if event == "connection.connect_tcp.complete":
             timer = threading.Timer(
                 self._seconds, self._hang_up, args=(facts["return_value"].get_extra_info("socket"),)

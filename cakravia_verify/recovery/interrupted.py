@@ -88,7 +88,7 @@ def _candidate_again(release: Release, record: Record) -> Slot:
         lambda: is_healthy(site, slot),
         deadline=release.deadline(f"{slot} is healthy", 0.0 if has_refuge else site.settings.health.deadline),
         every=site.settings.health.interval,
-        seen=lambda: "; ".join(str(reading) for reading in site.readings(slot) if not reading.is_healthy),
+        observed=lambda: "; ".join(str(reading) for reading in site.readings(slot) if not reading.is_healthy),
     )
     return slot
 

@@ -110,7 +110,7 @@ def _first_healthy(site: Site, slots: Sequence[Slot]) -> Slot:
         lambda: next((slot for slot in slots if is_healthy(site, slot)), None),
         deadline=Deadline(f"{' or '.join(map(str, slots))} is healthy", health.deadline, clock=site.clock),
         every=health.interval,
-        seen=lambda: "; ".join(complaints(site.readings(slot)) for slot in slots),
+        observed=lambda: "; ".join(complaints(site.readings(slot)) for slot in slots),
     )
 
 

@@ -120,7 +120,7 @@ def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool
         lambda: is_healthy(site, slot),
         deadline=release.deadline(f"{slot} is healthy before users return", site.settings.health.deadline),
         every=site.settings.health.interval,
-        seen=lambda: complaints(site.readings(slot)),
+        observed=lambda: complaints(site.readings(slot)),
     )
     return slot
 

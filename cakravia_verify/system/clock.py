@@ -57,7 +57,7 @@ def to_seconds(microseconds: Microseconds) -> float:
 
 
 class Clock(Protocol):
-    """Monotonic seconds, wall-clock seconds since 1970, and waiting."""
+    """Monotonic seconds, wall-clock seconds since 1970, and sleep."""
 
     def monotonic(self) -> float: ...
     def wall(self) -> float: ...
@@ -65,7 +65,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of this machine. CLOCK_MONOTONIC is shared by all its processes."""
+    """The clock of this machine. All its processes share CLOCK_MONOTONIC."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -82,7 +82,7 @@ SYSTEM_CLOCK = SystemClock()
 
 @dataclass(frozen=True)
 class Deadline:
-    """An instant by which something must hold; `what` names it in the error."""
+    """A limit for a wait, in seconds from `started`. `what` names the condition in the error."""
 
     what: str
     seconds: float
@@ -105,8 +105,8 @@ class Deadline:
     def is_over(self) -> bool:
         return self.elapsed >= self.seconds
 
-    def exceeded(self, seen: str, *, remedy: str = "") -> DeadlineExceeded:
-        return DeadlineExceeded(f"{self.what}: not within {self.seconds:g} s; {seen}", remedy=remedy)
+    def exceeded(self, observed: str, *, remedy: str = "") -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self.what}: not within {self.seconds:g} s; {observed}", remedy=remedy)
 
 
 def poll(
@@ -114,16 +114,16 @@ def poll(
     *,
     deadline: Deadline,
     every: float = 0.05,
-    seen: Callable[[], str] = lambda: "no answer",
+    observed: Callable[[], str] = lambda: "no answer",
 ) -> T:
-    """The first answer of `question` that is neither None nor False; asked at least once, then every `every` seconds.
+    """Call `question` every `every` seconds until its result is neither None nor False. Return that result.
 
-    Raises DeadlineExceeded, naming what was last seen.
+    `question` is called at least once. Raises DeadlineExceeded with the text of `observed`.
     """
     while True:
         answer = question()
         if answer is not None and answer is not False:
             return answer
         if deadline.is_over:
-            raise deadline.exceeded(seen())
+            raise deadline.exceeded(observed())
         deadline.clock.sleep(min(every, max(deadline.remaining, 0.001)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_folder(folder: Path) -> None:
-    """`folder` exists, durably: with every folder above it that had to be made."""
+    """Create `folder` and its missing parents, durably."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -16,7 +16,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """The folder's entries are durable: what was created, renamed or removed in it survives a power cut."""
+    """Sync the folder to disk. Files created, renamed or removed in it then survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -25,7 +25,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """`path` holds `content` whole, or what it held before; durable when this returns."""
+    """Replace the content of `path` completely or not at all. The change is durable when this returns."""
     make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -1,4 +1,4 @@
-"""This run's part of logs that other runs wrote to as well, and logs kept within bounds."""
+"""The part of a shared log that one run wrote, and size limits for logs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Final
 
 from cakravia_verify.errors import TrafficError
 
-# Bytes. Longer ones are emptied or set aside where a run begins, and by `cakravia up` and `cakravia recover`.
+# Bytes. The start of a run, `cakravia up` and `cakravia recover` empty or rotate longer logs.
 LONGEST_LOG: Final = 64 * 2**20
 
 
 class LogCuts:
-    """Where each log ended when a run began, so that what it adds can be copied."""
+    """The end of each log at the start of a run. Everything after it belongs to the run."""
 
     def __init__(self) -> None:
         self._offsets: dict[Path, int] = {}
         self._sizes: dict[Path, int] = {}
 
     def remember(self, *logs: Path | None) -> None:
-        """What the logs hold by now belongs to others."""
+        """Store the present ends of the logs. Their present content belongs to other runs."""
         for path in logs:
             if path is not None:
                 with contextlib.suppress(OSError):
                     self._offsets[path] = path.stat().st_size
 
     def require_growth(self, *logs: Path) -> None:
-        """Logs of requests only grow while a run lasts. Raises TrafficError for one that lost what it held."""
+        """Raise TrafficError if a log became shorter since the last call. During a run a request log only grows."""
         for path in logs:
             try:
                 size = path.stat().st_size
@@ -37,14 +37,14 @@ class LogCuts:
                 size = -1
             if size < self._sizes.get(path, -1):
                 raise TrafficError(
-                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: "
-                    "what it held is not evidence any more",
-                    remedy="keep log rotation and people away from it while a release runs",
+                    f"{path} was {'removed' if size < 0 else 'cut'} while the release ran: its requests are lost as "
+                    "evidence",
+                    remedy=f"stop log rotation for {path.name} while a release runs, then release again",
                 )
             self._sizes[path] = size
 
     def copy(self, source: Path | None, target: Path) -> Path | None:
-        """`target` holds what was added since; None where there is no such log. A log that shrank is taken whole."""
+        """Copy the run's part of the log to `target`. Returns None without a log. Copies all of a log that shrank."""
         if source is None or not source.exists():
             return None
         with source.open("rb") as whole, target.open("wb") as part:
@@ -54,7 +54,7 @@ class LogCuts:
         return target
 
     def copy_written(self, source: Path | None, target: Path) -> Path | None:
-        """As `copy`, and None too where nothing was added: then nobody keeps such a log."""
+        """Copy like `copy`, but return None if the run added nothing: the application then keeps no such log."""
         copied = self.copy(source, target)
         if copied is not None and not copied.stat().st_size:
             copied.unlink()
@@ -63,16 +63,16 @@ class LogCuts:
 
 
 def empty_long(log: Path) -> None:
-    """A log that outgrew its bound is empty. Whoever appends to it goes on doing so (O_APPEND), from its start."""
+    """Empty a log that is longer than LONGEST_LOG. A writer with O_APPEND continues at its start."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > LONGEST_LOG:
             os.truncate(log, 0)
 
 
 def set_long_aside(log: Path) -> bool:
-    """A log that outgrew its bound has the name `<log>.1`, an earlier one of that name is gone; True where it was so.
+    """Rename a log that is longer than LONGEST_LOG to `<log>.1`, replacing an earlier one. Returns whether it did.
 
-    Whoever writes it goes on writing to that file until told to open the log anew.
+    Its writer continues with the renamed file until it opens the log again.
     """
     try:
         if log.stat().st_size <= LONGEST_LOG:
@@ -84,8 +84,10 @@ def set_long_aside(log: Path) -> bool:
 
 
 def keep_long_twice(log: Path) -> None:
-    """A log that outgrew its bound is empty and `<log>.1` holds what it held: for a writer that cannot be told to open
-    it anew. What is written between the copy and the cut is lost."""
+    """Copy a log that is longer than LONGEST_LOG to `<log>.1` and empty it. For writers that cannot reopen their log.
+
+    Lines written between the copy and the truncation are lost.
+    """
     with contextlib.suppress(OSError):
         if log.stat().st_size > LONGEST_LOG:
             shutil.copyfile(log, older(log))

@@ -1,4 +1,4 @@
-"""Who listens where on this machine."""
+"""The TCP ports of this machine, and the processes that listen on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from cakravia_verify.slots import Address
 
 
 def require_free_port(address: Address, *, what: str) -> None:
-    """`address` can be listened on. Raises UsageError, naming `what` asked for it and who has it."""
+    """Raise UsageError if `address` cannot be listened on.
+
+    The error names the setting that needs it (`what`) and the process that has it.
+    """
     try:
         with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,15 +26,16 @@ def require_free_port(address: Address, *, what: str) -> None:
         if number == errno.EADDRINUSE:
             raise UsageError(
                 f"{what}: {address} is in use by {listener(address.port)}",
-                remedy="stop that process or choose another port in cakravia.toml; it was not touched",
+                remedy="stop that process, or choose another port in cakravia.toml; the process was not touched",
             ) from error
         raise UsageError(
-            f"{what}: cannot listen on {address}: {error}", remedy="choose an address and port this user may use"
+            f"{what}: cannot listen on {address}: {error}",
+            remedy="choose an address of this machine and a port that this user may use",
         ) from error
 
 
 def listener(port: int) -> str:
-    """The process that listens on a TCP port, in words."""
+    """Describe the process that listens on a TCP port."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:

@@ -1,4 +1,4 @@
-"""Which process is meant: a name for it that holds whatever becomes of process ids and clocks."""
+"""Names for processes that stay unique when process ids are used again or the clock changes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import psutil
 
 
 def identity_of(process: psutil.Process) -> str:
-    """A name that no other process of this machine has had or will have, whatever happens to the clock.
+    """Return a name that no other process of this machine ever has.
 
-    Linux counts a process's start in ticks since boot; the start in seconds since 1970 changes with every step of
-    the wall clock.
+    Linux counts a process's start in ticks since boot. The start in seconds since 1970 would change with every step
+    of the wall clock.
     """
     with contextlib.suppress(OSError, IndexError):
         fields = Path(f"/proc/{process.pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -29,7 +29,7 @@ def _boot() -> str:
 
 
 def process_named(identity: str) -> psutil.Process | None:
-    """The process of that identity, None where it has ended."""
+    """Return the process with that identity, None if it has ended."""
     with contextlib.suppress(psutil.Error, ValueError):
         process = psutil.Process(int(identity.partition("@")[0]))
         if identity_of(process) == identity and not has_ended(process):
@@ -38,9 +38,9 @@ def process_named(identity: str) -> psutil.Process | None:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether nothing of it is left to act or to hold a file, whoever has yet to collect its status.
+    """Return whether no thread of the process is left. A zombie has ended, even before its parent reads its status.
 
-    Linux shows a process as a zombie once its first thread has ended, while others may go on, and hold its port.
+    Linux shows a process as a zombie when its first thread has ended. Other threads may still run and hold its port.
     """
     try:
         if not process.is_running():

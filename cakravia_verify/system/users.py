@@ -8,7 +8,7 @@ import socket
 
 
 def who_acts() -> str:
-    """The person or pipeline behind this process, as `user@host`, with the person behind sudo named."""
+    """Return the user of this process as `user@host`. Under sudo it is the user who called sudo."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):

@@ -59,7 +59,7 @@ class TrafficRun:
             flows,
             deadline=deadline,
             every=0.02,
-            seen=lambda: f"{self.finished} requests came to an end\n{self._process.log_tail()}".strip(),
+            observed=lambda: f"{self.finished} requests came to an end\n{self._process.log_tail()}".strip(),
         )
 
     def ensure_alive(self) -> None:
@@ -136,7 +136,7 @@ class TrafficRun:
                 self._process.ensure_alive()
             return self._settled_until >= cut
 
-        poll(settled, deadline=deadline, every=0.05, seen=lambda: f"{self._waiting()} requests have not ended")
+        poll(settled, deadline=deadline, every=0.05, observed=lambda: f"{self._waiting()} requests have not ended")
         return cut
 
     def stop(self, *, deadline: Deadline) -> TrafficSummary:

@@ -51,14 +51,14 @@ class SlotProcess:
 
     def listen(self) -> SlotProcess:
         """The slot accepts connections."""
-        url = poll(self._url, deadline=Deadline("the slot listens", 10), every=0.005, seen=lambda: self.output)
+        url = poll(self._url, deadline=Deadline("the slot listens", 10), every=0.005, observed=lambda: self.output)
         self.client.base_url = httpx.URL(url)
         return self
 
     def ready(self) -> SlotProcess:
         """The slot says that it is ready."""
         self.listen()
-        poll(self._is_ready, deadline=Deadline("the slot is ready", 10), every=0.01, seen=lambda: self.output)
+        poll(self._is_ready, deadline=Deadline("the slot is ready", 10), every=0.01, observed=lambda: self.output)
         return self
 
     @property
@@ -72,7 +72,7 @@ class SlotProcess:
         return self.client.get("/api/deployment/status").json()["application"]
 
     def wait_for(self, what: str, question: Callable[[], object]) -> None:
-        poll(lambda: bool(question()), deadline=Deadline(what, 10), every=0.01, seen=lambda: self.output)
+        poll(lambda: bool(question()), deadline=Deadline(what, 10), every=0.01, observed=lambda: self.output)
 
     def send(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -32,7 +32,7 @@ def answering(status: int = 200, body: Any = None, **headers: str) -> HttpProber
     return prober(lambda request: httpx.Response(status, content=content, headers=headers))
 
 
-def test_a_good_answer_is_read_with_who_gave_it() -> None:
+def test_a_good_answer_names_slot_and_version() -> None:
     reading = answering().read(SOMEWHERE, "health")
     assert reading.is_healthy
     assert (reading.slot, reading.version, reading.in_flight, reading.state) == ("green", "v2", 3, "healthy")
@@ -40,7 +40,7 @@ def test_a_good_answer_is_read_with_who_gave_it() -> None:
     assert not reading.names(slot="blue", version="v2")
 
 
-def test_all_four_endpoints_are_asked_once_each() -> None:
+def test_all_four_endpoints_are_read_once_each() -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -51,7 +51,7 @@ def test_all_four_endpoints_are_asked_once_each() -> None:
     assert asked == ["/api/health", "/api/health/ready", "/api/health/live", "/api/deployment/status"]
 
 
-def test_headers_name_slot_and_version_where_the_body_does_not() -> None:
+def test_headers_name_slot_and_version_if_the_body_does_not() -> None:
     reading = answering(200, b"fine", **{"X-Deployment-Slot": "green", "X-Deployment-Version": "v2"}).read(
         SOMEWHERE, "health"
     )
@@ -59,19 +59,19 @@ def test_headers_name_slot_and_version_where_the_body_does_not() -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 404, 429, 500, 502, 503, 504])
-def test_another_status_than_a_healthy_one_is_not_healthy(status: int) -> None:
+def test_an_unlisted_status_code_is_not_healthy(status: int) -> None:
     reading = answering(status, Location="/elsewhere").read(SOMEWHERE, "health")
     assert not reading.is_healthy
     assert str(status) in reading.problem
 
 
 @pytest.mark.parametrize("word", ["unhealthy", "down", "starting", "FAIL", "deploying", "inactive", "no idea"])
-def test_a_200_that_says_it_is_not_well_is_not_healthy(word: str) -> None:
+def test_a_200_with_an_unhealthy_state_is_not_healthy(word: str) -> None:
     assert not answering(200, {"status": word}).read(SOMEWHERE, "health").is_healthy
 
 
 @pytest.mark.parametrize("word", ["active", "inactive", "deploying"])
-def test_a_deployment_status_may_say_what_a_deployment_is(word: str) -> None:
+def test_the_status_endpoint_may_answer_active_or_inactive(word: str) -> None:
     assert answering(200, {"deployment": {"status": word}}).read(SOMEWHERE, "status").is_healthy
 
 
@@ -79,7 +79,7 @@ def test_a_degraded_application_is_up() -> None:
     assert answering(200, {"status": "degraded"}).read(SOMEWHERE, "health").is_healthy
 
 
-def test_failing_checks_are_told_by_name() -> None:
+def test_failing_checks_are_in_the_problem_by_name() -> None:
     body = {"status": "unhealthy", "checks": [{"name": "memory", "status": "fail", "message": "97% used"}]}
     assert "memory 97% used" in answering(503, body).read(SOMEWHERE, "health").problem
 
@@ -221,7 +221,7 @@ def drip(head: bytes, piece: bytes) -> Callable[[socket.socket, threading.Event]
     ],
     ids=["hangs", "closes", "is cut off", "speaks gibberish", "drips headers", "drips a body", "never ends its body"],
 )
-def test_a_real_server_that_does_not_answer_wholly_is_no_success(
+def test_an_incomplete_answer_of_a_real_server_is_no_success(
     serve: Callable[[socket.socket, threading.Event], None],
 ) -> None:
     with server(serve) as address:
@@ -230,7 +230,7 @@ def test_a_real_server_that_does_not_answer_wholly_is_no_success(
     assert reading.status_code is None
 
 
-def test_a_port_where_nobody_listens_is_connection_refused() -> None:
+def test_a_port_without_a_listener_is_connection_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     reading = HttpProber(ContractSettings(), timeout=1).read(Address("127.0.0.1", port), "health")

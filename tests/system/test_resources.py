@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.system.resources import NEEDED_ON_THE_WAY_BACK, DescriptorReserve, full_disks
+from cakravia_verify.system.resources import NEEDED_FOR_ROLLBACK, DescriptorReserve, full_disks
 
 
 def next_descriptor() -> int:
@@ -18,8 +18,8 @@ def next_descriptor() -> int:
     return free
 
 
-@pytest.mark.parametrize("room", [0, 1, NEEDED_ON_THE_WAY_BACK - 1])
-def test_release_without_descriptors_for_its_way_back_is_not_begun(room: int) -> None:
+@pytest.mark.parametrize("room", [0, 1, NEEDED_FOR_ROLLBACK - 1])
+def test_a_release_without_descriptors_for_a_rollback_does_not_begin(room: int) -> None:
     free = next_descriptor()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + room, hard))
@@ -32,7 +32,7 @@ def test_release_without_descriptors_for_its_way_back_is_not_begun(room: int) ->
     assert next_descriptor() == free
 
 
-def test_reserve_is_there_however_few_descriptors_are_left() -> None:
+def test_the_reserve_is_usable_after_all_descriptors_are_used_up() -> None:
     reserve = DescriptorReserve()
     reserve.take()
     reserve.take()
@@ -44,13 +44,13 @@ def test_reserve_is_there_however_few_descriptors_are_left() -> None:
             os.open(os.devnull, os.O_RDONLY)
         reserve.give_back()
         reserve.give_back()
-        opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(NEEDED_ON_THE_WAY_BACK)]
+        opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(NEEDED_FOR_ROLLBACK)]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for descriptor in opened:
             os.close(descriptor)
-    assert len(opened) == NEEDED_ON_THE_WAY_BACK
+    assert len(opened) == NEEDED_FOR_ROLLBACK
 
 
-def test_disk_with_room_is_not_told(tmp_path: Path) -> None:
+def test_a_disk_with_space_is_not_reported(tmp_path: Path) -> None:
     assert list(full_disks([tmp_path, tmp_path / "to" / "come"])) == []

@@ -142,7 +142,7 @@ class LocalNginx:
             raise ProxyError(
                 f"nginx does not start: {last_lines(started.stderr)}", remedy=f"see {self._program.error_log}"
             )
-        poll(self._is_ready, deadline=deadline, every=0.01, seen=lambda: "no worker process yet")
+        poll(self._is_ready, deadline=deadline, every=0.01, observed=lambda: "no worker process yet")
         self._taken_up()
         return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
@@ -244,7 +244,7 @@ class LocalNginx:
                 return True
             return has_new_generation() and not taking
 
-        poll(renewed, deadline=deadline, every=0.005, seen=lambda: self._unwilling(master, since=said))
+        poll(renewed, deadline=deadline, every=0.005, observed=lambda: self._unwilling(master, since=said))
         self._taken_up()
 
     def _unwilling(self, master: psutil.Process, *, since: int) -> str:

@@ -202,7 +202,7 @@ class ProcessPlatform:
             lambda: _is_gone(process),
             deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
             every=0.01,
-            seen=lambda: f"process {process.pid} is still there",
+            observed=lambda: f"process {process.pid} is still there",
         )
 
     def _await_port(self, colour: Colour, deadline: Deadline) -> None:

@@ -95,7 +95,7 @@ class PrivateEngine:
                 stderr=log,
                 start_new_session=True,
             )
-        poll(self.answers, deadline=Deadline("the private engine answers", 30), seen=self._last_words)
+        poll(self.answers, deadline=Deadline("the private engine answers", 30), observed=self._last_words)
 
     def answers(self) -> bool:
         return self.docker("version").returncode == 0

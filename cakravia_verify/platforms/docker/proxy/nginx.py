@@ -166,7 +166,7 @@ class DockerNginx:
         containers.start(self._engine, created, kind=ProxyError)
         self._compose.put(spec)
         try:
-            poll(self._is_ready, deadline=deadline, every=0.02, seen=lambda: "no answer from it yet")
+            poll(self._is_ready, deadline=deadline, every=0.02, observed=lambda: "no answer from it yet")
         except CakraviaError as error:
             said = self.logs(lines=5)
             self.stop(deadline=Deadline("the proxy stops", 5, clock=self._clock))
@@ -315,7 +315,7 @@ class DockerNginx:
                 return False
             return is_there and not now & before
 
-        poll(renewed, deadline=deadline, every=0.01, seen=lambda: "no new worker generation after the reload")
+        poll(renewed, deadline=deadline, every=0.01, observed=lambda: "no new worker generation after the reload")
         self._configuration.note_loaded(container, loaded)
 
     def _is_ready(self) -> bool:

@@ -125,7 +125,7 @@ def wait_for_answer(container: Container, path: str) -> Running:
     poll(
         answer,
         deadline=Deadline(f"{container.name} answers", 30),
-        seen=lambda: container.logs(tail=20).decode(errors="replace"),
+        observed=lambda: container.logs(tail=20).decode(errors="replace"),
     )
     return running
 
