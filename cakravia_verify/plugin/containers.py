@@ -20,7 +20,8 @@ from cakravia_verify.platforms.docker.site import open_docker
 from cakravia_verify.platforms.docker.slot_spec import DIGEST, RELEASE, SECRETS, SLOT, VERSION, VOLUME
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.settings.loading import load_settings
-from cakravia_verify.settings.models import Settings, size_in_bytes
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.site.site import SERVED_SLOT_HEADER
 from cakravia_verify.slots import Address
 

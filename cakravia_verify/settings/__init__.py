@@ -1,1 +1,1 @@
-"""The settings of a site: sections and loading."""
+"""The settings of a site: one model for each section, and the loader."""

@@ -21,16 +21,16 @@ from cakravia_verify.settings.section import Section
 def load_settings(
     path: Path, *, environment: Mapping[str, str] | None = None, overrides: Sequence[tuple[str, Any]] = ()
 ) -> Settings:
-    """The settings of the site that `path` describes.
+    """Load the settings of a site from the file `path`.
 
-    `overrides` are (dotted key, value) pairs from the command line. Raises SettingsError naming file, line and key.
+    `overrides` are (dotted key, value) pairs from the command line. Raises SettingsError with file, line and key.
     """
     environment = os.environ if environment is None else environment
     text = _read(path)
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", remedy="mend that place in the file") from error
+        raise SettingsError(f"{path} is not valid TOML: {error}", remedy="correct that line of the file") from error
     origins: dict[str, str] = {}
     for name, value in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_ENVIRONMENT):
@@ -39,7 +39,9 @@ def load_settings(
         _put(table, key, value, origin=f"command line, {key}", origins=origins)
     if "root" in table:
         where = origins.get("root") or f"{path}{_line_of(text, ['root'])}"
-        raise SettingsError(f"{where}: unknown key 'root'", remedy="paths start from the folder of cakravia.toml")
+        raise SettingsError(
+            f"{where}: unknown key 'root'", remedy="remove it; relative paths start from the folder of cakravia.toml"
+        )
     _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
     try:
         return Settings(root=path.resolve().parent, **table)
@@ -51,7 +53,7 @@ def load_settings(
 
 
 def _start_from(root: Path, section: Any, keys: Sequence[str]) -> None:
-    """Paths that another program is told are absolute: it starts from a folder of its own."""
+    """Make the paths absolute. nginx reads them, and it starts in another folder."""
     for key in keys:
         if isinstance(section, dict) and isinstance(value := section.get(key), str) and value:
             section[key] = str(root / value)
@@ -62,10 +64,13 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise SettingsError(
-            f"there is no {path}", remedy="run in the folder of your cakravia.toml, or name it with --site FILE"
+            f"there is no {path}",
+            remedy="change to the folder of your cakravia.toml, or name the file with --site FILE",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}", remedy="mend its permissions or encoding") from error
+        raise SettingsError(
+            f"{path} cannot be read: {error}", remedy="correct its permissions, or save it as UTF-8"
+        ) from error
 
 
 def _key_of_variable(name: str) -> str:
@@ -74,7 +79,7 @@ def _key_of_variable(name: str) -> str:
 
 
 def _toml_value(text: str, *, is_text: bool) -> Any:
-    """What is written as TOML, or plain text; where a text is wanted, `512` and `true` are texts too."""
+    """Parse a TOML value, or return plain text. If the key wants text, `512` and `true` are text too."""
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -88,7 +93,10 @@ def _put(table: dict[str, Any], key: str, value: Any, *, origin: str, origins: d
     for section in sections:
         inner = table.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise SettingsError(f"{origin}: '{section}' is not a section", remedy="name it as section.key")
+            raise SettingsError(
+                f"{origin}: '{section}' is not a section",
+                remedy="write the key as section.key, for example release.bake",
+            )
         table = inner
     table[last] = _toml_value(value, is_text=_wants_text([*sections, last])) if isinstance(value, str) else value
     origins[key] = origin
@@ -123,11 +131,12 @@ def _explain(problem: Any, *, path: Path, text: str, origins: Mapping[str, str])
     if not location and (named := re.search(r"\[(\w+)\] (\w+)", str(problem["msg"]))):
         location = [named[1], named[2]]
     key = ".".join(location)
-    said = [
+    overriding = [
         origin for name, origin in origins.items() if f"{key}.".startswith(f"{name}.") or name.startswith(f"{key}.")
     ]
     is_own = any(f"{key}.".startswith(f"{name}.") for name in origins)
-    where = said[-1] if said and (is_own or not _line_of(text, location)) else f"{path}{_line_of(text, location)}"
+    line = _line_of(text, location)
+    where = overriding[-1] if overriding and (is_own or not line) else f"{path}{line}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key {key!r}{_nearest(location)}"
     message = str(problem["msg"]).removeprefix("Value error, ")

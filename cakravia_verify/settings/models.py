@@ -1,37 +1,40 @@
-"""TOML, environment and command line, merged into one frozen, validated plan.
+"""The sections of cakravia.toml, with their defaults.
 
-Order of precedence: command line over environment (`CAKRAVIA_RELEASE_BAKE=5`) over cakravia.toml over the defaults
-below. Every key is checked: an unknown one or one of the wrong type is an error that names its place.
+The command line overrides the environment (`CAKRAVIA_RELEASE_BAKE=5`), the environment overrides cakravia.toml, and
+cakravia.toml overrides the defaults. An unknown key or a wrong type is an error with file and line.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cakravia_verify.settings.section import Section
+from cakravia_verify.settings.docker import DockerSettings
+from cakravia_verify.settings.proxy import ProxySettings
+from cakravia_verify.settings.section import (
+    HOST_PATTERN,
+    MEMORY_LEAST,
+    MEMORY_MOST,
+    Codes,
+    Port,
+    Seconds,
+    Section,
+    UrlPath,
+    address_of,
+    size_in_bytes,
+)
 from cakravia_verify.settings.traffic_mix import MixTable, OptionalHeaderName
 from cakravia_verify.slots import Address, Colour
 
-Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-Port: TypeAlias = Annotated[int, Field(ge=1, le=65_535)]
-UrlPath: TypeAlias = Annotated[str, Field(pattern=r"^(/[!-~]*)?$")]
-Codes: TypeAlias = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(min_length=1, strict=False)]
-SecretName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
-# Not settings: what tests, CI and the traffic's child process are told through the environment.
+# Variables of tests, CI and the traffic's child process. They are not settings.
 OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
-# A host ends up in nginx's configuration and in URLs: nothing that means something else there.
-HOST_PATTERN = r"^[^\s:;{}\[\]#\"'$/@\\]+$"
-# A path that nginx takes between double quotes and that means nothing else there.
-NGINX_PATH = r"""^[^\s"'$;{}\\]*$"""
-MEMORY_LEAST, MEMORY_MOST = 2**20, 2**46
 
 
 class SiteSettings(Section):
-    """What the site is called and where its state and reports live."""
+    """The name of the site, its platform, and its folders for state and reports."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")] = "cakravia"
     platform: Literal["process", "docker"] = "process"
@@ -40,7 +43,7 @@ class SiteSettings(Section):
 
 
 class SlotSettings(Section):
-    """Where the two slots listen and what they may use."""
+    """Where the two slots listen, and their memory limit."""
 
     host: Annotated[str, Field(pattern=HOST_PATTERN)] = "127.0.0.1"
     blue: Port = 3000
@@ -69,53 +72,8 @@ class SlotSettings(Section):
         return size_in_bytes(self.memory_limit)
 
 
-class ProxySettings(Section):
-    """How nginx listens, switches and treats the slots. Times in seconds."""
-
-    listen: Annotated[str, Field(pattern=r"^[^\s:;{}]+:[0-9]{1,5}$")] = "127.0.0.1:8080"
-    nginx: str = ""
-    switch: Literal["flag", "reload"] = "flag"
-    failover: bool = True
-    workers: Annotated[int, Field(ge=1, le=64)] = 2
-    keepalive: Annotated[int, Field(ge=0, le=1024)] = 32
-    upstream_idle: Annotated[float, Field(gt=0, le=3600)] = 2.0
-    client_idle: Annotated[float, Field(gt=0, le=3600)] = 75.0
-    keepalive_min: Annotated[float, Field(ge=0, le=3600)] = 5.0
-    connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
-    read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
-    max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
-    access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
-    tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
-    tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
-    tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> ProxySettings:
-        given = [bool(self.tls_listen), bool(self.tls_certificate), bool(self.tls_key)]
-        if any(given) and not all(given):
-            raise ValueError("tls_listen, tls_certificate and tls_key belong together: set all of them or none")
-        if self.tls_listen and self.tls_listen == self.listen:
-            raise ValueError("tls_listen needs an address of its own beside listen")
-        return self
-
-    @property
-    def address(self) -> Address:
-        return _address(self.listen)
-
-    @property
-    def tls_address(self) -> Address | None:
-        return _address(self.tls_listen) if self.tls_listen else None
-
-    @field_validator("listen", "tls_listen")
-    @classmethod
-    def _port_in_range(cls, value: str) -> str:
-        if value and not 1 <= _address(value).port <= 65_535:
-            raise ValueError("the port is not between 1 and 65535")
-        return value
-
-
 class AppSettings(Section):
-    """What runs in a slot. `{python}` and `{version}` are replaced in the command, the source and the build."""
+    """The application in a slot. `{python}` and `{version}` are replaced in `command`, `source` and `build`."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("{python}", "-m", "reference_app")
     source: str = "examples/reference_app"
@@ -127,51 +85,8 @@ class AppSettings(Section):
     grace: Seconds = 30.0
 
 
-class DockerSettings(Section):
-    """Slots and proxy as containers. Exactly one of `image`, `context` and `archive` says where versions come from.
-
-    `{version}` is replaced in `image`, `archive`, `context` and `build_args`. Sizes are bytes, or have K, M or G.
-    """
-
-    host: str = ""
-    api_version: Annotated[str, Field(pattern=r"^([0-9]+\.[0-9]+)?$")] = ""
-    patience: Seconds = 30.0
-    project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,49})?$")] = ""
-    compose_file: str = "docker-compose.blue-green.yml"
-    image: str = ""
-    pull: Literal["missing", "always", "never"] = "missing"
-    context: str = ""
-    dockerfile: str = "Dockerfile"
-    build_args: dict[str, str] = Field(default_factory=dict)
-    archive: str = ""
-    platform: str = ""
-    user: Annotated[str, Field(pattern=r"^([0-9]+(:[0-9]+)?)?$")] = ""
-    secrets: dict[SecretName, str] = Field(default_factory=dict)
-    port: Port = 3000
-    publish_slots: bool = False
-    probe: Literal["auto", "network", "published", "tunnel"] = "auto"
-    users: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
-    subnet: str = ""
-    cpus: Annotated[float, Field(gt=0, le=1024)] = 1.0
-    pids: Annotated[int, Field(ge=8, le=4_194_304)] = 256
-    tmpfs: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "64M"
-    healthcheck: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    stop_signal: Annotated[str, Field(pattern=r"^(SIG[A-Z0-9+]+)?$")] = ""
-    restart: Literal["no", "on-failure", "unless-stopped", "always"] = "unless-stopped"
-    log_max_size: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")] = "10m"
-    log_max_file: Annotated[int, Field(ge=1, le=1000)] = 3
-    proxy_image: str = ""
-    proxy_context: str = ""
-    proxy_build_args: dict[str, str] = Field(default_factory=dict)
-    proxy_memory: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "256M"
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return tuple(name for name in ("image", "context", "archive") if getattr(self, name))
-
-
 class ContractSettings(Section):
-    """Where the application tells its health, its slot and its version. An empty path means: does not have it."""
+    """The application's health endpoints, and its fields for slot and version. An empty path: no such endpoint."""
 
     health: UrlPath = "/api/health"
     ready: UrlPath = "/api/health/ready"
@@ -197,7 +112,7 @@ class ContractSettings(Section):
 
 
 class HealthSettings(Section):
-    """When a slot counts as healthy: `consecutive` rounds of good readings of every endpoint within `deadline`."""
+    """When a slot is healthy: `consecutive` rounds of healthy readings of all endpoints within `deadline` seconds."""
 
     consecutive: Annotated[int, Field(ge=1, le=1000)] = 3
     interval: Annotated[float, Field(gt=0, le=60)] = 0.2
@@ -206,7 +121,7 @@ class HealthSettings(Section):
 
 
 class SmokeRequest(Section):
-    """One request to the candidate before any user reaches it."""
+    """One request to the candidate before the switch."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] = "GET"
     path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
@@ -217,7 +132,7 @@ class SmokeRequest(Section):
 
 
 class ReleaseSettings(Section):
-    """How a release goes. Times in seconds; `retain` counts versions kept for rollback."""
+    """The steps of a release. Times are in seconds. `retain`: how many versions are kept for rollback."""
 
     bake: Seconds = 10.0
     drain: Seconds = 30.0
@@ -229,14 +144,14 @@ class ReleaseSettings(Section):
 
 
 class CurvePoint(Section):
-    """One point of the rate's course: `at` seconds after the traffic began, `rate` requests/s."""
+    """One point of the rate's curve: `at` in seconds after the traffic began, `rate` in requests/s."""
 
     at: Seconds
     rate: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 
 
 class TrafficSettings(Section):
-    """The load that runs through every release. `rate` in requests/s; `round_trip` and `timeout` in seconds."""
+    """The traffic of every release. `rate` is in requests/s; `round_trip` and `timeout` are in seconds."""
 
     users: Annotated[int, Field(ge=1, le=20_000)] = 50
     rate: Annotated[float, Field(gt=0, le=100_000)] = 200.0
@@ -295,24 +210,26 @@ class TrafficSettings(Section):
     @field_validator("web_ui")
     @classmethod
     def _web_ui_has_a_port(cls, value: str) -> str:
-        if value and not 1 <= _address(value).port <= 65_535:
+        if value and not 1 <= address_of(value).port <= 65_535:
             raise ValueError("the port is not between 1 and 65535")
         return value
 
     @model_validator(mode="after")
-    def _nothing_is_said_in_vain(self) -> TrafficSettings:
+    def _every_key_has_an_effect(self) -> TrafficSettings:
         if self.curve and "rate" in self.model_fields_set:
             raise ValueError(
-                f"where [[traffic.curve]] says the rate over time, rate = {self.rate:g} (--rate) would not count; "
-                "leave one of them out, as --set 'traffic.curve=[]' does with the curve for one run"
+                f"rate = {self.rate:g} (--rate) has no effect together with [[traffic.curve]]; remove one of them, or "
+                "ignore the curve in one run: --set 'traffic.curve=[]'"
             )
         if self.locustfile_users != 1 and not self.locustfile:
-            raise ValueError(f"locustfile_users = {self.locustfile_users} make nothing without a locustfile")
+            raise ValueError(
+                f"locustfile_users = {self.locustfile_users} has no effect without locustfile; set locustfile too"
+            )
         return self
 
 
 class BudgetSettings(Section):
-    """What users may suffer before the gate refuses. Latencies in seconds from the planned send instant."""
+    """Limits for loss, errors and latency. Latencies are in seconds from the planned send time."""
 
     lost: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     duplicated: Annotated[int, Field(ge=0, le=1_000_000)] = 0
@@ -329,13 +246,14 @@ class BudgetSettings(Section):
         for name in ("lost", "duplicated"):
             if (allowed := getattr(self, name)) >= self.min_requests:
                 raise ValueError(
-                    f"{name} = {allowed} permits that of every one of min_requests = {self.min_requests} requests"
+                    f"{name} = {allowed} would permit it for all of min_requests = {self.min_requests} requests; "
+                    f"set {name} lower than min_requests"
                 )
         return self
 
 
 class Settings(Section):
-    """The whole of cakravia.toml. `root` is the folder that relative paths start from."""
+    """All sections of cakravia.toml. `root` is the start of relative paths."""
 
     root: Path = Path()
     site: SiteSettings = SiteSettings()
@@ -361,14 +279,14 @@ class Settings(Section):
     @model_validator(mode="after")
     def _everyday_log_has_a_reader(self) -> Settings:
         if self.proxy.access_log == "stdout" and self.site.platform != "docker":
-            raise ValueError('[proxy] access_log = "stdout" is for containers: this nginx has none; use "file"')
+            raise ValueError('[proxy] access_log = "stdout" needs [site] platform = "docker"; use "file"')
         return self
 
     @model_validator(mode="after")
     def _docker_knows_where_versions_come_from(self) -> Settings:
         if self.site.platform == "docker" and len(self.docker.sources) != 1:
-            named = " and ".join(self.docker.sources) or "none of them is set"
-            raise ValueError(f"[docker] image, context or archive: exactly one is needed, {named}")
+            named = " and ".join(self.docker.sources) or "none"
+            raise ValueError(f"[docker] needs exactly one of image, context and archive; set now: {named}")
         return self
 
     @property
@@ -385,14 +303,3 @@ class Settings(Section):
 
     def slot_address(self, colour: Colour) -> Address:
         return Address(self.slots.host, self.slots.port(colour))
-
-
-def _address(listen: str) -> Address:
-    host, _, port = listen.rpartition(":")
-    return Address(host, int(port))
-
-
-def size_in_bytes(size: str) -> int:
-    """Bytes of `512M` and the like."""
-    factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1])
-    return int(size[:-1]) * factor if factor else int(size)

@@ -31,7 +31,7 @@ def keys() -> list[tuple[str, str, Any]]:
 
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section, key, _ in keys()])
-def test_every_setting_stands_in_a_commented_reference_file(section: str, key: str) -> None:
+def test_every_setting_is_in_a_reference_file_with_a_comment(section: str, key: str) -> None:
     texts = [(ROOT / name).read_text() for name in FILES]
     spelled = re.compile(rf"^(# ?)?{key}\s*=|\[\[{section}\.{key}\]\]|^\[{section}\.{key}\]", re.MULTILINE)
     assert any(spelled.search(text) for text in texts), f"[{section}] {key} is documented nowhere"

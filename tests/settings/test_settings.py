@@ -32,7 +32,7 @@ def refused(path: Path, text: str, environment: dict[str, str] | None = None, *o
     return caught.value.message
 
 
-def test_an_empty_file_is_a_whole_site(path: Path) -> None:
+def test_an_empty_file_is_a_complete_site(path: Path) -> None:
     site = loaded(path, "")
     assert str(site.slot_address(Colour.GREEN)) == "127.0.0.1:3001"
     assert site.state == path.parent / ".cakravia"
@@ -42,13 +42,13 @@ def test_the_site_in_the_repository_loads() -> None:
     load_settings(Path(__file__).parents[2] / "cakravia.toml", environment={})
 
 
-def test_a_wrong_value_is_named_by_file_line_key_and_what_was_found(path: Path) -> None:
+def test_the_error_of_a_wrong_value_names_file_line_key_and_value(path: Path) -> None:
     message = refused(path, '# mine\n[release]\n# seconds\nbake = "ten"\n')
     assert f"{path}, line 4: release.bake:" in message
     assert "'ten'" in message
 
 
-def test_every_wrong_value_is_named_at_once(path: Path) -> None:
+def test_one_error_names_every_wrong_value(path: Path) -> None:
     message = refused(path, "[release]\nbake = -1\n[slots]\nblue = 0\n")
     assert "line 2: release.bake" in message
     assert "line 4: slots.blue" in message
@@ -64,7 +64,7 @@ def test_every_wrong_value_is_named_at_once(path: Path) -> None:
         ("root = 'x'", "line 1: unknown key 'root'"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(path: Path, text: str, complaint: str) -> None:
+def test_the_error_of_an_unknown_key_names_the_nearest_known_key(path: Path, text: str, complaint: str) -> None:
     assert complaint in refused(path, text)
 
 
@@ -77,23 +77,23 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(path: Path, text: 
         ("\x00", "not valid TOML"),
     ],
 )
-def test_a_file_that_is_not_toml_is_refused_in_words(path: Path, text: str, complaint: str) -> None:
+def test_a_file_that_is_not_toml_is_a_settings_error(path: Path, text: str, complaint: str) -> None:
     assert complaint in refused(path, text)
 
 
-def test_a_missing_file_says_where_to_look(path: Path) -> None:
+def test_the_error_of_a_missing_file_names_the_option_for_another(path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no") as caught:
         load_settings(path, environment={})
     assert "--site" in caught.value.remedy
 
 
-def test_a_file_in_another_encoding_is_refused_in_words(path: Path) -> None:
+def test_a_file_in_another_encoding_is_a_settings_error(path: Path) -> None:
     path.write_bytes(b"[site]\nname = '\xff'\n")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(path, environment={})
 
 
-def test_the_command_line_counts_before_the_environment_before_the_file(path: Path) -> None:
+def test_the_command_line_overrides_the_environment_overrides_the_file(path: Path) -> None:
     text, environment = (
         "[release]\nbake = 1\ndrain = 1\nretain = 1",
         {
@@ -121,7 +121,7 @@ def test_every_section_can_be_set_from_the_environment(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_TEST_DOCKER", "CAKRAVIA_CI_BASE", "HOME"])
-def test_variables_that_are_no_settings_are_left_alone(path: Path, name: str) -> None:
+def test_variables_that_are_not_settings_are_ignored(path: Path, name: str) -> None:
     loaded(path, "", {name: "anything"})
 
 
@@ -136,11 +136,11 @@ def test_variables_that_are_no_settings_are_left_alone(path: Path, name: str) ->
         ("CAKRAVIA_ROOT", "/", "environment variable CAKRAVIA_ROOT: unknown key 'root'"),
     ],
 )
-def test_a_wrong_variable_is_named_as_where_the_mistake_is(path: Path, name: str, value: str, complaint: str) -> None:
+def test_the_error_of_a_wrong_variable_names_the_variable(path: Path, name: str, value: str, complaint: str) -> None:
     assert complaint in refused(path, "[release]\nretain = 5", {name: value})
 
 
-def test_a_wrong_option_is_named_as_where_the_mistake_is(path: Path) -> None:
+def test_the_error_of_a_wrong_option_names_the_command_line(path: Path) -> None:
     assert "command line, release.bake" in refused(path, "[release]\nbake = 5", {}, ("release.bake", -1))
 
 
@@ -203,7 +203,7 @@ def test_a_budget_that_would_let_anything_pass_is_refused(path: Path, text: str)
 
 
 @pytest.mark.parametrize("version", ["v1.2.0", "1", "2024-01-01_x+y", "a" * 128])
-def test_a_usable_version_is_taken_as_it_is(version: str) -> None:
+def test_a_valid_version_is_unchanged(version: str) -> None:
     assert checked_version(version) == version
 
 
@@ -211,7 +211,7 @@ def test_a_usable_version_is_taken_as_it_is(version: str) -> None:
     "version",
     ["", " ", "-v1", ".hidden", "../../etc", "v1/2", "v1\n", "v1 ", "v\x00", "é", "a" * 129, "$(id)", "'", "v1\u202e"],
 )
-def test_a_version_that_would_be_trouble_in_a_path_or_page_is_refused(version: str) -> None:
+def test_a_version_unsafe_in_paths_or_pages_is_refused(version: str) -> None:
     with pytest.raises(SettingsError) as caught:
         checked_version(version)
     assert caught.value.remedy
@@ -243,7 +243,7 @@ def complaint_of(path: Path, environment: dict[str, str]) -> SettingsError | Non
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(documents)
-def test_any_text_loads_or_is_refused_in_words(path: Path, text: str) -> None:
+def test_any_text_loads_or_is_a_settings_error(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8", errors="surrogatepass"))
     complaint = complaint_of(path, {})
     assert complaint is None or (complaint.remedy and str(path) in complaint.message)
@@ -251,7 +251,7 @@ def test_any_text_loads_or_is_refused_in_words(path: Path, text: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(keys, st.one_of(toml_values, st.text(max_size=20)))
-def test_any_variable_loads_or_is_refused_in_words(path: Path, key: str, value: str) -> None:
+def test_any_variable_loads_or_is_a_settings_error(path: Path, key: str, value: str) -> None:
     path.write_text("")
     name = "CAKRAVIA_" + key.upper().replace(".", "_")
     complaint = complaint_of(path, {name: value})

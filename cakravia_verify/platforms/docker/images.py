@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cakravia_verify.errors import PlatformError, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine, explained
 from cakravia_verify.platforms.protocol import beyond
-from cakravia_verify.settings.models import DockerSettings
+from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically

@@ -11,7 +11,8 @@ from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.settings.models import Settings, size_in_bytes
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Artifact, Colour
 
 if TYPE_CHECKING:

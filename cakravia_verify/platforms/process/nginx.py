@@ -27,7 +27,7 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_l
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.log_files import empty_long, set_long_aside

@@ -19,7 +19,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Clock
 from cakravia_verify.system.files import write_atomically

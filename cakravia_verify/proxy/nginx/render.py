@@ -9,7 +9,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cakravia_verify.proxy.certificate import Certificate
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)

@@ -272,5 +272,5 @@ def test_an_engine_too_old_for_the_sdk_is_told_with_what_to_do(site: DockerSite,
 
 
 def test_a_site_must_say_where_its_versions_come_from(site: DockerSite) -> None:
-    with pytest.raises(SettingsError, match="image, context or archive"):
+    with pytest.raises(SettingsError, match="exactly one of image, context and archive; set now: none"):
         site.open(("docker.context", ""))

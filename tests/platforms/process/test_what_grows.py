@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.platforms.process.slots import ProcessPlatform
-from cakravia_verify.settings.models import ProxySettings, Settings
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry

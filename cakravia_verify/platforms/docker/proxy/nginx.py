@@ -31,7 +31,8 @@ from cakravia_verify.platforms.process.nginx_processes import HUNG_SECONDS
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
-from cakravia_verify.settings.models import Settings, size_in_bytes
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.log_files import LONGEST_LOG

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Deadline
 

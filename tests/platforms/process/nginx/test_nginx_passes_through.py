@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
-from cakravia_verify.settings.models import ProxySettings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import poll
 from tests.platforms.process.nginx.conftest import deadline, free_port, kill_all

@@ -1,0 +1,52 @@
+"""The settings of a site on Docker."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cakravia_verify.settings.section import Port, Seconds, SecretName, Section
+
+
+class DockerSettings(Section):
+    """Slots and proxy as containers. Exactly one of `image`, `context` and `archive` is the source of versions.
+
+    `{version}` is replaced in `image`, `archive`, `context` and `build_args`. A size is in bytes, or ends in K, M or G.
+    """
+
+    host: str = ""
+    api_version: Annotated[str, Field(pattern=r"^([0-9]+\.[0-9]+)?$")] = ""
+    patience: Seconds = 30.0
+    project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,49})?$")] = ""
+    compose_file: str = "docker-compose.blue-green.yml"
+    image: str = ""
+    pull: Literal["missing", "always", "never"] = "missing"
+    context: str = ""
+    dockerfile: str = "Dockerfile"
+    build_args: dict[str, str] = Field(default_factory=dict)
+    archive: str = ""
+    platform: str = ""
+    user: Annotated[str, Field(pattern=r"^([0-9]+(:[0-9]+)?)?$")] = ""
+    secrets: dict[SecretName, str] = Field(default_factory=dict)
+    port: Port = 3000
+    publish_slots: bool = False
+    probe: Literal["auto", "network", "published", "tunnel"] = "auto"
+    users: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
+    subnet: str = ""
+    cpus: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    pids: Annotated[int, Field(ge=8, le=4_194_304)] = 256
+    tmpfs: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "64M"
+    healthcheck: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    stop_signal: Annotated[str, Field(pattern=r"^(SIG[A-Z0-9+]+)?$")] = ""
+    restart: Literal["no", "on-failure", "unless-stopped", "always"] = "unless-stopped"
+    log_max_size: Annotated[str, Field(pattern=r"^[0-9]+[kmg]$")] = "10m"
+    log_max_file: Annotated[int, Field(ge=1, le=1000)] = 3
+    proxy_image: str = ""
+    proxy_context: str = ""
+    proxy_build_args: dict[str, str] = Field(default_factory=dict)
+    proxy_memory: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "256M"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(name for name in ("image", "context", "archive") if getattr(self, name))

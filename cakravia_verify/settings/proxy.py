@@ -1,0 +1,55 @@
+"""The settings of the proxy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
+from cakravia_verify.slots import Address
+
+
+class ProxySettings(Section):
+    """How nginx listens, switches and connects to the slots. Times are in seconds."""
+
+    listen: Annotated[str, Field(pattern=r"^[^\s:;{}]+:[0-9]{1,5}$")] = "127.0.0.1:8080"
+    nginx: str = ""
+    switch: Literal["flag", "reload"] = "flag"
+    failover: bool = True
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    keepalive: Annotated[int, Field(ge=0, le=1024)] = 32
+    upstream_idle: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    client_idle: Annotated[float, Field(gt=0, le=3600)] = 75.0
+    keepalive_min: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
+    read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
+    access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
+    tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
+    tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+    tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> ProxySettings:
+        given = [bool(self.tls_listen), bool(self.tls_certificate), bool(self.tls_key)]
+        if any(given) and not all(given):
+            raise ValueError("tls_listen, tls_certificate and tls_key need each other: set all three, or none")
+        if self.tls_listen and self.tls_listen == self.listen:
+            raise ValueError("tls_listen needs another address than listen")
+        return self
+
+    @property
+    def address(self) -> Address:
+        return address_of(self.listen)
+
+    @property
+    def tls_address(self) -> Address | None:
+        return address_of(self.tls_listen) if self.tls_listen else None
+
+    @field_validator("listen", "tls_listen")
+    @classmethod
+    def _port_in_range(cls, value: str) -> str:
+        if value and not 1 <= address_of(value).port <= 65_535:
+            raise ValueError("the port is not between 1 and 65535")
+        return value
