@@ -1,1 +1,1 @@
-"""Where slots run."""
+"""The platforms that run the slots."""

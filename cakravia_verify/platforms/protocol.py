@@ -1,4 +1,4 @@
-"""What every platform can do for a release."""
+"""The protocol of every platform."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ class Platform(Protocol):
     def name(self) -> str: ...
 
     def check(self) -> None:
-        """Whether slots could run here: tools, permissions, ports. Raises UsageError; changes nothing."""
+        """Raise UsageError if slots cannot run here: tools, permissions, ports. Changes nothing."""
         ...
 
-    def mend(self) -> tuple[str, ...]:
-        """What of the site runs but could not be reached, for whatever held it together was taken away, can be reached
-        again; one sentence for each such part. Called with the lock held; starts and stops nothing. Raises UsageError
-        where the settings send users of a running slot to where it is not."""
+    def reconnect(self) -> tuple[str, ...]:
+        """Reconnect running parts of the site that lost their network. Returns one line for each part.
+
+        Called with the lock held; starts and stops nothing. Raises UsageError if the settings name another address
+        than a running slot has.
+        """
         ...
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """What `build` needs is here, as far as it can be had before the lock is held. Touches nothing that runs."""
+        """Fetch in advance what `build` needs, before the lock is held. Changes nothing that runs."""
         ...
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
-        """The artifact of `version`, built or located now and retained for later rollbacks."""
+        """Build or locate the artifact of `version`, and retain it for rollbacks."""
         ...
 
     def retained(self) -> tuple[Artifact, ...]:
-        """Artifacts that can be started without a build, newest first."""
+        """Return the artifacts that can start without a build, newest first."""
         ...
 
     def verify(self, artifact: Artifact) -> None:
-        """The retained artifact is still exactly what its digest names. Raises PlatformError; changes nothing."""
+        """Raise PlatformError if the retained artifact no longer matches its digest. Changes nothing."""
         ...
 
     def require_startable(self, artifact: Artifact) -> None:
@@ -50,44 +52,49 @@ class Platform(Protocol):
         ...
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
-        """`artifact` runs in the slot (not necessarily ready yet); whatever ran there before is stopped first."""
+        """Stop the slot's present version, then start `artifact` there. It may not be ready yet."""
         ...
 
     def observe(self, colour: Colour) -> Slot | None:
-        """What runs in the slot now, None where nothing does."""
+        """Return the running slot, None if it is empty."""
         ...
 
     def connections(self, colour: Colour) -> int:
-        """Connections to the slot that are open now: an upper bound of the requests in flight there."""
+        """Return the number of open connections to the slot: an upper limit of its requests in flight."""
         ...
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
-        """Nothing runs in the slot. Asked politely first (the application drains), killed at the deadline."""
+        """Stop the slot: a stop signal first, so that the application drains, and a kill at the deadline."""
         ...
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
-        """What was removed: all artifacts but `retain` of them and those that `keep` names by digest. Ones that
-        `promoted` names stay before any other, for nobody goes back to what was never promoted; then the newest do."""
+        """Remove artifacts beyond `retain`, except the digests in `keep`. Returns the removed ones.
+
+        Promoted artifacts (digests in `promoted`) are retained first, because only they are rollback targets. Then
+        newer ones are retained before older ones.
+        """
         ...
 
     def logs(self, colour: Colour, *, lines: int) -> str:
-        """The last lines that the slot's application wrote."""
+        """Return the last lines of the slot's application log."""
         ...
 
     def request_log(self, colour: Colour) -> Path | None:
-        """The application's own request log as a file of this machine, None where it has none."""
+        """Return the application's own request log as a local file, None if it has none."""
         ...
 
     def fetch_logs(self) -> None:
-        """The files that `request_log` names hold everything written up to now."""
+        """Bring the files of `request_log` up to date."""
         ...
 
     def bound_logs(self) -> None:
-        """No log that a slot writes on and on is longer than its bound. Called where no measured run reads one."""
+        """Shorten logs of slots that are longer than their limit. Not called during a measured run."""
         ...
 
 
-def beyond(retain: int, artifacts: Iterable[Artifact], *, promoted: Collection[str]) -> list[Artifact]:
-    """The ones of `artifacts`, newest first, for which there is no room: promoted ones have it before any other, newer
-    ones before older ones."""
+def surplus_of(artifacts: Iterable[Artifact], *, retain: int, promoted: Collection[str]) -> list[Artifact]:
+    """Return the artifacts beyond `retain`. Promoted ones are retained first, then newer before older ones.
+
+    `artifacts` are newest first.
+    """
     return sorted(artifacts, key=lambda artifact: artifact.digest not in promoted)[retain:]

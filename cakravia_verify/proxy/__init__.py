@@ -1,1 +1,1 @@
-"""nginx: rendered, validated, switched and observed."""
+"""The proxy: its protocol, its flags, its certificate and its configuration."""

@@ -1,4 +1,4 @@
-"""The certificate that users get by TLS, as it lies on the releaser's side at the moment."""
+"""The certificate for users' TLS connections, read from files of the releasing machine."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from cakravia_verify.settings.proxy import ProxySettings
 
 @dataclass(frozen=True)
 class Certificate:
-    """A chain and its private key, PEM. Nothing that is printed of it tells the key."""
+    """A PEM chain and its private key. The repr contains neither."""
 
     chain: bytes = field(repr=False)
     key: bytes = field(repr=False)
 
     @property
     def digest(self) -> str:
-        """Names this pair; a renewed one is another."""
+        """A short name for this pair. A renewed certificate has another digest."""
         return hashlib.sha256(self.chain + b"\0" + self.key).hexdigest()[:16]
 
 
 def read_certificate(settings: ProxySettings) -> Certificate | None:
-    """None where users do not come in by TLS. Raises UsageError naming the key of the settings and the file."""
+    """Return the certificate, None without tls_listen. Raises UsageError with the setting and the file."""
     if not settings.tls_listen:
         return None
     chain = _read("tls_certificate", settings.tls_certificate, holds=b"CERTIFICATE-----")
     key = _read("tls_key", settings.tls_key, holds=b"PRIVATE KEY-----")
     if b"ENCRYPTED" in key:
         raise UsageError(
-            f"[proxy] tls_key: {settings.tls_key} has a passphrase, which nobody could type in when nginx starts",
-            remedy="openssl pkey -in KEY -out PLAIN writes it without; keep that file readable for the releaser alone",
+            f"[proxy] tls_key: {settings.tls_key} has a passphrase, and nginx starts without a terminal to enter it",
+            remedy=f"write a copy without it, readable only for you: (umask 077; openssl pkey -in {settings.tls_key} "
+            f"-out {settings.tls_key}.plain), then name the copy in tls_key",
         )
     return Certificate(chain, key)
 
@@ -43,11 +44,11 @@ def _read(name: str, path: str, *, holds: bytes) -> bytes:
     except OSError as error:
         raise UsageError(
             f"[proxy] {name}: {path} cannot be read: {error.strerror}",
-            remedy="name a PEM file that the user who releases may read; what users get now is unchanged",
+            remedy="name a PEM file that the releasing user can read; users still get the present certificate",
         ) from error
     if holds not in content:
         raise UsageError(
-            f"[proxy] {name}: {path} holds no PEM block that ends in {holds.decode()!r}",
-            remedy="name the PEM file; what users get now is unchanged",
+            f"[proxy] {name}: {path} contains no PEM block that ends in {holds.decode()!r}",
+            remedy="name the right PEM file; users still get the present certificate",
         )
     return content

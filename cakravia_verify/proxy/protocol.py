@@ -1,4 +1,4 @@
-"""What every proxy can do for a release, and what can be known of it."""
+"""The protocol of every proxy, and the facts about it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from cakravia_verify.system.clock import Deadline, Microseconds, to_seconds
 
 @dataclass(frozen=True)
 class ProxyState:
-    """What the proxy is told to do. `chosen` is the slot that new requests go to; `generation` names the running
-    configuration's worker processes and changes with every reload."""
+    """The state of the proxy.
+
+    `chosen` is the slot that new requests go to. `generation` names the worker processes and changes with every
+    reload.
+    """
 
     is_running: bool
     chosen: Colour
@@ -50,49 +53,51 @@ class Switchover:
 
 
 class Proxy(Protocol):
-    """Users reach the site through this. No method retries a user's request or drops one knowingly."""
+    """Routes the requests of users. No method retries or drops a user's request."""
 
     @property
     def address(self) -> Address: ...
 
     @property
     def access_log(self) -> Path | None:
-        """The log of measured requests, or a copy that `fetch_logs` brings up to date; None where there is none."""
+        """The log of measured requests, or its copy (see `fetch_logs`). None if there is no log."""
         ...
 
     def fetch_logs(self) -> None:
-        """The file that `access_log` names holds everything written up to now."""
+        """Bring the file `access_log` up to date."""
         ...
 
     def bound_logs(self) -> None:
-        """No log that the proxy writes is longer than its bound. Called where no measured run reads one."""
+        """Shorten logs that are longer than their limit. Not called during a measured run."""
         ...
 
     def logs(self, *, lines: int) -> str:
-        """The last lines that the proxy wrote about itself."""
+        """Return the last lines of the proxy's own log."""
         ...
 
     def check(self) -> None:
-        """Whether this proxy could run here. Raises UsageError; changes nothing."""
+        """Raise UsageError if this proxy cannot run here. Changes nothing."""
         ...
 
     def observe(self) -> ProxyState: ...
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
-        """The proxy runs and sends users to `colour`; a running one is brought up to the present configuration."""
+        """Start the proxy with users on `colour`. A running proxy gets the present configuration and is switched."""
         ...
 
     def refresh(self, *, deadline: Deadline) -> bool:
-        """The running configuration is the rendered one, whole, under a master. True where it is another one than
-        before, or had lost files."""
+        """Bring the running proxy to the rendered configuration, with all its files and a master process.
+
+        Returns True if the configuration changed or files were missing.
+        """
         ...
 
     def point_at(self, colour: Colour, *, deadline: Deadline) -> Switchover:
-        """Every request that begins after this returns goes to `colour`."""
+        """Send every request that begins after this returns to `colour`."""
         ...
 
     def set_failover(self, *, allowed: bool) -> None:
-        """Whether the other slot answers where the chosen one cannot."""
+        """Allow or forbid the idle slot to answer if the active slot cannot."""
         ...
 
     def stop(self, *, deadline: Deadline) -> None: ...

@@ -51,7 +51,7 @@ def settle(site: Site) -> Generator[str, None, RollbackFailed | None]:
 
 def reconnect(site: Site) -> list[str]:
     """Reconnect running parts that lost their network. Returns one line per part."""
-    lines = list(site.platform.mend())
+    lines = list(site.platform.reconnect())
     if lines:
         site.journal.append("site.reconnected", parts=lines)
     if lines and site.proxy.observe().is_running:

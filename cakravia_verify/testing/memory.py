@@ -9,7 +9,7 @@ from pathlib import Path
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
-from cakravia_verify.platforms.protocol import beyond
+from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import Clock, Deadline
@@ -83,7 +83,7 @@ class MemorySite:
     def check(self) -> None:
         return None
 
-    def mend(self) -> tuple[str, ...]:
+    def reconnect(self) -> tuple[str, ...]:
         cut, self.cut_off = self.cut_off, []
         return tuple(f"{part} was cut off, and is reached again" for part in cut)
 
@@ -132,7 +132,11 @@ class MemorySite:
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         self._act("prune")
         running = {slot.digest for slot in self.running.values()}
-        gone = [a for a in beyond(retain, self.retained(), promoted=promoted) if a.digest not in {*keep, *running}]
+        gone = [
+            a
+            for a in surplus_of(self.retained(), retain=retain, promoted=promoted)
+            if a.digest not in {*keep, *running}
+        ]
         for artifact in gone:
             del self.artifacts[artifact.version]
         return tuple(gone)

@@ -170,7 +170,7 @@ def test_a_cold_version_that_can_be_started_is_told_so(cold: Callable[..., Rollb
 
 def test_a_cold_version_whose_program_is_gone_is_no_way_back(cold: Callable[..., RollbackPreview]) -> None:
     failed = closed(cold(command="{program}", lost=True))
-    assert "is not a program here any more" in failed["blue is ready for it"].detail
+    assert "is no longer a program on this machine" in failed["blue is ready for it"].detail
 
 
 def test_a_cold_version_without_todays_folder_is_no_way_back(cold: Callable[..., RollbackPreview]) -> None:

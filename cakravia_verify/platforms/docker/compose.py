@@ -1,4 +1,4 @@
-"""The site as a compose file, rendered from what runs: for `docker compose ps`, `logs` and people who read."""
+"""The site as a compose file, rendered from the running containers: for `docker compose ps` and `logs`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from cakravia_verify.platforms.docker.containers import COMPOSE, Spec
 from cakravia_verify.system.files import write_atomically
 
 HEADER = """\
-# Rendered by Cakravia Verify from what the releases run; the next release writes it again.
+# Rendered by Cakravia Verify from the running containers. The next release overwrites it.
 #   docker compose -f {name} ps
 #   docker compose -f {name} logs app-blue
-# Containers are created by releases. `up` finds them as they should be and leaves them alone.
+# Releases create the containers. `docker compose up` finds nothing to change.
 """
 HASH_SECONDS = 20.0
 
 
 @dataclass
 class ComposeFile:
-    """`path` holds the services of `project`; their descriptions are kept in `state` between releases."""
+    """The compose file `path` of `project`. `state` keeps the services' descriptions between releases."""
 
     path: Path
     project: str
     state: Path
 
     def labels_for(self, spec: Spec) -> dict[str, str]:
-        """The labels by which compose knows a container that it has not created.
+        """Return the labels that make compose accept a container that it did not create.
 
-        With a truthful hash a stray `up` finds nothing to change. Without the compose program nobody can tell the hash
-        and none is promised: `ps` and `logs` work all the same.
+        With the right hash, `docker compose up` changes nothing. Without the compose program the hash is unknown, but
+        `ps` and `logs` still work.
         """
         return {
             f"{COMPOSE}.project": self.project,
@@ -48,18 +48,18 @@ class ComposeFile:
         }
 
     def put(self, spec: Spec) -> None:
-        """The file shows the container as it runs now."""
+        """Add the container to the file, or replace it."""
         content = json.dumps(_described(spec))
         write_atomically(self.state / f"{spec.service}.json", content.encode())
         self.render()
 
     def drop(self, service: str) -> None:
-        """The file does not show the service any more."""
+        """Remove the service from the file."""
         (self.state / f"{service}.json").unlink(missing_ok=True)
         self.render()
 
     def render(self) -> None:
-        # The environment of an application is not for everybody.
+        # The application's environment may be confidential.
         write_atomically(self.path, self._text(self._kept()).encode(), mode=0o600)
 
     def _kept(self) -> dict[str, dict[str, Any]]:
@@ -84,12 +84,12 @@ class ComposeFile:
         return f"{HEADER.format(name=self.path.name)}{body}\n"
 
     def _hash_of(self, spec: Spec) -> str:
-        """What compose itself computes of the service, "" where there is no compose here."""
+        """Return the hash that compose computes for the service, "" without the compose program."""
         for command in (("docker", "compose"), ("docker-compose",)):
             if not shutil.which(command[0]):
                 continue
             try:
-                told = subprocess.run(
+                process = subprocess.run(
                     [
                         *command,
                         "-f",
@@ -108,8 +108,8 @@ class ComposeFile:
                 )
             except (OSError, subprocess.TimeoutExpired):
                 continue
-            if told.returncode == 0 and told.stdout.split():
-                return told.stdout.split()[-1]
+            if process.returncode == 0 and process.stdout.split():
+                return process.stdout.split()[-1]
         return ""
 
 
@@ -119,7 +119,7 @@ def _described(spec: Spec) -> dict[str, Any]:
 
 
 def _escaped(value: Any) -> Any:
-    """Compose replaces `$name`; a dollar that is meant is written twice."""
+    """Double each dollar sign, because compose replaces `$name`."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):
@@ -130,7 +130,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _yaml(value: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Every scalar as JSON, which is YAML too."""
+    """Render YAML with every scalar as JSON, which is valid YAML."""
     for key, each in value.items():
         name = key if key.replace("-", "").replace("_", "").isalnum() else json.dumps(key)
         if isinstance(each, Mapping) and each:

@@ -1,4 +1,4 @@
-"""How many connections a slot has: counted in its own network, or from the proxy's side."""
+"""The number of connections to a slot, counted in its container or in the proxy's container."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ TCP_ESTABLISHED: Final = "01"
 
 
 def open_connections(engine: Engine, there: Address, *, slot: Container, proxy: Container | None) -> int:
-    """Established connections to `there`, where `slot` listens; told by the slot or, if it has no `cat`, by the proxy.
+    """Return the number of established connections to `there`, the address of `slot`.
 
-    Raises PlatformError where neither can tell.
+    They are counted in the slot's container or, if it has no `cat`, in the proxy's. Raises PlatformError if both fail.
     """
-    for asked, mine in ((slot, True), (proxy, False)):
-        if asked is None or asked.status != "running":
+    for container, is_slot in ((slot, True), (proxy, False)):
+        if container is None or container.status != "running":
             continue
         with contextlib.suppress(PlatformError):
-            _, said = run_in(engine, asked, TABLES, what=f"counting connections in {asked.name}")
-            if b"local_address" in said:
-                return _established(said.decode(errors="replace"), there, local=mine)
+            _, output = run_in(engine, container, TABLES, what=f"counting connections in {container.name}")
+            if b"local_address" in output:
+                return _established(output.decode(errors="replace"), there, local=is_slot)
     raise PlatformError(
         f"the connections of {slot.name} cannot be counted: neither it nor the proxy has a `cat`",
-        remedy="put one into the image, or let the application tell what it has in flight ([contract])",
+        remedy="add `cat` to the image, or add the number of requests in flight to the health answer ([contract] "
+        "in_flight_field)",
     )
 
 
 def _established(table: str, there: Address, *, local: bool) -> int:
-    """Rows of /proc/net/tcp whose local end, or other end, is the slot's port."""
+    """Count the rows of /proc/net/tcp with the slot's port at the local or the remote end."""
     wanted, host = f":{there.port:04X}", _as_kernel_writes(there.host)
     count = 0
     for line in table.splitlines():

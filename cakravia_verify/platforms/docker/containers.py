@@ -1,4 +1,4 @@
-"""What a container of a site looks like: one description, for the engine and for the compose file."""
+"""The specification of a container, for the engine and for the compose file, and its life cycle."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ COMPOSE: Final = "com.docker.compose"
 
 @dataclass(frozen=True)
 class Spec:
-    """One container, complete. Sizes in bytes, times in seconds; `ports` maps a port inside to (host, port).
+    """One complete container. Sizes are in bytes, times in seconds. `ports` maps a port inside to (host, port).
 
-    Nobody in it is root or can become it: no capabilities, no new privileges, nothing writable but tmpfs and volumes.
+    No process in it is root or can become root: no capabilities, no new privileges. Only tmpfs and volumes are
+    writable.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Spec:
         return f"rw,noexec,nosuid,nodev,size={self.tmpfs},mode=1777"
 
     def compose_service(self) -> dict[str, Any]:
-        """The service that this container is, as a compose file says it."""
+        """Return the container as a service of a compose file."""
         service: dict[str, Any] = {
             "image": self.image,
             "container_name": self.name,
@@ -91,7 +92,7 @@ class Spec:
 def create(
     engine: Engine, spec: Spec, *, also: Mapping[str, str], kind: type[CakraviaError] = PlatformError
 ) -> Container:
-    """The container exists and is not started. `also` holds labels that the compose file does not have."""
+    """Create the container without starting it. `also`: labels that are not in the compose file."""
     from docker.types import LogConfig, NetworkingConfig
 
     api = engine.client.api
@@ -138,35 +139,37 @@ def create(
     )
     container = engine.container(str(created["Id"]))
     if container is None:
-        raise kind(f"{spec.name} was created and is gone", remedy="something else removes containers on this engine")
+        raise kind(
+            f"{spec.name} was created, but is gone", remedy="stop the program that removes containers on this engine"
+        )
     if container.attrs["Image"] != spec.image_id:
         remove(engine, container)
         raise kind(
-            f"{spec.image} is {str(container.attrs['Image'])[:19]} now instead of {spec.image_id[:19]}",
-            remedy="somebody gave that name to another image; deploy the version again",
+            f"{spec.image} now names image {str(container.attrs['Image'])[:19]} instead of {spec.image_id[:19]}",
+            remedy="deploy the version again: another image has got its name",
         )
     return container
 
 
 def start(engine: Engine, container: Container, *, kind: type[CakraviaError] = PlatformError) -> None:
-    """The container runs; one that cannot is removed, for it would hold its name and address."""
+    """Start the container. If it does not start, it is removed: it would occupy its name and address."""
     try:
         engine.ask(f"starting {container.name}", container.start, kind=kind)
     except CakraviaError:
         remove(engine, container)
         raise
-    engine.ask(f"looking at {container.name}", container.reload, kind=kind)
+    engine.ask(f"reading {container.name}", container.reload, kind=kind)
 
 
 def stop(engine: Engine, container: Container, *, deadline: Deadline, grace: float) -> None:
-    """The container does not run: asked by its stop signal, killed when the grace is over."""
+    """Stop the container by its stop signal. It is killed after `grace` seconds or at the deadline."""
     seconds = max(1, int(min(grace, deadline.remaining)))
     engine.ask(f"stopping {container.name}", lambda: container.stop(timeout=seconds))
-    engine.ask(f"looking at {container.name}", container.reload)
+    engine.ask(f"reading {container.name}", container.reload)
 
 
 def remove(engine: Engine, container: Container) -> None:
-    """The container is gone; its named volumes stay."""
+    """Remove the container. Its named volumes stay."""
     from docker.errors import NotFound
 
     def gone() -> None:
@@ -179,6 +182,6 @@ def remove(engine: Engine, container: Container) -> None:
 
 
 def image_user(engine: Engine, image_id: str) -> str:
-    """The user that the image runs as, as it says it."""
-    attributes = engine.ask(f"looking at image {image_id[:19]}", lambda: engine.client.images.get(image_id).attrs)
+    """Return the image's USER, empty if it has none."""
+    attributes = engine.ask(f"reading image {image_id[:19]}", lambda: engine.client.images.get(image_id).attrs)
     return str((attributes.get("Config") or {}).get("User") or "")

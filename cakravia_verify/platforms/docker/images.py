@@ -1,18 +1,18 @@
-"""The images of a site's versions: built, pulled or loaded, named by version and digest, kept for rollbacks."""
+"""The images of a site's versions, named by version and digest, retained for rollbacks."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.platforms.docker.engine.engine import Engine, explained
-from cakravia_verify.platforms.protocol import beyond
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.image_sources import build_image, pull_image
+from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
@@ -26,9 +26,9 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 @dataclass
 class ImageStore:
-    """Images of one site in repository `repository`; a description of each lies in `folder`, newest last written.
+    """Images of one site in the repository `repository`, each with a description in `folder`.
 
-    The digest is the image's id: it names configuration and layers, whichever registry the image came from.
+    The digest is the image's id. It covers configuration and layers, and does not depend on the registry.
     """
 
     engine: Engine
@@ -38,7 +38,7 @@ class ImageStore:
     root: Path
 
     def add(self, version: str, *, deadline: Deadline) -> Artifact:
-        """The image of `version`, from wherever the settings say, under a name of ours."""
+        """Build, load or pull the image of `version`, and give it the site's own name."""
         brings_names = not self.settings.context
         before = self._names() if brings_names else {}
         image = self._obtained(version, deadline)
@@ -53,7 +53,7 @@ class ImageStore:
             "version": version,
             "digest": artifact.digest,
             "image": artifact.location,
-            "from": self._told(image),
+            "from": self._origin_of(image),
             "arrived": sorted({*arrived, *_arrived(description)} - {artifact.location}),
         }
         write_atomically(description, json.dumps(row).encode())
@@ -64,7 +64,7 @@ class ImageStore:
         return tuple(artifact for artifact in self._described() if artifact.digest in present)
 
     def verify(self, artifact: Artifact) -> None:
-        """The engine still has exactly this image. Raises PlatformError."""
+        """Raise PlatformError if the engine no longer has exactly this image."""
         from docker.errors import ImageNotFound
 
         def is_there() -> bool:
@@ -75,19 +75,19 @@ class ImageStore:
 
         if not self.engine.ask(f"looking for the image of {artifact.version}", is_there):
             raise PlatformError(
-                f"the image of {artifact.version} ({artifact.digest[:19]}) is not in the engine any more",
-                remedy="deploy the version again; what runs now was not touched",
+                f"the image of {artifact.version} ({artifact.digest[:19]}) is no longer in the engine",
+                remedy="deploy the version again; the running slot was not touched",
             )
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
-        """What was removed. An image that a container uses stays whatever is asked."""
+        """Remove surplus images and return them. The engine keeps an image that a container uses."""
         described = self._described()
-        # Versions may share an image: of a digest that is needed, the newest `retain` names stay.
+        # Versions may share an image. The newest `retain` names of a needed digest stay.
         needed: dict[str, list[Artifact]] = {digest: [] for digest in keep}
         for artifact in described:
             if artifact.digest in needed and len(needed[artifact.digest]) < max(2, retain):
                 needed[artifact.digest].append(artifact)
-        surplus = beyond(retain, described, promoted=promoted)
+        surplus = surplus_of(described, retain=retain, promoted=promoted)
         removed = [artifact for artifact in surplus if artifact not in needed.get(artifact.digest, ())]
         left = {artifact.location for artifact in described} - {artifact.location for artifact in removed}
         kept = {artifact.digest for artifact in described if artifact.location in left}
@@ -97,13 +97,11 @@ class ImageStore:
                 self._forget(_arrived(description), artifact.digest)
             self._untag(artifact.location)
             description.unlink(missing_ok=True)
-        for image in self._images():  # names of ours that nothing describes, of a state folder that was lost
+        for image in self._images():  # the site's names without a description: the state folder was lost
             for tag in image.tags:
                 if tag.startswith(f"{self.repository}:") and tag not in left and str(image.id) not in keep:
                     self._untag(tag)
         return tuple(removed)
-
-    # The rest is how.
 
     def _obtained(self, version: str, deadline: Deadline) -> Image:
         settings = self.settings
@@ -135,12 +133,12 @@ class ImageStore:
                 images = self.engine.ask(what, lambda: self.engine.client.images.load(file), again=False)
         except OSError as error:
             raise UsageError(
-                f"[docker] archive: {archive} cannot be read: {error.strerror}", remedy="docker save writes such a file"
+                f"[docker] archive: {archive} cannot be read: {error.strerror}", remedy="write it with docker save"
             ) from error
         if len({image.id for image in images}) != 1:
             raise UsageError(
-                f"[docker] archive: {archive} holds {len(images)} images instead of one",
-                remedy="docker save one image: docker save -o app.tar app:v1.2.0",
+                f"[docker] archive: {archive} contains {len(images)} images instead of one",
+                remedy="save one image, for example: docker save -o app.tar app:v1.2.0",
             )
         return images[0]
 
@@ -151,12 +149,11 @@ class ImageStore:
         made = (str(image.attrs.get("Os", "linux")), str(image.attrs.get("Architecture", "")))
         if made != runs and not self.settings.platform:
             raise PlatformError(
-                f"the image {image.short_id} is made for {'/'.join(made)}, and the engine runs {'/'.join(runs)}",
-                remedy="build or push it for the engine's platform; with emulation installed, name it in "
-                "[docker] platform",
+                f"the image {image.short_id} is made for {'/'.join(made)}, but the engine runs {'/'.join(runs)}",
+                remedy="build it for the engine's platform; or install emulation and set [docker] platform",
             )
 
-    def _told(self, image: Image) -> str:
+    def _origin_of(self, image: Image) -> str:
         source = self.settings.image or self.settings.context or self.settings.archive
         if not self.settings.image:
             return source
@@ -167,7 +164,7 @@ class ImageStore:
         return next((digest for digest in digests if digest.startswith(f"{repository}@")), source)
 
     def _tag(self, version: str, digest: str) -> str:
-        # A tag has no plus sign; the description beside it has the version as it is.
+        # A tag cannot contain a plus sign. The description contains the exact version.
         return f"{self.repository}:{version.replace('+', '_')[:100]}-{digest.removeprefix('sha256:')[:12]}"
 
     def _images(self) -> list[Image]:
@@ -176,7 +173,7 @@ class ImageStore:
         )
 
     def _described(self) -> list[Artifact]:
-        """Newest first."""
+        """Return the described artifacts, newest first."""
         found = []
         for path in self.folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -186,7 +183,7 @@ class ImageStore:
         return [artifact for _, artifact in sorted(found, key=lambda each: each[0], reverse=True)]
 
     def _names(self) -> dict[str, str]:
-        """Every name by which the engine knows an image, with the image's id."""
+        """Return the names of all images in the engine, with the image's id."""
         images = self.engine.ask("listing the engine's images", self.engine.client.images.list)
         return {
             str(name): str(image.id)
@@ -195,11 +192,11 @@ class ImageStore:
         }
 
     def _forget(self, names: Iterable[str], digest: str) -> None:
-        """The names under which an image came are gone, where they still are its names: they would keep it for ever."""
+        """Remove the names that came with an image, if they still name it. Otherwise they would keep it for ever."""
         known = self._names()
         for name in names:
             if known.get(name) == digest:
-                # Somebody else's container may run it by that name; then it stays.
+                # A foreign container may use it by that name; then it stays.
                 with contextlib.suppress(PlatformError):
                     self._untag(name)
 
@@ -213,96 +210,12 @@ class ImageStore:
         self.engine.ask(f"removing {tag}", untag)
 
 
-def build_image(
-    engine: Engine,
-    context: Path,
-    *,
-    dockerfile: str,
-    arguments: Mapping[str, str],
-    platform: str,
-    deadline: Deadline,
-    tag: str = "",
-) -> Image:
-    """The image that `context` describes now; layers that have not changed come from the engine's cache."""
-    if not (context / dockerfile).is_file():
-        raise UsageError(
-            f"[docker] there is no {dockerfile} in {context}", remedy="name the folder of the application's Dockerfile"
-        )
-    with engine.translated(f"building {context.name}"):
-        lines = engine.client.api.build(
-            path=str(context),
-            dockerfile=dockerfile,
-            buildargs=dict(arguments),
-            platform=platform or None,
-            tag=tag or None,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        said, image_id = _followed(lines, what=f"building {context.name}", deadline=deadline)
-    if not image_id:
-        raise PlatformError(f"the build of {context} ended without an image:\n{said}", remedy="mend the Dockerfile")
-    return engine.ask("looking at the new image", lambda: engine.client.images.get(image_id))
-
-
-def pull_image(engine: Engine, reference: str, *, policy: str, platform: str, deadline: Deadline) -> Image:
-    """The image of that tag or digest, from the engine where it has it and `policy` allows."""
-    from docker.errors import ImageNotFound
-    from docker.utils import parse_repository_tag
-
-    def present() -> Image | None:
-        try:
-            return engine.client.images.get(reference)
-        except ImageNotFound:
-            return None
-
-    image = engine.ask(f"looking for {reference}", present)
-    if image is not None and (policy != "always" or "@sha256:" in reference):
-        return image
-    if policy == "never":
-        raise PlatformError(f"the engine has no image {reference}", remedy='pull it, or set [docker] pull = "missing"')
-    repository, tag = parse_repository_tag(reference)
-    with engine.translated(f"pulling {reference}"):
-        lines = engine.client.api.pull(
-            repository, tag=tag or "latest", stream=True, decode=True, platform=platform or None
-        )
-        _followed(lines, what=f"pulling {reference}", deadline=deadline)
-    image = engine.ask(f"looking for {reference}", present)
-    if image is None:
-        raise PlatformError(f"{reference} was pulled, but is not in the engine", remedy="pull it by hand and look")
-    return image
-
-
-def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadline) -> tuple[str, str]:
-    """What the engine said last, and the id of the image it made. Raises PlatformError and DeadlineExceeded."""
-    from cakravia_verify.platforms.docker.engine.engine import REMEDIES
-
-    said: list[str] = []
-    image_id = ""
-    for line in lines:
-        if "error" in line:
-            detail = explained(Exception(str(line["error"])))
-            shown = "".join(said[-40:]).strip()[-1500:]
-            everything = f"{detail} {shown}".lower()
-            remedy = next((remedy for words, remedy in REMEDIES if words in everything), "mend the build")
-            raise PlatformError(f"{what} failed: {detail}{f'{chr(10)}{shown}' if shown else ''}", remedy=remedy)
-        if "stream" in line:
-            said.append(str(line["stream"]))
-            if found := re.search(r"^Successfully built ([0-9a-f]+)", str(line["stream"]), re.MULTILINE):
-                image_id = found[1]
-        if isinstance(line.get("aux"), Mapping) and "ID" in line["aux"]:
-            image_id = str(line["aux"]["ID"])
-        if deadline.is_over:
-            raise deadline.exceeded(f"{what} was stopped", remedy="raise [app] build_timeout")
-    return "".join(said[-40:]).strip(), image_id
-
-
 def _filled(text: str, version: str) -> str:
     return text.replace("{version}", version)
 
 
 def _arrived(description: Path) -> tuple[str, ...]:
-    """The names that came into the engine together with a described image."""
+    """Return the names that came into the engine together with a described image."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return tuple(map(str, json.loads(description.read_text(encoding="utf-8"))["arrived"]))
     return ()

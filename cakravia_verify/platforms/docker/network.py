@@ -1,4 +1,4 @@
-"""The private network of a site: fixed addresses for slots and proxy, so that nothing ever resolves a name."""
+"""The private network of a site. Slots and proxy have fixed addresses, so no name is resolved."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
     from docker.models.networks import Network
 
-# Counted from the subnet's first address; the engine's own gateway is 1.
+# Offsets from the subnet's first address. The engine's gateway has 1.
 PROXY_NUMBER: Final = 2
 SLOT_NUMBERS: Final = {Colour.BLUE: 3, Colour.GREEN: 4}
 SMALLEST_PREFIX: Final = 28
 NETWORK_SECONDS: Final = 30.0
-# Of a container that is in no network. RFC 5737: nobody has it, so no stranger can answer for it.
+# The address of a container without a network. RFC 5737 reserves it, so no other machine can answer.
 NOWHERE: Final = "192.0.2.1"
 
 
 @dataclass
 class SiteNetwork:
-    """Network `name`. Its lower half is for fixed addresses: one stays free for a slot even while it is stopped."""
+    """The network `name`. Its lower half has the fixed addresses: a stopped slot keeps its address."""
 
     engine: Engine
     name: str
@@ -43,16 +43,16 @@ class SiteNetwork:
 
     @property
     def subnet(self) -> ipaddress.IPv4Network:
-        """Raises PlatformError where there is no such network, or not one of ours."""
+        """The subnet. Raises PlatformError if the network is missing or foreign."""
         if self._subnet is None:
             network = self.find()
             if network is None:
-                raise PlatformError(f"the network {self.name} is gone", remedy="cakravia recover makes it again")
+                raise PlatformError(f"the network {self.name} is gone", remedy="create it again: cakravia recover")
             self._subnet = self._subnet_of(network)
         return self._subnet
 
     def find(self) -> Network | None:
-        """The network, None where there is none. Raises PlatformError where it is somebody else's."""
+        """Return the network, None if it is missing. Raises PlatformError if it does not belong to the site."""
         networks = self.engine.ask(
             f"looking for network {self.name}", lambda: self.engine.client.networks.list(names=[f"^{self.name}$"])
         )
@@ -69,7 +69,7 @@ class SiteNetwork:
         return found
 
     def ensure(self, *, deadline: Deadline) -> None:
-        """The network is there. The engine chooses the subnet where the settings do not: its choice cannot collide."""
+        """Create the network if it is missing. Without [docker] subnet the engine chooses a free one."""
         if (found := self.find()) is not None:
             self._subnet = self._subnet_of(found)
             return
@@ -79,20 +79,20 @@ class SiteNetwork:
             try:
                 self._create(wanted)
             except PlatformError:
-                # Somebody else took the subnet since; the engine chooses another.
+                # Another network took the subnet in between. The engine chooses a new one.
                 if self.wanted or deadline.is_over:
                     raise
                 wanted = self._choice_of_the_engine()
 
     def has(self, container: Container) -> bool:
-        """Whether a container is in the network of this name, by what was last seen of it."""
+        """Return whether the container was in this network when it was last read."""
         return self.name in container.attrs["NetworkSettings"]["Networks"]
 
     def join(self, container: Container, *, address: str, service: str) -> None:
-        """A container that runs is in the network, at its address and under its service's name."""
+        """Connect a running container to the network, with its address and its service's name."""
         network = self.find()
         if network is None:
-            raise PlatformError(f"the network {self.name} is gone", remedy="cakravia recover makes it again")
+            raise PlatformError(f"the network {self.name} is gone", remedy="create it again: cakravia recover")
         self.engine.ask(
             f"connecting {container.name} to network {self.name}",
             lambda: network.connect(container, ipv4_address=address, aliases=[service]),
@@ -105,14 +105,17 @@ class SiteNetwork:
             self._subnet = None
 
     def _choice_of_the_engine(self) -> ipaddress.IPv4Network:
-        """Fixed addresses are accepted only in a subnet that was asked for: so the engine's choice is asked for."""
+        """Return a free subnet that the engine chooses.
+
+        The engine accepts fixed addresses only in an explicit subnet. So a draft network finds the subnet first.
+        """
         draft = self.engine.ask(
             f"creating network {self.name}",
             lambda: self.engine.client.networks.create(self.name, labels={SITE_LABEL: self.site}, check_duplicate=True),
             again=False,
         )
         try:
-            self.engine.ask(f"looking at network {self.name}", draft.reload)
+            self.engine.ask(f"reading network {self.name}", draft.reload)
             return self._subnet_of(draft)
         finally:
             self.engine.ask(f"removing network {self.name}", draft.remove)

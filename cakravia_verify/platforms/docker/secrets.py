@@ -1,4 +1,4 @@
-"""Secrets of the application: files of a volume for each slot, which the slot can only read."""
+"""Secrets of the application: read-only files in one volume for each slot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUFFIX: Final = "-secrets"
 
 
 def read_secrets(settings: Settings) -> dict[str, bytes]:
-    """By name, as they lie on the releaser's side now. Raises UsageError naming the one that cannot be read."""
+    """Return the present secrets by name. Raises UsageError, with the name, if one cannot be read."""
     found = {}
     for name, path in settings.docker.secrets.items():
         try:
@@ -30,15 +30,16 @@ def read_secrets(settings: Settings) -> dict[str, bytes]:
         except OSError as error:
             raise UsageError(
                 f"[docker] secrets: {name}: {settings.root / path} cannot be read: {error.strerror}",
-                remedy="name a file that the user who releases may read; what runs now is unchanged",
+                remedy="name a file that the releasing user can read; the running slots are unchanged",
             ) from error
     return found
 
 
 def bring_secrets(engine: Engine, spec: Spec, secrets: Mapping[str, bytes]) -> None:
-    """The volume that `spec` mounts for them holds these and nothing else, each for the slot's user alone to read.
+    """Fill the secrets volume of `spec` with exactly these secrets. Only the slot's user can read them.
 
-    An archive cannot be sent through a mount that is read-only: a container that is never started carries them in.
+    An archive cannot be sent to a read-only mount. So a second container, which is never started, mounts the volume
+    writable.
     """
     site, name = spec.labels[SITE_LABEL], f"{spec.name}{SUFFIX}"
     if (left := engine.ours(name, site=site)) is not None:
@@ -61,12 +62,12 @@ def bring_secrets(engine: Engine, spec: Spec, secrets: Mapping[str, bytes]) -> N
 
 
 def forget_secrets(engine: Engine, container: Container) -> None:
-    """The volume with the secrets of a slot that was removed is gone."""
+    """Remove the secrets volume of a removed slot."""
     _remove_volume(engine, f"{container.name}{SUFFIX}", site=container.labels[SITE_LABEL])
 
 
 def _remove_volume(engine: Engine, name: str, *, site: str) -> None:
-    """Raises PlatformError where it is somebody else's."""
+    """Remove the volume. Raises PlatformError if it does not belong to the site."""
     from docker.errors import NotFound
 
     def found() -> Volume | None:

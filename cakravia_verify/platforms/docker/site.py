@@ -1,4 +1,4 @@
-"""A site on Docker, put together from its settings."""
+"""Create platform and proxy of a Docker site from its settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 
 def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[DockerPlatform, DockerNginx]:
-    """Platform and proxy. No engine is asked anything yet."""
+    """Return platform and proxy. This sends no request to the engine."""
     docker = settings.docker
     project = docker.project or settings.site.name
     state = settings.state / "docker"

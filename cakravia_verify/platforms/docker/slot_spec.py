@@ -1,4 +1,4 @@
-"""What the container of a slot looks like, and the folder that it gets in the volume of the slots."""
+"""The specification of a slot's container, and its folder in the volume of the slots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakrav
 
 @dataclass(frozen=True)
 class Place:
-    """Where a version runs: in which slot, by which release, since which instant (ISO 8601)."""
+    """The slot, the release and the start time (ISO 8601) of a container."""
 
     colour: Colour
     release: str
@@ -41,7 +41,7 @@ def slot_spec(
     network: SiteNetwork,
     ports: Mapping[int, tuple[str, int]],
 ) -> Spec:
-    """The container, complete. `user` is a name or number other than root's; `ports` maps inside to (host, port)."""
+    """Return the complete specification. `user` is not root; `ports` maps inside to (host, port)."""
     docker = settings.docker
     project = docker.project or settings.site.name
     name = f"{project}-app-{place.colour}"
@@ -69,7 +69,7 @@ def slot_spec(
             DIGEST: artifact.digest,
         },
         volumes={f"{project}-slots": VOLUME},
-        # Of one slot: the other one may hold what another version was given.
+        # Each slot has its own: the other slot may have the secrets of another version.
         read_only_volumes={f"{name}-secrets": SECRETS} if docker.secrets else {},
         ports=ports,
         healthcheck=docker.healthcheck,
@@ -78,10 +78,10 @@ def slot_spec(
 
 
 def prepare_volume(engine: Engine, container: Container, colour: Colour, user: str) -> None:
-    """The slot's user may write its folder of the volume; its request log begins anew."""
+    """Create the slot's folder in the volume, writable for its user, with an empty request log."""
     uid, gid = numbers_of(engine, container, user)
     entries = [
-        # Both slots write here, and a version may run as another user than the one before.
+        # Both slots write here, and versions may run as different users.
         ArchiveEntry("data", mode=0o777, uid=uid, gid=gid),
         ArchiveEntry(str(colour), mode=0o700, uid=uid, gid=gid),
         ArchiveEntry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
@@ -105,7 +105,7 @@ def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[s
 
 
 def numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, int]:
-    """User and group, by number. Raises PlatformError where the image does not know the user."""
+    """Return user and group as numbers. Raises PlatformError if the image does not have the user."""
     name, _, group = user.partition(":")
     if name.isdigit():
         return int(name), int(group) if group.isdigit() else int(name)
@@ -115,6 +115,6 @@ def numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, in
         if fields[0] == name and len(fields) > 3:
             return int(fields[2]), int(fields[3])
     raise PlatformError(
-        f"the image runs as {name!r}, a user that its /etc/passwd does not have",
-        remedy="name it by its number, in the Dockerfile or in [docker] user",
+        f"the image runs as user {name!r}, but its /etc/passwd has no such user",
+        remedy="use the user's number in the Dockerfile or in [docker] user",
     )

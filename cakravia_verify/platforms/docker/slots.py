@@ -1,4 +1,4 @@
-"""The Docker platform: each slot is a container at a fixed address of the site's private network."""
+"""The Docker platform: each slot is a container with a fixed address in the site's private network."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
+from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
 from cakravia_verify.platforms.docker.slot_spec import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
@@ -30,7 +31,7 @@ ALIVE: Final = frozenset({"running", "restarting", "paused"})
 
 
 class DockerPlatform:
-    """Slots `<project>-app-blue` and `<project>-app-green`, with one volume for what outlives them."""
+    """The slots `<project>-app-blue` and `<project>-app-green`, with one volume that outlives them."""
 
     name = "docker"
 
@@ -49,6 +50,7 @@ class DockerPlatform:
         self._docker = settings.docker
         self._engine = engine
         self._network = network
+        self._addresses = SlotAddresses(settings, engine=engine, network=network)
         self._images = images
         self._compose = compose
         self._clock = clock
@@ -63,13 +65,13 @@ class DockerPlatform:
         if facts.get("OSType") != "linux":
             raise UsageError(
                 f"the engine runs {facts.get('OSType')} containers",
-                remedy="a site needs an engine for Linux containers",
+                remedy="use an engine for Linux containers",
             )
         for limit, what in (("MemoryLimit", "memory"), ("PidsLimit", "number of processes")):
             if facts.get(limit) is False:
                 raise UsageError(
                     f"the engine cannot limit the {what} of a container",
-                    remedy="mount the control groups of that machine (see docker info)",
+                    remedy="enable the control groups of that machine; see the warnings of: docker info",
                 )
         with _as_usage_error():
             for colour in Colour:
@@ -77,8 +79,8 @@ class DockerPlatform:
             self._network.find()
         self._refuse_moved_slots()
 
-    def mend(self) -> tuple[str, ...]:
-        """Containers that were taken out of the site's network, or whose network was removed, are in it again."""
+    def reconnect(self) -> tuple[str, ...]:
+        """Reconnect running containers that lost their network. Returns one line for each container."""
         parts: list[tuple[str, str, Container | None]] = [
             (f"app-{colour}", colour.value, self._container(colour)) for colour in Colour
         ]
@@ -87,14 +89,14 @@ class DockerPlatform:
         for service, slot, container in [*parts, ("nginx", "", proxy)]:
             if container is None or container.status not in ALIVE or self._network.has(container):
                 continue
-            self._network.ensure(deadline=Deadline("the network is there", NETWORK_SECONDS, clock=self._clock))
+            self._network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self._clock))
             address = self._network.address_of(Colour(slot)) if slot else self._network.proxy_address
             self._network.join(container, address=address, service=service)
-            lines.append(f"{container.name} was cut off from network {self._network.name}; it is at {address} again")
+            lines.append(f"{container.name} had lost network {self._network.name}; it is connected again, at {address}")
         return tuple(lines)
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """Pulled or built while nobody waits for the lock; `build` then takes exactly that image."""
+        """Pull or build the image before the lock is held. `build` then uses exactly this image."""
         try:
             read_secrets(self._settings)
             self._also_before_the_lock(deadline)
@@ -116,7 +118,7 @@ class DockerPlatform:
         self._images.verify(artifact)
 
     def require_startable(self, artifact: Artifact) -> None:
-        """The image contains everything that its container needs; `verify` checks the image."""
+        """Do nothing: the image contains everything that its container needs, and `verify` checks the image."""
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
@@ -127,7 +129,7 @@ class DockerPlatform:
             self._settings,
             artifact,
             Place(colour, release, self._started_at()),
-            ports=self._ports(colour),
+            ports=self._addresses.published(colour),
             user=self._user_of(artifact),
             network=self._network,
         )
@@ -151,13 +153,13 @@ class DockerPlatform:
         return self._slot_of(colour, container)
 
     def connections(self, colour: Colour) -> int:
-        """Established connections in the container's own network, counted there or, without `cat`, by the proxy."""
+        """Return the number of established connections to the slot."""
         container = self._container(colour)
         if container is None or container.status not in ALIVE:
             return 0
         return open_connections(
             self._engine,
-            Address(self._network.address_of(colour), self._docker.port),
+            self._addresses.in_network(colour),
             slot=container,
             proxy=self._engine.container(self._proxy_name),
         )
@@ -168,9 +170,11 @@ class DockerPlatform:
             return
         if container.status in ALIVE:
             containers.stop(self._engine, container, deadline=deadline, grace=self._settings.app.grace)
-        with contextlib.suppress(CakraviaError, OSError):  # what it wrote last is worth a try, not a failed release
+        with contextlib.suppress(
+            CakraviaError, OSError
+        ):  # a release must not fail because the last lines of a log are lost
             self._requests[colour].follow(container)
-            write_atomically(self._last_words(colour), container.logs(tail=1000))
+            write_atomically(self._saved_log(colour), container.logs(tail=1000))
         containers.remove(self._engine, container)
         forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
@@ -184,7 +188,7 @@ class DockerPlatform:
         if container is not None:
             content = self._engine.ask(f"reading the log of {container.name}", lambda: container.logs(tail=lines))
         else:
-            content = self._last_words(colour).read_bytes() if self._last_words(colour).exists() else b""
+            content = self._saved_log(colour).read_bytes() if self._saved_log(colour).exists() else b""
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
     def request_log(self, colour: Colour) -> Path | None:
@@ -196,13 +200,11 @@ class DockerPlatform:
             self._requests[colour].follow(container, user=_user_in(container) if container else "")
 
     def bound_logs(self) -> None:
-        """A slot without a shell keeps its log as it is; its next start empties it."""
+        """Empty long logs. A slot without a shell keeps its log until its next start."""
         for colour in Colour:
             container = self._container(colour)
             if container is not None and container.status == "running":
                 self._requests[colour].empty_long(container, user=_user_in(container))
-
-    # The rest is how.
 
     @property
     def _site(self) -> str:
@@ -222,14 +224,14 @@ class DockerPlatform:
     def _copy(self, colour: Colour) -> Path:
         return self._settings.state / "docker" / f"requests-{colour}.log"
 
-    def _last_words(self, colour: Colour) -> Path:
+    def _saved_log(self, colour: Colour) -> Path:
         return self._settings.state / "docker" / f"app-{colour}.log"
 
     def _container(self, colour: Colour) -> Container | None:
         return self._engine.ours(self._name(colour), site=self._site)
 
     def _slot_of(self, colour: Colour, container: Container) -> Slot:
-        """As the container itself says. A restart by the engine is another process: another identity."""
+        """Return the slot from the container's own data. A restart by the engine changes the identity."""
         state = container.attrs["State"]
         labels = container.labels
         return Slot(
@@ -237,32 +239,12 @@ class DockerPlatform:
             version=labels.get(VERSION, "unknown"),
             digest=str(container.attrs["Image"]),
             release=labels.get(RELEASE, ""),
-            address=self.address_of(colour) if self._network.has(container) else Address(NOWHERE, self._docker.port),
+            address=self._addresses.for_probes(colour)
+            if self._network.has(container)
+            else Address(NOWHERE, self._docker.port),
             identity=f"{str(container.id)[:12]}@{state['StartedAt']}",
             started_at=_seconds_since_1970(str(state["StartedAt"])),
         )
-
-    def address_of(self, colour: Colour) -> Address:
-        """Where this machine reaches the slot."""
-        inside = Address(self._network.address_of(colour), self._docker.port)
-        match self.probe:
-            case "tunnel":
-                assert self._engine.tunnel is not None
-                return self._engine.tunnel.reach(inside)
-            case "published":
-                return self._settings.slot_address(colour)
-        return inside
-
-    @property
-    def probe(self) -> str:
-        """How slots are reached: straight in their network, through ssh, or by a published port."""
-        if self._docker.probe == "tunnel" and self._engine.tunnel is None:
-            raise UsageError('[docker] probe = "tunnel" needs an engine behind ssh://', remedy='use "auto"')
-        if self._docker.probe != "auto":
-            return self._docker.probe
-        if self._engine.tunnel is not None:
-            return "tunnel"
-        return "published" if self._engine.is_remote else "network"
 
     def _started_at(self) -> str:
         return datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
@@ -272,15 +254,9 @@ class DockerPlatform:
         if user.partition(":")[0] in ("", "0", "root"):
             raise PlatformError(
                 f"the image of {artifact.version} runs as root",
-                remedy='give it a USER, or name one in [docker], as in user = "10001:10001"',
+                remedy='add USER to its Dockerfile, or set [docker] user = "10001:10001"',
             )
         return user
-
-    def _ports(self, colour: Colour) -> dict[int, tuple[str, int]]:
-        """None: only the proxy lets anybody in, where the settings do not ask for more."""
-        slots = self._settings.slots
-        publishes = self._docker.publish_slots or self.probe == "published"
-        return {self._docker.port: (slots.host, slots.port(colour))} if publishes else {}
 
     def _refuse_moved_slots(self) -> None:
         for colour in Colour:
@@ -291,7 +267,7 @@ class DockerPlatform:
             if port != str(self._docker.port):
                 raise UsageError(
                     f"[docker] port is {self._docker.port}, but {container.name} listens on {port} now",
-                    remedy=f"put {port} back: it can change while no slot runs (cakravia down)",
+                    remedy=f"set it back to {port}; change the port only while no slot runs (cakravia down)",
                 )
 
 
@@ -313,7 +289,7 @@ def _seconds_since_1970(instant: str) -> float:
 
 @contextlib.contextmanager
 def _as_usage_error() -> Any:
-    """What makes a release impossible before it touches anything."""
+    """Raise PlatformErrors of the block as UsageErrors: nothing was changed yet."""
     try:
         yield
     except PlatformError as error:

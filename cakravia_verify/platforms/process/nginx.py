@@ -1,4 +1,4 @@
-"""nginx as an unprivileged daemon of this machine, all its files under one folder."""
+"""nginx as an unprivileged daemon of this machine, with all its files in one folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from cakravia_verify.system.ports import require_free_port
 
 
 class LocalNginx:
-    """The proxy of the embedded platform. It survives the process that starts it."""
+    """The proxy of the process platform. It outlives the process that starts it."""
 
     def __init__(
         self, settings: ProxySettings, *, folder: Path, upstreams: dict[Colour, Address], clock: Clock = SYSTEM_CLOCK
@@ -56,7 +56,7 @@ class LocalNginx:
         return self._configuration.access_log
 
     def fetch_logs(self) -> None:
-        """Nothing: nginx writes on this machine."""
+        """Do nothing: nginx's log is a local file."""
 
     def bound_logs(self) -> None:
         empty_long(self.access_log)
@@ -86,15 +86,15 @@ class LocalNginx:
 
     @property
     def _listens(self) -> dict[str, Address]:
-        """Where users come in, by the key of the settings."""
+        """The addresses for users, by their key in the settings."""
         tls = self._settings.tls_address
         return {"listen": self.address} | ({"tls_listen": tls} if tls else {})
 
     def _refuse_taken_ports(self) -> None:
-        """Where nginx is to listen and does not yet, it can. Raises UsageError, naming the address and who has it."""
+        """Raise UsageError, with address and process, if nginx cannot listen where the settings want it."""
         held = self._family.listens()
         for key, wanted in self._listens.items():
-            if held is None or held & _meant(wanted):
+            if held is None or held & _resolved(wanted):
                 continue
             try:
                 require_free_port(wanted, what=f"[proxy] {key}")
@@ -102,15 +102,16 @@ class LocalNginx:
                 if wanted.port not in {address.port for address in held}:
                     raise
                 raise UsageError(
-                    f"[proxy] {key}: nginx cannot go over to {wanted} on a port that it listens on",
-                    remedy="put the address back, or run cakravia down, then cakravia up; users are unharmed",
+                    f"[proxy] {key}: a running nginx cannot change to {wanted}, because it already uses the port",
+                    remedy="restore the address, or restart the site: cakravia down, then cakravia up; "
+                    "nothing was changed",
                 ) from error
 
     def _refuse_odd_folder(self) -> None:
         if re.search(r"""["'$;{}\s\\]""", str(self._folder)):
             raise UsageError(
-                f"the state folder {str(self._folder)!r} has a character that nginx cannot take in a path",
-                remedy="name one without spaces, quotes, '$', ';', braces and backslashes in [site] state",
+                f"nginx cannot use the state folder {str(self._folder)!r} because of a character in its path",
+                remedy="set [site] state to a folder without spaces, quotes, '$', ';', braces and backslashes",
             )
 
     def observe(self) -> ProxyState:
@@ -134,16 +135,16 @@ class LocalNginx:
         self._configuration.write_choice(colour)
         self._configuration.write(self._configuration.rendered())
         self._retire_orphans(deadline)
-        # From here until nginx runs nobody listens: who has what was looked at before.
+        # The orphans have closed the ports now. A foreign process may have taken one.
         for key, wanted in self._listens.items():
             require_free_port(wanted, what=f"[proxy] {key}")
         started = self._program.run()
         if started.returncode != 0:
             raise ProxyError(
-                f"nginx does not start: {last_lines(started.stderr)}", remedy=f"see {self._program.error_log}"
+                f"nginx does not start: {last_lines(started.stderr)}", remedy=f"read its log: {self._program.error_log}"
             )
-        poll(self._is_ready, deadline=deadline, every=0.01, observed=lambda: "no worker process yet")
-        self._taken_up()
+        poll(self._is_ready, deadline=deadline, every=0.01, observed=lambda: "it has too few worker processes")
+        self._note_loaded()
         return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
@@ -151,13 +152,13 @@ class LocalNginx:
         master = self._family.master()
         if master is None:
             if not self._family.orphans():
-                raise ProxyError("nginx is not running", remedy="cakravia up starts it")
+                raise ProxyError("nginx is not running", remedy="start it: cakravia up")
             self.start(self._configuration.chosen(), deadline=deadline)
             return is_changed
         if not is_changed and self._configuration.is_whole:
             return False
         self._refuse_taken_ports()
-        chosen = self._serving() if self._configuration.is_choice_lost else None
+        chosen = self._answering_slot() if self._configuration.is_choice_lost else None
         with self._configuration.replaced(chosen=chosen or self._configuration.chosen()):
             self._reload(deadline)
         self._family.write_pid_file(master)
@@ -182,39 +183,39 @@ class LocalNginx:
         return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def set_failover(self, *, allowed: bool) -> None:
-        # The classic switch knows no failover; a flag left then would come into force with the next change of the way.
+        # switch = "reload" has no failover. A flag that stayed would be effective after a change to "flag".
         is_possible = self._settings.switch == "flag" and self._settings.failover
         flag_files.set_failover(self._configuration.flags, allowed=allowed and is_possible)
 
     def stop(self, *, deadline: Deadline) -> None:
-        """No master and no worker is left. Requests in flight are finished first, up to the deadline; then whoever is
-        left is killed, hung or not. Raises ProxyError where even that does not end one."""
+        """Stop all nginx processes. Requests in flight may finish until the deadline; then SIGKILL ends the rest.
+
+        Raises ProxyError if a process does not end.
+        """
         family, master = self._family.everyone(), self._family.master()
         for process in family:
             if process == master or not is_child(process, master):
                 send(process, signal.SIGQUIT)
         if has_all_ended(family, deadline) and not (family := self._family.everyone()):
             return
-        patience = Deadline("nginx ends after SIGKILL", 2.0, clock=deadline.clock)
+        kill_deadline = Deadline("nginx ends after SIGKILL", 2.0, clock=deadline.clock)
         while family:
             for process in family:
                 send(process, signal.SIGKILL)
-            if not has_all_ended(family, patience):
+            if not has_all_ended(family, kill_deadline):
                 raise ProxyError(
-                    f"nginx's process {family[0].pid} does not end, not even by SIGKILL",
-                    remedy=f"see what it waits for: ps -o stat,wchan:30 -p {family[0].pid}",
+                    f"nginx's process {family[0].pid} does not end after SIGKILL",
+                    remedy=f"see what it waits for: ps -o pid,stat,wchan:30 -p {family[0].pid}",
                 )
             family = self._family.everyone()
 
-    # The rest is how.
-
-    def _taken_up(self) -> None:
+    def _note_loaded(self) -> None:
         self._configuration.note_loaded()
         if not self._configuration.runs_by_flag:
             flag_files.set_failover(self._configuration.flags, allowed=False)
 
-    def _serving(self) -> Colour | None:
-        """The slot that users get, as an answer to one tells; None where none does."""
+    def _answering_slot(self) -> Colour | None:
+        """Return the slot that answers a request through the proxy, None if no slot answers."""
         with contextlib.suppress(httpx.HTTPError, ValueError):
             answer = httpx.get(self.address.url, timeout=2.0, trust_env=False)
             return Colour(answer.headers.get("X-Served-Slot", ""))
@@ -222,61 +223,63 @@ class LocalNginx:
 
     def _reload(self, deadline: Deadline) -> None:
         configuration = self._program.configuration
-        self._program.require_accepted(configuration, remedy=f"see {configuration}; the running one is unchanged")
+        self._program.require_accepted(configuration, remedy=f"read {configuration}; nginx still runs the previous one")
         master = self._family.master()
         if master is None:
-            raise ProxyError("nginx is not running", remedy="cakravia up starts it")
+            raise ProxyError("nginx is not running", remedy="start it: cakravia up")
         before = set(workers_of(master))
-        said = self._program.error_log.stat().st_size if self._program.error_log.exists() else 0
-        # From here until the new workers are seen, a crash leaves it open which configuration runs.
+        log_size = self._program.error_log.stat().st_size if self._program.error_log.exists() else 0
+        # A crash between here and the new workers leaves it unknown which configuration runs.
         self._configuration.forget_loaded()
         master.send_signal(signal.SIGHUP)
 
-        patience = Deadline("they take no more", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
+        grace = Deadline("old workers stop accepting", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
 
         def has_new_generation() -> bool:
             return len(set(workers_of(master)) - before) >= self._settings.workers
 
-        def renewed() -> bool:
-            taking = [pid for pid in before if takes_requests(pid)]
-            if taking and patience.is_over and has_new_generation():
-                end_hung(taking, clock=deadline.clock)
+        def is_replaced() -> bool:
+            accepting = [pid for pid in before if takes_requests(pid)]
+            if accepting and grace.is_over and has_new_generation():
+                end_hung(accepting, clock=deadline.clock)
                 return True
-            return has_new_generation() and not taking
+            return has_new_generation() and not accepting
 
-        poll(renewed, deadline=deadline, every=0.005, observed=lambda: self._unwilling(master, since=said))
-        self._taken_up()
+        poll(is_replaced, deadline=deadline, every=0.005, observed=lambda: self._reload_failure(master, since=log_size))
+        self._note_loaded()
 
-    def _unwilling(self, master: psutil.Process, *, since: int) -> str:
+    def _reload_failure(self, master: psutil.Process, *, since: int) -> str:
         with contextlib.suppress(psutil.Error, OSError):
             if master.status() == psutil.STATUS_STOPPED:
-                return f"its master process {master.pid} is stopped and takes no signal: cakravia down ends it"
-            told = self._program.error_log.read_bytes()[since:].decode(errors="replace")
-            return f"no new worker generation after the reload: {last_lines(told) or 'nginx says nothing'}"
-        return "no new worker generation after the reload"
+                return f"its master process {master.pid} is stopped and ignores signals; end it with cakravia down"
+            logged = self._program.error_log.read_bytes()[since:].decode(errors="replace")
+            return f"no new worker processes after the reload: {last_lines(logged) or 'nginx logged nothing'}"
+        return "no new worker processes after the reload"
 
     def _retire_orphans(self, deadline: Deadline) -> None:
-        """Workers without a master have let go of the port; the requests they hold are finished. One that does not hear
-        is killed: it answers nobody."""
+        """Make workers without a master close their ports. Their requests in flight finish.
+
+        A worker that ignores the signal answers no requests either, and is killed.
+        """
         orphans = self._family.orphans()
         for orphan in orphans:
             send(orphan, signal.SIGQUIT)
-        patience = Deadline("they let go", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
-        while taking := [orphan.pid for orphan in orphans if takes_requests(orphan.pid)]:
-            if patience.is_over:
-                end_hung(taking, clock=deadline.clock)
+        grace = Deadline("orphans close their ports", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
+        while accepting := [orphan.pid for orphan in orphans if takes_requests(orphan.pid)]:
+            if grace.is_over:
+                end_hung(accepting, clock=deadline.clock)
                 return
-            patience.clock.sleep(0.002)
+            grace.clock.sleep(0.002)
 
     def _is_ready(self) -> bool:
         master = self._family.master()
         return master is not None and len(workers_of(master)) >= self._settings.workers
 
 
-def _meant(address: Address) -> set[Address]:
-    """The addresses that a name stands for."""
+def _resolved(address: Address) -> set[Address]:
+    """Return the addresses that a host name resolves to."""
     try:
-        told = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError:
         return {address}
-    return {Address(str(each[4][0]), address.port) for each in told}
+    return {Address(str(each[4][0]), address.port) for each in found}

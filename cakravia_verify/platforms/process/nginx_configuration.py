@@ -1,4 +1,4 @@
-"""What the nginx of this machine is told by files in its folder, and what of it the running one has taken up."""
+"""nginx's configuration files in its folder, and the configuration that the running nginx has loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cakravia_verify.system.files import write_atomically
 
 @dataclass(frozen=True)
 class NginxConfiguration:
-    """Configuration, upstreams and flags below `folder`. Only what nginx accepts is ever in place."""
+    """Configuration, upstreams and flags below `folder`. Only a configuration that nginx accepts becomes nginx.conf."""
 
     settings: ProxySettings
     folder: Path
@@ -52,7 +52,7 @@ class NginxConfiguration:
             folder.mkdir(parents=True, exist_ok=True)
 
     def wanted(self) -> str:
-        """The whole configuration as the settings and the certificate are now, users on `chosen`."""
+        """Return the configuration for the present settings and certificate, with users where they are."""
         return self.rendered() + self._upstream_text(self.chosen())
 
     def rendered(self) -> str:
@@ -76,25 +76,27 @@ class NginxConfiguration:
             tls_listen=settings.tls_listen,
             certificate=read_certificate(settings),
             daemon=True,
-            # The workers of a root-owned master would become nobody, who may not be able to see the flags.
+            # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
         )
 
     def write(self, text: str) -> None:
-        """The configuration is in place and nginx accepts it; else the one before stays."""
+        """Replace nginx.conf. Raises ProxyError, without a change, if nginx refuses the new one."""
         draft = self.folder / "nginx.conf.draft"
         write_atomically(draft, text.encode(), mode=0o644)
-        self.program.require_accepted(draft, remedy=f"see {draft}")
+        self.program.require_accepted(draft, remedy=f"read {draft}; the previous configuration is unchanged")
         draft.replace(self.program.configuration)
 
     @contextlib.contextmanager
     def replaced(self, *, chosen: Colour) -> Iterator[None]:
-        """The present configuration is in place, with users on `chosen`; the one before is put back where what happens
-        inside fails."""
+        """Put the configuration for the present settings in place, with users on `chosen`.
+
+        If the block raises, the previous configuration is put back.
+        """
         self.make_folders()
         place = self.program.configuration
         before = place.read_text(encoding="utf-8") if place.exists() else ""
-        # A configuration that switches another way than the running one finds the same choice made.
+        # If the setting `switch` changed, the new configuration reads another file: it must name the same slot.
         self.write_choice(chosen)
         self.write(self.rendered())
         try:
@@ -119,7 +121,7 @@ class NginxConfiguration:
 
     @property
     def loaded(self) -> str:
-        """The configuration that the running nginx has taken up; empty while that is not certain."""
+        """The configuration that the running nginx has loaded. Empty while that is unknown."""
         with contextlib.suppress(OSError):
             return self._loaded_note.read_text(encoding="utf-8")
         return ""
@@ -132,7 +134,7 @@ class NginxConfiguration:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file and folder is there that the running nginx needs, or goes on writing to."""
+        """Whether all files and folders exist that the running nginx reads or writes."""
         needed = [self.program.configuration, self.flags.folder, self.folder / "temp" / "body", self.access_log]
         if not self.runs_by_flag:
             needed.append(self._upstream)
@@ -140,7 +142,7 @@ class NginxConfiguration:
 
     @property
     def is_choice_lost(self) -> bool:
-        """Whether nothing here tells any more where a running nginx sends users: only answers to them do."""
+        """Whether no file shows any more where the running nginx sends users. Only its answers then show it."""
         return not self.runs_by_flag and not self.loaded and not self._upstream.exists()
 
     def forget_loaded(self) -> None:
@@ -152,7 +154,7 @@ class NginxConfiguration:
 
     @property
     def runs_by_flag(self) -> bool:
-        """How the running nginx is switched, which a changed setting alters only with the next reload."""
+        """How the running nginx is switched. A changed setting has an effect only after the next reload."""
         return is_switched_by_flag(self.loaded) if self.loaded else self.settings.switch == "flag"
 
     def chosen(self) -> Colour:

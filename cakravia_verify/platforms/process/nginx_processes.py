@@ -1,4 +1,4 @@
-"""The processes of one nginx: its master, its workers, and workers that outlived their master."""
+"""The processes of one nginx: its master, its workers, and workers without a master."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cakravia_verify.system.processes import has_ended
 
 MASTER, WORKER = "nginx: master", "nginx: worker"
 SHUTTING_DOWN = "is shutting down"
-# A worker that takes requests hears a signal at once; one that has not after this long hears none.
+# A working worker reacts to a signal at once. A worker that has not reacted after this time is hung.
 HUNG_SECONDS: Final = 5.0
 
 
@@ -39,18 +39,18 @@ class NginxFamily:
         return next((process for process in _nginxes() if self._is_ours(process)), None)
 
     def write_pid_file(self, master: psutil.Process) -> None:
-        """It names the master. nginx itself writes it only when it starts; log rotation reads it."""
+        """Write the master's process id. nginx writes it only at its start; log rotation reads it."""
         content = f"{master.pid}\n".encode()
-        with contextlib.suppress(OSError):  # the master is found without it
+        with contextlib.suppress(OSError):  # the master can be found without it
             if not self.pid_file.exists() or self.pid_file.read_bytes() != content:
                 write_atomically(self.pid_file, content, mode=0o644)
 
     def orphans(self) -> list[psutil.Process]:
-        """Workers that go on answering users after their master was killed, until they are told to quit."""
+        """Return the workers that still answer users after their master was killed."""
         return [worker for worker in self._masterless() if SHUTTING_DOWN not in _title(worker)]
 
     def everyone(self) -> list[psutil.Process]:
-        """The master first, its workers, and workers without a master, those that only finish requests included."""
+        """Return the master first, then its workers and all workers without a master, shutting down or not."""
         master, family = self.master(), self._masterless()
         if master is not None:
             with contextlib.suppress(psutil.Error):
@@ -59,7 +59,7 @@ class NginxFamily:
         return family
 
     def listens(self) -> set[Address] | None:
-        """Where they listen, None where that cannot be seen."""
+        """Return the addresses that nginx listens on, None if they cannot be read."""
         found = set()
         for process in self.everyone():
             try:
@@ -83,7 +83,7 @@ class NginxFamily:
         return title.startswith(MASTER) and f" -p {self.folder}/ " in f"{title} " and is_alive(process)
 
     def _has_files_here(self, process: psutil.Process) -> bool:
-        """A log that was removed, with the whole folder perhaps, is still open."""
+        """Return whether the process has a file of this folder open. A removed log counts too."""
         with contextlib.suppress(OSError):
             for opened in Path(f"/proc/{process.pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
@@ -93,14 +93,14 @@ class NginxFamily:
 
 
 def workers_of(master: psutil.Process) -> list[int]:
-    """The master's living children, by process id."""
+    """Return the process ids of the master's running children."""
     with contextlib.suppress(psutil.Error):
         return sorted(child.pid for child in master.children() if is_alive(child))
     return []
 
 
 def takes_requests(pid: int) -> bool:
-    """Whether a worker still accepts connections."""
+    """Return whether a worker still accepts connections."""
     try:
         process = psutil.Process(pid)
     except psutil.Error:
@@ -124,7 +124,7 @@ def send(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def end_hung(workers: Sequence[int], *, clock: Clock) -> None:
-    """Workers that no signal but SIGKILL reaches are gone. Raises ProxyError."""
+    """Kill hung workers. Raises ProxyError if one does not end."""
     doomed = []
     for pid in workers:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -133,12 +133,13 @@ def end_hung(workers: Sequence[int], *, clock: Clock) -> None:
         send(process, signal.SIGKILL)
     if not has_all_ended(doomed, Deadline("hung workers end", 2.0, clock=clock)):
         raise ProxyError(
-            f"nginx's workers {list(workers)} do not end", remedy="see what they wait for: ps -o stat,wchan"
+            f"nginx's workers {list(workers)} do not end after SIGKILL",
+            remedy=f"see what they wait for: ps -o pid,stat,wchan:30 -p {','.join(map(str, workers))}",
         )
 
 
 def has_all_ended(processes: Sequence[psutil.Process], deadline: Deadline) -> bool:
-    """Whether all of them ended in time. A zombie has ended, even where nobody collects it."""
+    """Wait until all processes have ended. Returns False at the deadline. A zombie has ended."""
     while any(is_alive(process) for process in processes):
         if deadline.is_over:
             return False

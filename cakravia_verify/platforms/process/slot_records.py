@@ -1,4 +1,4 @@
-"""What a site knows of the process in each slot: by the record beside its logs, or by what the process was told."""
+"""The process in each slot: from the record beside its logs, or from the environment of the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.platforms.process.slot_processes import told_processes
+from cakravia_verify.platforms.process.slot_processes import processes_with_environment
 from cakravia_verify.slots import Address, Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
@@ -20,8 +20,11 @@ from cakravia_verify.system.processes import identity_of, process_named
 
 @dataclass(frozen=True)
 class SlotRecords:
-    """Folders `blue` and `green` below `folder`. What they say counts for this folder alone: a copy of a site has the
-    records of the site that it was copied from, whose processes are not its own."""
+    """Records in the folders `blue` and `green` below `folder`.
+
+    A record names its folder and is valid only there. A copied site has the records of the original, but not its
+    processes.
+    """
 
     folder: Path
 
@@ -48,22 +51,24 @@ class SlotRecords:
         self._record(colour).unlink(missing_ok=True)
 
     def running(self, colour: Colour) -> Slot | None:
-        """The slot as it runs. Raises OSError where that cannot be seen."""
+        """Return the running slot, None if it is empty. Raises OSError if processes cannot be read."""
         slot = self._recorded(colour)
         if slot is not None and process_named(slot.identity) is not None:
             return slot
         return self._found(colour, but_release=slot.release if slot else "")
 
     def end_the_rest(self, colour: Colour, *, deadline: Deadline) -> bool:
-        """Nothing that a slot's process left behind runs any more; True where something did. Our own group and
-        those who started us are not meant, though a slot may have started them. Raises DeadlineExceeded."""
+        """Kill all processes that a slot's process left behind. Returns whether there was one.
+
+        This process, its group and its parents are spared, even if the slot started them. Raises DeadlineExceeded.
+        """
         spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
         did = False
         while rest := [
-            process for process, _ in self._told(colour) if process.pid not in spared and _is_apart(process)
+            process for process, _ in self._started_in(colour) if process.pid not in spared and _is_apart(process)
         ]:
             if did and deadline.is_over:
-                raise deadline.exceeded(f"process {rest[0].pid} is still there")
+                raise deadline.exceeded(f"process {rest[0].pid} still runs")
             did = True
             for process in rest:
                 with contextlib.suppress(psutil.Error):
@@ -92,21 +97,21 @@ class SlotRecords:
             return None
 
     def _found(self, colour: Colour, *, but_release: str) -> Slot | None:
-        """A slot whose record was lost, or never written, read back from the environment of its process.
+        """Find a slot without a record by the environment of its process.
 
-        It leads a session of its own, as every slot is started to; what it started itself does not. `but_release` is
-        the release whose process in this slot is known to have ended: what else bears its name was started by that one.
+        Every slot's process leads its own session; its children do not. Processes of `but_release` are ignored: the
+        slot's process of that release has ended, so the others are its children.
         """
-        for process, told in self._told(colour):
+        for process, environment in self._started_in(colour):
             try:
-                if os.getsid(process.pid) != process.pid or told["DEPLOYMENT_RELEASE"] == but_release:
+                if os.getsid(process.pid) != process.pid or environment["DEPLOYMENT_RELEASE"] == but_release:
                     continue
                 slot = Slot(
                     colour=colour,
-                    version=told["APP_VERSION"],
-                    digest=told["CAKRAVIA_DIGEST"],
-                    release=told["DEPLOYMENT_RELEASE"],
-                    address=Address(told["HOST"], int(told["PORT"])),
+                    version=environment["APP_VERSION"],
+                    digest=environment["CAKRAVIA_DIGEST"],
+                    release=environment["DEPLOYMENT_RELEASE"],
+                    address=Address(environment["HOST"], int(environment["PORT"])),
                     identity=identity_of(process),
                     started_at=process.create_time(),
                 )
@@ -117,9 +122,11 @@ class SlotRecords:
             return slot
         return None
 
-    def _told(self, colour: Colour) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-        """Everything that was started in the slot, oldest first, with its environment."""
-        return told_processes({"DEPLOYMENT_SLOT": str(colour), "REQUEST_LOG": str(self.request_log(colour))})
+    def _started_in(self, colour: Colour) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
+        """Yield every process that was started in the slot, oldest first, with its environment."""
+        return processes_with_environment(
+            {"DEPLOYMENT_SLOT": str(colour), "REQUEST_LOG": str(self.request_log(colour))}
+        )
 
 
 def _is_apart(process: psutil.Process) -> bool:

@@ -1,4 +1,4 @@
-"""The embedded platform: slots are loopback processes that outlive the one that starts them."""
+"""The process platform: slots are loopback processes that outlive the process that starts them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_lo
 from cakravia_verify.system.ports import require_free_port
 from cakravia_verify.system.processes import has_ended, identity_of, process_named
 
-# The processes that this one started, to be reaped when they end. They are meant to outlive it: no object owns them.
+# The processes that this one started, to read their status when they end. They outlive it, so no object owns them.
 _CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
-# What ended may hold its port a moment longer: one of its group that nobody waits for.
+# Seconds. After the end of a slot, a process of its group may hold the port a little longer.
 PORT_SECONDS: Final = 2.0
 
 
 class ProcessPlatform:
-    """Each slot is one process in a session of its own, with a memory limit, a log file and a record of itself."""
+    """Each slot is one process in its own session, with a memory limit, a log file and a record."""
 
     name = "process"
 
@@ -50,14 +50,15 @@ class ProcessPlatform:
         program = self._command("0")[0]
         if not shutil.which(program, path=self._environment.get("PATH")):
             raise MissingTool(
-                f"[app] command: {program!r} is not a program here", remedy="correct it or install the program"
+                f"[app] command: {program!r} is not a program on this machine",
+                remedy="correct [app] command, or install the program",
             )
         self._require_addresses()
         for colour in Colour:
             if self.observe(colour) is None:
                 require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
 
-    def mend(self) -> tuple[str, ...]:
+    def reconnect(self) -> tuple[str, ...]:
         self._require_addresses()
         return ()
 
@@ -66,17 +67,17 @@ class ProcessPlatform:
             address, running = self._settings.slot_address(colour), self.observe(colour)
             if running is not None and running.address != address:
                 raise UsageError(
-                    f"[slots] {colour} is {address}, but {running} listens on {running.address} there now",
-                    remedy=f"put {running.address} back: the proxy would send that slot's users to where nothing is; "
-                    "an address can change while nothing runs in its slot",
+                    f"[slots] {colour} is {address}, but {running} listens on {running.address} now",
+                    remedy=f"set it back to {running.address}; change the address only while the slot is empty "
+                    "(cakravia down)",
                 )
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """There is a source to copy. Copying it takes no time, so it waits for the lock."""
+        """Check that the source exists. The copy is fast and is made under the lock."""
         source = self._settings.root / self._filled(self._settings.app.source, version)
         if not source.is_dir():
             raise UsageError(
-                f"[app] source: {source} is not a folder", remedy="name the folder of the application's version"
+                f"[app] source: {source} is not a folder", remedy="set it to the folder of the application"
             )
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
@@ -97,7 +98,7 @@ class ProcessPlatform:
         self._store.verify(artifact, command=self._settings.app.command)
 
     def require_startable(self, artifact: Artifact) -> None:
-        """A process runs by the programs of this machine, from the folder that the settings name now."""
+        """Raise PlatformError or MissingTool if the artifact's folder or program is missing. Changes nothing."""
         app = self._settings.app
         try:
             folder = self._store.source_of(artifact) / app.directory
@@ -112,16 +113,16 @@ class ProcessPlatform:
         is_file = os.access(folder / program, os.X_OK)
         if not is_file and not shutil.which(program, path=self._environment.get("PATH")):
             raise MissingTool(
-                f"version {artifact.version} is started by {program!r}, which is not a program here any more",
+                f"version {artifact.version} is started by {program!r}, which is no longer a program on this machine",
                 remedy="install it again, or roll back to another version with --version",
             )
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
-        has_ended_something = self._end(colour, deadline=deadline)
+        has_ended_one = self._end(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
         self._await_port(
-            colour, Deadline("it is free", PORT_SECONDS if has_ended_something else 0, clock=deadline.clock)
+            colour, Deadline("the port is free", PORT_SECONDS if has_ended_one else 0, clock=deadline.clock)
         )
         place = self._records.place(colour)
         template = self._store.command_of(artifact, default=self._settings.app.command)
@@ -133,7 +134,7 @@ class ProcessPlatform:
             set_long_aside(place / "app.log")
             with (place / "app.log").open("ab") as log:
                 child = subprocess.Popen(
-                    # RLIMIT_DATA bounds what the process can allocate; set by the shell that then becomes the process.
+                    # The shell sets RLIMIT_DATA, a limit of the process's memory, and then becomes the process.
                     ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(limit), *command],
                     cwd=working_directory,
                     env=self._slot_environment(colour, artifact, release=release, address=address),
@@ -143,14 +144,15 @@ class ProcessPlatform:
                     start_new_session=True,
                 )
             _CHILDREN[child.pid] = child
-            slot = self._recorded_anew(colour, artifact, child.pid, release=release, address=address)
+            slot = self._recorded(colour, artifact, child.pid, release=release, address=address)
         except (OSError, psutil.NoSuchProcess) as error:
             raise PlatformError(
-                f"{colour} does not start: {error}", remedy=f"check [app] command and directory; see {place}/app.log"
+                f"{colour} does not start: {error}",
+                remedy=f"check [app] command and directory, and read {place}/app.log",
             ) from error
         return slot
 
-    def _recorded_anew(self, colour: Colour, artifact: Artifact, pid: int, *, release: str, address: Address) -> Slot:
+    def _recorded(self, colour: Colour, artifact: Artifact, pid: int, *, release: str, address: Address) -> Slot:
         slot = Slot(
             colour=colour,
             version=artifact.version,
@@ -164,13 +166,13 @@ class ProcessPlatform:
         return slot
 
     def observe(self, colour: Colour) -> Slot | None:
-        """Raises PlatformError where it cannot be seen: that is not the same as nobody being there."""
+        """Return the running slot, None if it is empty. Raises PlatformError if that cannot be observed."""
         try:
             return self._records.running(colour)
         except OSError as error:
             raise PlatformError(
-                f"what runs in {colour} cannot be seen: {error.strerror}",
-                remedy="look at this machine's limits, such as ulimit -n",
+                f"the processes of {colour} cannot be observed: {error.strerror}",
+                remedy="check this machine's limits, such as: ulimit -n",
             ) from error
 
     def connections(self, colour: Colour) -> int:
@@ -180,15 +182,15 @@ class ProcessPlatform:
         self._end(colour, deadline=deadline)
 
     def _end(self, colour: Colour, *, deadline: Deadline) -> bool:
-        """Nothing runs in the slot, nor what it had started; True where something did."""
+        """Stop the slot and all processes that it started. Returns whether there was one."""
         slot = self.observe(colour)
         process = process_named(slot.identity) if slot else None
         if process is not None:
             self._end_process(colour, process, deadline=deadline)
-        rest = Deadline(f"what {colour} had started ends after SIGKILL", 5.0, clock=deadline.clock)
-        did = self._records.end_the_rest(colour, deadline=rest)
+        rest = Deadline(f"the children of {colour} end after SIGKILL", 5.0, clock=deadline.clock)
+        had_children = self._records.end_the_rest(colour, deadline=rest)
         self._records.forget(colour)
-        return did or process is not None
+        return had_children or process is not None
 
     def _end_process(self, colour: Colour, process: psutil.Process, *, deadline: Deadline) -> None:
         group = group_of(process)
@@ -202,11 +204,11 @@ class ProcessPlatform:
             lambda: _is_gone(process),
             deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
             every=0.01,
-            observed=lambda: f"process {process.pid} is still there",
+            observed=lambda: f"process {process.pid} still runs",
         )
 
     def _await_port(self, colour: Colour, deadline: Deadline) -> None:
-        """The slot's address can be listened on. Raises UsageError, naming who has it, where it cannot in time."""
+        """Wait until the slot's port is free. Raises UsageError, with the process that has it, at the deadline."""
         while True:
             try:
                 require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
@@ -229,14 +231,12 @@ class ProcessPlatform:
         return self._records.request_log(colour)
 
     def fetch_logs(self) -> None:
-        """Nothing: applications write on this machine."""
+        """Do nothing: the applications' logs are local files."""
 
     def bound_logs(self) -> None:
         for colour in Colour:
             empty_long(self._records.request_log(colour))
             keep_long_twice(self._records.place(colour) / "app.log")
-
-    # The rest is how.
 
     def _filled(self, text: str, version: str) -> str:
         return text.replace("{version}", version).replace("{python}", sys.executable)

@@ -1,4 +1,4 @@
-"""Retained versions of the embedded platform: exact copies of a source folder, named by version and digest."""
+"""Retained versions of the process platform: exact copies of the source folder, named by version and digest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from cakravia_verify.errors import PlatformError, UsageError
-from cakravia_verify.platforms.protocol import beyond
+from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
@@ -23,8 +23,10 @@ IGNORED = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache
 
 
 class VersionStore:
-    """Folders `<version>-<first 12 digits of the digest>`, each holding a copy of the source folder under its own name,
-    and a description `<folder>.json` beside each."""
+    """Folders `<version>-<first 12 digits of the digest>`, each with a copy of the source folder.
+
+    The description of a folder is the file `<folder>.json` beside it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,10 +41,10 @@ class VersionStore:
         command: Sequence[str],
         deadline: Deadline,
     ) -> Artifact:
-        """The artifact of `source` as it is now. Identity: every file's path, mode bit and content, and the command."""
+        """Copy and build `source`. The digest covers each file's path, executable bit and content, and the command."""
         if not source.is_dir():
             raise UsageError(
-                f"[app] source: {source} is not a folder", remedy="name the folder of the application's version"
+                f"[app] source: {source} is not a folder", remedy="set it to the folder of the application"
             )
         draft = self.folder / f".draft-{os.getpid()}"
         try:
@@ -60,47 +62,49 @@ class VersionStore:
             self._describe(artifact, command=command)
         except OSError as error:
             raise PlatformError(
-                f"version {version} cannot be kept in {self.folder}: {error}", remedy="free space or mend permissions"
+                f"version {version} cannot be kept in {self.folder}: {error}",
+                remedy="free space on the disk, or correct the permissions of that folder",
             ) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
-        """Newest first, in the order in which they were added, whatever the clock said then."""
+        """Return the artifacts, the last added first. The clock does not matter."""
         artifacts = (Artifact(row["version"], row["digest"], str(self.folder / row["folder"])) for row in self._rows())
         return tuple(artifact for artifact in artifacts if Path(artifact.location).is_dir())
 
     def _rows(self) -> list[dict[str, Any]]:
-        """Every readable description, newest first."""
+        """Return every readable description, newest first."""
         rows = []
         for path in self.folder.glob("*.json"):
             try:
                 row = json.loads(path.read_text(encoding="utf-8"))
-                told = {name: str(row[name]) for name in ("version", "digest", "folder")}
-                rows.append(told | {"number": int(row.get("number", 0)), "at": path.stat().st_mtime})
+                names = {name: str(row[name]) for name in ("version", "digest", "folder")}
+                rows.append(names | {"number": int(row.get("number", 0)), "at": path.stat().st_mtime})
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue
         return sorted(rows, key=lambda row: (-row["number"], -row["at"]))
 
     def verify(self, artifact: Artifact, *, command: Sequence[str]) -> None:
-        """The retained files are still those the digest names. Raises PlatformError.
+        """Raise PlatformError if the retained files no longer match the digest.
 
-        `command` is what the digest was made with where the description does not say.
+        `command` is used if the description does not contain the command.
         """
         if not Path(artifact.location).is_dir():
             raise PlatformError(
-                f"version {artifact.version} is not retained any more", remedy="deploy it again from its source"
+                f"version {artifact.version} is no longer retained: {artifact.location} is missing",
+                remedy="deploy the version again from its source",
             )
-        seen = digest_of(Path(artifact.location), command=self.command_of(artifact, default=command))
-        if seen != artifact.digest:
+        present = digest_of(Path(artifact.location), command=self.command_of(artifact, default=command))
+        if present != artifact.digest:
             raise PlatformError(
-                f"the retained files of {artifact.version} have changed: {seen} instead of {artifact.digest}",
-                remedy="deploy the version again from its source; what runs now was not touched",
+                f"the retained files of {artifact.version} have changed: digest {present} instead of {artifact.digest}",
+                remedy="deploy the version again from its source; the running slot was not touched",
             )
 
     def command_of(self, artifact: Artifact, *, default: Sequence[str]) -> tuple[str, ...]:
-        """The command the artifact was built to be run by: it is a part of its identity."""
+        """Return the artifact's command. It is a part of its identity."""
         try:
             row = json.loads(self._description(artifact).read_text(encoding="utf-8"))
             return tuple(str(part) for part in row["command"])
@@ -108,18 +112,18 @@ class VersionStore:
             return tuple(default)
 
     def source_of(self, artifact: Artifact) -> Path:
-        """The copy of the source folder, under the name that it had when it was built."""
+        """Return the copy of the source folder. It has the name of the original."""
         folders = [path for path in Path(artifact.location).iterdir() if path.is_dir() and path.name not in IGNORED]
         if len(folders) != 1:
             raise PlatformError(
-                f"{artifact.location} holds {len(folders)} folders instead of one",
+                f"{artifact.location} contains {len(folders)} folders instead of one",
                 remedy=f"deploy {artifact.version} again from its source",
             )
         return folders[0]
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         removed = []
-        for artifact in beyond(retain, self.retained(), promoted=promoted):
+        for artifact in surplus_of(self.retained(), retain=retain, promoted=promoted):
             if artifact.digest not in keep:
                 self._description(artifact).unlink(missing_ok=True)
                 place = self._place(artifact.version, artifact.digest)
@@ -132,7 +136,7 @@ class VersionStore:
         return self.folder / f"{version}-{digest.removeprefix('sha256:')[:12]}"
 
     def _place_for(self, version: str, digest: str, *, command: Sequence[str]) -> Path:
-        """Where exactly these files are or may be put. A changed copy stays: something may be running from it."""
+        """Return the folder for exactly these files. A changed copy stays, because a slot may run from it."""
         first = place = self._place(version, digest)
         number = 1
         while place.exists() and digest_of(place, command=command) != digest:
@@ -154,7 +158,7 @@ class VersionStore:
         write_atomically(self._description(artifact), json.dumps(row).encode())
 
     def _clear_drafts(self) -> None:
-        """What builds that were killed left behind is gone."""
+        """Remove the drafts of builds that were killed."""
         for draft in self.folder.glob(".draft-*"):
             number = draft.name.removeprefix(".draft-")
             if not number.isdigit() or int(number) == os.getpid() or not psutil.pid_exists(int(number)):
@@ -162,7 +166,7 @@ class VersionStore:
 
 
 def digest_of(folder: Path, *, command: Sequence[str]) -> str:
-    """`sha256:...` over every file's relative path, executable bit or link target, and content, and the command."""
+    """Return `sha256:...` over the command and each file's path, content, and executable bit or link target."""
     total = hashlib.sha256(json.dumps(list(command)).encode())
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
@@ -199,9 +203,15 @@ def _run_build(command: Sequence[str], folder: Path, *, environment: Mapping[str
             check=False,
         )
     except FileNotFoundError as error:
-        raise UsageError(f"[app] build: {command[0]!r} is not a program here", remedy="correct the command") from error
+        raise UsageError(
+            f"[app] build: {command[0]!r} is not a program on this machine",
+            remedy="correct [app] build, or install the program",
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise deadline.exceeded("the build was stopped", remedy="raise [app] build_timeout") from error
+        raise deadline.exceeded("the build was stopped", remedy="increase [app] build_timeout") from error
     if built.returncode != 0:
-        said = "\n".join((built.stdout + built.stderr).strip().splitlines()[-15:])
-        raise PlatformError(f"the build failed with status {built.returncode}:\n{said}", remedy="mend the build")
+        output = "\n".join((built.stdout + built.stderr).strip().splitlines()[-15:])
+        raise PlatformError(
+            f"the build of {folder.name} failed with status {built.returncode}:\n{output}",
+            remedy="correct the build, then deploy again; users are where they were",
+        )

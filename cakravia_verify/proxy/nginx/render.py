@@ -1,4 +1,4 @@
-"""nginx configuration from settings: text in, text out."""
+"""Render nginx's configuration from the settings. No files are read or written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
 
 @dataclass(frozen=True)
 class NginxPaths:
-    """Where nginx finds and leaves its files, as nginx itself sees them."""
+    """The paths of nginx's files, as nginx itself sees them."""
 
     pid: str
     error_log: str
@@ -58,9 +58,9 @@ def render_nginx(
     daemon: bool,
     user: str = "",
 ) -> str:
-    """The whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); directives it does not know are left out.
+    """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
 
-    Another certificate makes another text, wherever it lies: so a renewed one is taken up like any changed setting.
+    The text contains the certificate's digest. So a renewed certificate is a changed configuration and is reloaded.
     """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
     return (
@@ -100,7 +100,7 @@ def render_nginx(
 
 
 def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address) -> str:
-    """The upstream.conf of the classic switch (`switch = "reload"`), naming `colour` as active."""
+    """Return the upstream.conf for `switch = "reload"` with `colour` active."""
     return (
         _templates()
         .get_template("upstream.conf.j2")
@@ -118,17 +118,17 @@ def is_switched_by_flag(configuration: str) -> bool:
 
 
 def named_active(configuration: str) -> Colour:
-    """The slot that a configuration of the classic switch names as active; blue where it names none."""
+    """Return the active slot in a configuration for `switch = "reload"`, blue if there is none."""
     named = re.search(r"^# active: (blue|green)$", configuration, re.MULTILINE)
     return Colour(named[1]) if named else Colour.BLUE
 
 
 def _everyday_log(settings: ProxySettings, paths: NginxPaths) -> str:
-    """Where requests of no measured run are written, as nginx's directive names it; empty: nowhere."""
+    """Return the log of requests outside measured runs as nginx's directive names it, empty for none."""
     named = {"": "", "file": paths.everyday_log, "stdout": "/dev/stdout"}
     return named.get(settings.access_log, settings.access_log)
 
 
 def _milliseconds(seconds: float) -> str:
-    """nginx takes no fractions of a unit, and 0 would mean: never, or at once."""
+    """Return a time for nginx, at least 1 ms. nginx accepts no fractions, and 0 has special meanings."""
     return f"{max(1, round(seconds * 1000))}ms"

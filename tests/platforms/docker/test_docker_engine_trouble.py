@@ -158,7 +158,7 @@ def test_a_container_cut_off_from_the_network_is_brought_back_by_recover(
         cut_off(engine, shop, part)
         told = shop.cakravia("recover")
         assert told.status == 0, told.output
-        assert f"{shop.name}-{part} was cut off from network {shop.name}" in told.output
+        assert f"{shop.name}-{part} had lost network {shop.name}" in told.output
         wait_until_users_are_served(shop)
     assert set(witness.answers) <= {("green", "green", "v1.1.0"), ("blue", "blue", "v1.0.0")}
     assert shop.open().observe().drift == ()
@@ -251,7 +251,7 @@ def test_a_full_disk_fails_the_release_in_words_and_leaves_users_and_engine_as_t
         ended = shop.deploy("v9.9.9")
     assert ended.status == Exit.ROLLED_BACK, ended.output
     assert "no space left on device" in ended.output
-    assert "free space where the engine keeps its data" in ended.output
+    assert "free space in the engine's data folder" in ended.output
     assert shop.verdict()["evidence"]["measured"]["lost"] == 0
     after = shop.open().observe()
     assert (after.slots, after.served, after.drift) == (before.slots, before.served, ())
@@ -284,7 +284,7 @@ def test_a_network_that_was_removed_is_told_by_status_and_made_again(
     assert f"drift: users get no answer from {active}" in told.output
     told = shop.deploy("v2.0.0") if way == "deploy" else shop.cakravia(way)
     assert told.status == 0, told.output
-    assert f"was cut off from network {shop.name}" in told.output
+    assert f"had lost network {shop.name}" in told.output
     wait_until_users_are_served(shop)
     assert shop.open().observe().drift == ()
     assert way == "deploy" or identities(engine, shop) == before

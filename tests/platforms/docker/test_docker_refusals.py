@@ -128,7 +128,7 @@ def test_a_slot_goes_on_where_the_image_that_should_replace_it_is_gone(site: Doc
     running = platform.start(Colour.BLUE, artifact, release="r1", deadline=Deadline("it starts", 30))
     gone = Artifact("v1.1.0", f"sha256:{'0' * 64}", "cakravia-verify/gone:v1.1.0")
     try:
-        with pytest.raises(PlatformError, match=r"the image of v1\.1\.0 .* is not in the engine any more"):
+        with pytest.raises(PlatformError, match=r"the image of v1\.1\.0 .* is no longer in the engine"):
             platform.start(Colour.BLUE, gone, release="r2", deadline=Deadline("it starts", 30))
         assert platform.observe(Colour.BLUE) == running
     finally:
@@ -268,7 +268,7 @@ def old_engine() -> Iterator[str]:
 def test_an_engine_too_old_for_the_sdk_is_told_with_what_to_do(site: DockerSite, old_engine: str) -> None:
     with pytest.raises(UsageError, match=r"API versions below .* are no longer supported") as raised:
         site.open(("docker.host", old_engine)).platform.check()
-    assert "bring engine and SDK closer together" in raised.value.remedy
+    assert "update the engine" in raised.value.remedy
 
 
 def test_a_site_must_say_where_its_versions_come_from(site: DockerSite) -> None:

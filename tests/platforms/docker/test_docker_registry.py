@@ -226,7 +226,7 @@ def test_a_registry_that_is_away_fails_the_release_before_anything_of_the_site_i
 def test_a_tag_that_the_registry_does_not_know_is_named(shop: DockerSite, registry: Registry) -> None:
     with pytest.raises(PlatformError, match=r"shop:v0\.0\.1") as raised:
         built(shop, registry, "v0.0.1")
-    assert "the registry does not know it" in raised.value.remedy
+    assert "the registry does not have it" in raised.value.remedy
 
 
 def test_a_registry_is_asked_as_the_settings_say(shop: DockerSite, registry: Registry, first: str) -> None:

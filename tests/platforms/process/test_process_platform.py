@@ -277,7 +277,7 @@ def test_an_address_changed_while_its_slot_runs_is_refused_before_anything_is_to
     started: Slot, settings: Settings
 ) -> None:
     moved = settings.model_copy(update={"slots": settings.slots.model_copy(update={"blue": 1})})
-    with pytest.raises(UsageError, match=rf"listens on {started.address} there now"):
+    with pytest.raises(UsageError, match=rf"listens on {started.address} now"):
         ProcessPlatform(moved).check()
 
 

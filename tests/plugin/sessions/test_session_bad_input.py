@@ -114,12 +114,12 @@ MISTAKES = (
     ),
     Mistake(
         "no-nginx",
-        ("nginx", "is not a program here"),
+        ("nginx", "is not a program on this machine"),
         arguments=("--version", "v9.0.0", "--set", "proxy.nginx=/nowhere/nginx"),
     ),
     Mistake(
         "no-program",
-        ("[app] command", "is not a program here"),
+        ("[app] command", "is not a program on this machine"),
         arguments=("--version", "v9.0.0", "--set", 'app.command=["no-such-program"]'),
         slow=True,
     ),

@@ -1,4 +1,4 @@
-"""The Docker engine: one client, its errors in our words, and what belongs to a site told from what does not."""
+"""The Docker engine: one client, translated errors, and the check that a container belongs to the site."""
 
 from __future__ import annotations
 
@@ -26,27 +26,34 @@ SITE_LABEL: Final = "cakravia.site"
 # The site's state folder, as `<machine>:<path>`.
 HOME_LABEL: Final = "cakravia.state"
 READ_SECONDS: Final = 60
-# Words of the engine -> what to do about it. The first that fits is told.
+READ_LOG: Final = "read the engine's log, for example: journalctl -u docker"
+# A part of the engine's message -> the remedy. The first match is used.
 REMEDIES: Final = (
-    ("no space left on device", "free space where the engine keeps its data (docker system df); users are unharmed"),
+    (
+        "no space left on device",
+        "free space in the engine's data folder (see: docker system df); users are where they were",
+    ),
     ("is already in use by container", "rename or remove that container; it was not touched"),
     ("port is already allocated", "stop what publishes that port or choose another; it was not touched"),
     ("address already in use", "stop what listens there or choose another port; it was not touched"),
     ("no such image", "deploy the version again: its image is gone from the engine"),
-    ("manifest unknown", "check the tag: the registry does not know it"),
+    ("manifest unknown", "check the tag: the registry does not have it"),
     ("pull access denied", "log in with docker login, or correct the name"),
-    ("dial tcp", "check the network to the registry; an image the engine has already needs no registry"),
-    ("api versions below", "bring engine and SDK closer together: this engine is too old for it"),
-    ("client version", "set [docker] api_version to what the engine speaks, or bring engine and SDK closer together"),
-    ("permission denied", "the user that releases must be allowed to use the engine's socket"),
+    ("dial tcp", "check the network to the registry; an image that is already in the engine needs no registry"),
+    ("api versions below", "update the engine: it is too old for the Docker SDK"),
+    ("client version", "set [docker] api_version to the engine's version (see: docker version), or update the engine"),
+    (
+        "permission denied",
+        "give the releasing user access to the engine's socket, for example: sudo usermod -aG docker USER",
+    ),
     ("no matching manifest", "build or push the image for this engine's architecture"),
 )
 
 
 class Engine:
-    """The engine that `host` names, as Docker itself writes it; empty: DOCKER_HOST, else the machine's own.
+    """The engine at `host`, in the form of DOCKER_HOST. Empty: DOCKER_HOST, else the local engine.
 
-    Questions wait up to `patience` seconds for an engine that is being restarted.
+    Calls wait up to `patience` seconds for an engine that restarts.
     """
 
     def __init__(
@@ -70,25 +77,25 @@ class Engine:
 
     @cached_property
     def tunnel(self) -> SshTunnel | None:
-        """The way to an engine behind ssh://, None where it is reached without."""
+        """The ssh connection to an engine at an ssh:// address, None for other engines."""
         return SshTunnel(self.host, clock=self.clock) if self.host.startswith("ssh://") else None
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        """Raises MissingTool or UsageError where no engine can be spoken to."""
+        """The client. Raises MissingTool without the Docker SDK, and UsageError if no engine answers."""
         try:
             import docker
 
-            from cakravia_verify.platforms.docker.engine.socket import close_what_cannot_connect
+            from cakravia_verify.platforms.docker.engine.socket import close_failed_connections
         except ImportError as error:
             raise MissingTool(
                 "the Docker SDK for Python is not installed", remedy="pip install 'docker>=7.1'"
             ) from error
         address = self.tunnel.engine_address if self.tunnel else self.host
         environment = dict(os.environ) | ({"DOCKER_HOST": address} if address else {})
-        said = ""
+        failure = ""
         with warnings.catch_warnings():
-            # The SDK leaves its socket open where it cannot connect; collected here, where nobody has to hear of it.
+            # The SDK leaves its socket open after a failed connect. Collecting it here hides its ResourceWarning.
             warnings.simplefilter("ignore", ResourceWarning)
             try:
                 client = docker.from_env(
@@ -96,22 +103,25 @@ class Engine:
                 )
                 client.version()
             except Exception as error:
-                said = explained(error)
-            if said:
+                failure = explained(error)
+            if failure:
                 gc.collect()
-        if said:
+        if failure:
             raise UsageError(
-                f"no Docker engine answers at {self.host or 'the usual socket'}: {said}",
-                remedy=_remedy_of(said) or "start the engine, or name another with DOCKER_HOST or [docker] host",
+                f"no Docker engine answers at {self.host or 'the usual socket'}: {failure}",
+                remedy=_remedy_for(failure) or "start the engine, or name another with DOCKER_HOST or [docker] host",
             )
-        close_what_cannot_connect(client)
+        close_failed_connections(client)
         weakref.finalize(self, client.close)
         return client
 
     def ask(
         self, what: str, question: Callable[[], T], *, kind: type[CakraviaError] = PlatformError, again: bool = True
     ) -> T:
-        """The answer. An engine that is away is waited for, and asked `again` where a second time does no harm."""
+        """Return the answer of `question`. Waits for an engine that is away.
+
+        With `again` the question is repeated even if the engine may have received it. Raises `kind`.
+        """
         deadline = Deadline("the engine answers", self.patience, clock=self.clock)
         while True:
             try:
@@ -121,25 +131,25 @@ class Engine:
                     raise
                 if not _is_of_the_engine(error):
                     raise
-                if not deadline.is_over and (was_never_asked(error) or (again and is_away(error))):
+                if not deadline.is_over and (was_not_sent(error) or (again and is_away(error))):
                     self.clock.sleep(0.2)
                     continue
-                said = explained(error)
-                raise kind(f"{what}: {said}", remedy=_remedy_of(said) or "see the engine's own log") from error
+                failure = explained(error)
+                raise kind(f"{what}: {failure}", remedy=_remedy_for(failure) or READ_LOG) from error
 
     @contextlib.contextmanager
     def translated(self, what: str, *, kind: type[CakraviaError] = PlatformError) -> Iterator[None]:
-        """Errors of the engine inside are told in our words; nothing is asked twice."""
+        """Translate the engine's errors in the block to `kind`. The block is never repeated."""
         try:
             yield
         except Exception as error:
             if isinstance(error, CakraviaError) or not _is_of_the_engine(error):
                 raise
-            said = explained(error)
-            raise kind(f"{what}: {said}", remedy=_remedy_of(said) or "see the engine's own log") from error
+            failure = explained(error)
+            raise kind(f"{what}: {failure}", remedy=_remedy_for(failure) or READ_LOG) from error
 
     def container(self, name: str) -> Container | None:
-        """The container of that name, whoever's it is."""
+        """Return the container of that name, of this site or not. None if it is missing."""
         from docker.errors import NotFound
 
         def found() -> Container | None:
@@ -151,8 +161,10 @@ class Engine:
         return self.ask(f"looking for container {name}", found)
 
     def ours(self, name: str, *, site: str) -> Container | None:
-        """The site's own container of that name. Raises PlatformError, naming it, where it is somebody else's, or that
-        of the folder that this one is a copy of."""
+        """Return the site's own container of that name, None if it is missing.
+
+        Raises PlatformError if the container belongs to another site, or to the site that this folder is a copy of.
+        """
         container = self.container(name)
         if container is None:
             return None
@@ -172,26 +184,28 @@ class Engine:
         return {HOME_LABEL: f"{socket.gethostname()}:{self._home}"} if self._home else {}
 
     def _refuse_original(self, container: Container) -> None:
-        """A folder that was moved, or that another machine has, may go on with its containers: only where both folders
-        are here is one of them a copy."""
-        machine, _, told = container.labels.get(HOME_LABEL, "").partition(":")
-        original = Path(told)
+        """Raise PlatformError if this state folder is a copy of the container's state folder.
+
+        It is a copy only if both folders exist on this machine. A moved folder continues with its containers.
+        """
+        machine, _, folder = container.labels.get(HOME_LABEL, "").partition(":")
+        original = Path(folder)
         if self._home is None or machine != socket.gethostname() or not original.is_dir():
             return
         if not self._home.is_dir() or not original.samefile(self._home):
             raise PlatformError(
-                f"container {container.name} belongs to the site in {original.parent}, and this is another folder",
-                remedy="give this copy a [site] name and ports of its own; or, where the site has moved here, "
-                f"take {original} away; nothing was touched",
+                f"container {container.name} belongs to the site in {original.parent}, not to this copy of it",
+                remedy="give this copy its own [site] name and ports; or, if the site has moved here, remove "
+                f"{original}; nothing was touched",
             )
 
     def facts(self) -> dict[str, Any]:
-        """The engine about itself, as `docker info` tells it."""
-        return self.ask("asking the engine about itself", lambda: dict(self.client.info()))
+        """Return the data of `docker info`."""
+        return self.ask("reading docker info", lambda: dict(self.client.info()))
 
 
 def explained(error: BaseException) -> str:
-    """The engine's own words, on one line."""
+    """Return the engine's own message on one line."""
     explanation = getattr(error, "explanation", None)
     if isinstance(explanation, bytes):
         explanation = explanation.decode(errors="replace")
@@ -200,14 +214,14 @@ def explained(error: BaseException) -> str:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the engine could not be reached, or went away while answering."""
+    """Return whether the engine could not be reached, or stopped during its answer."""
     import requests.exceptions
 
     return isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ChunkedEncodingError)
 
 
-def was_never_asked(error: BaseException) -> bool:
-    """Whether a question certainly did not reach the engine: nobody listens on its socket."""
+def was_not_sent(error: BaseException) -> bool:
+    """Return whether a call certainly did not reach the engine: nothing listens on its socket."""
     return is_away(error) and any(
         word in str(error) for word in ("ConnectionRefusedError", "FileNotFoundError", "Connection refused")
     )
@@ -220,6 +234,6 @@ def _is_of_the_engine(error: BaseException) -> bool:
     return isinstance(error, DockerException | requests.exceptions.RequestException | OSError)
 
 
-def _remedy_of(said: str) -> str:
-    lower = said.lower()
+def _remedy_for(failure: str) -> str:
+    lower = failure.lower()
     return next((remedy for words, remedy in REMEDIES if words in lower), "")

@@ -1,4 +1,4 @@
-"""Commands inside containers. The SDK leaves the connections of its own `exec_run` to the garbage collector."""
+"""Commands in containers. The SDK's `exec_run` would leave its connections to the garbage collector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STDOUT: Final = 1
 
 
 class Attached:
-    """The connection to one command in a container: frames of a byte for the stream, three of padding, the length."""
+    """The connection to one command in a container. A frame has a stream byte, three padding bytes and a length."""
 
     def __init__(
         self, engine: Engine, container_id: str, command: Sequence[str], *, user: str = "", stdin: bool = False
@@ -28,20 +28,20 @@ class Attached:
             container_id, list(command), stdin=stdin, stdout=True, stderr=True, tty=False, user=user
         )
         self.id = str(created["Id"])
-        # Typed as Any: what the SDK gives is a wrapper of another class for each transport.
+        # Typed as Any: the SDK returns another wrapper class for each transport.
         self._wrapper: Any = cast(Any, self._api.exec_start(self.id, socket=True))
         self.socket: Any = getattr(self._wrapper, "_sock", self._wrapper)
         self._buffer = b""
 
     def frame(self) -> tuple[int, bytes]:
-        """Stream and payload of the next frame, (0, b"") at the end. Raises OSError."""
+        """Return stream and payload of the next frame, (0, b"") at the end. Raises OSError."""
         header = self._exactly(8)
         if not header:
             return 0, b""
         return header[0], self._exactly(struct.unpack(">I", header[4:])[0])
 
     def status(self) -> int:
-        """The exit status of a command that has ended."""
+        """Return the exit status of a command that has ended."""
         code = self._api.exec_inspect(self.id)["ExitCode"]
         return 1 if code is None else int(code)
 
@@ -65,7 +65,7 @@ class Attached:
 
 
 def output_of(engine: Engine, container: Container, command: Sequence[str], *, user: str = "") -> Iterator[bytes]:
-    """What the command writes to its standard output, in pieces. Raises PlatformError where it fails."""
+    """Yield the command's standard output in pieces. Raises PlatformError if the command fails."""
     attached = Attached(engine, str(container.id), command, user=user)
     try:
         while True:
@@ -75,7 +75,10 @@ def output_of(engine: Engine, container: Container, command: Sequence[str], *, u
             if stream == STDOUT:
                 yield piece
         if (status := attached.status()) != 0:
-            raise PlatformError(f"{command[0]} in {container.name} ended with status {status}")
+            raise PlatformError(
+                f"{command[0]} in {container.name} ended with status {status}",
+                remedy=f"read its log: docker logs {container.name}",
+            )
     finally:
         attached.close()
 
@@ -89,17 +92,17 @@ def run_in(
     user: str = "",
     kind: type[CakraviaError] = PlatformError,
 ) -> tuple[int, bytes]:
-    """Status and whole output of a command in a running container."""
+    """Run a command in a running container. Returns its status and output."""
 
     def ran() -> tuple[int, bytes]:
         attached = Attached(engine, str(container.id), command, user=user)
         try:
-            said = b""
+            output = b""
             while True:
                 stream, piece = attached.frame()
                 if not stream:
-                    return attached.status(), said
-                said += piece
+                    return attached.status(), output
+                output += piece
         finally:
             attached.close()
 

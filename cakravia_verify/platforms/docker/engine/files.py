@@ -1,4 +1,4 @@
-"""Files in containers: sent and fetched as tar archives, so that no folder is shared with the machine that releases."""
+"""Files in containers, sent and fetched as tar archives. No folder is shared with the releasing machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
-from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.engine.engine import READ_LOG, Engine
 from cakravia_verify.platforms.docker.engine.exec import output_of, run_in
 from cakravia_verify.system.log_files import LONGEST_LOG
 
@@ -59,17 +59,17 @@ def send(
     *,
     kind: type[CakraviaError] = PlatformError,
 ) -> None:
-    """`folder` of a container, started or not, holds the entries."""
+    """Put the entries into `folder` of a container, running or not."""
     archive = archive_of(entries)
     what = f"sending files to {container.name}:{folder}"
     if not engine.ask(what, lambda: container.put_archive(folder, archive), kind=kind):
-        raise kind(f"{what}: the engine refused them", remedy="see the engine's own log")
+        raise kind(f"{what}: the engine refused them", remedy=READ_LOG)
 
 
 def fetch(
     engine: Engine, container: Container, path: str, *, kind: type[CakraviaError] = PlatformError
 ) -> bytes | None:
-    """The content of a regular file in a container, running or not; None where there is none."""
+    """Return the content of a regular file in a container, running or not. None without a file."""
     members = fetch_folder(engine, container, path, kind=kind)
     return next(iter(members.values()), None) if members else None
 
@@ -77,7 +77,7 @@ def fetch(
 def fetch_folder(
     engine: Engine, container: Container, path: str, *, kind: type[CakraviaError] = PlatformError
 ) -> dict[str, bytes]:
-    """Every regular file at or below `path`, by its name without folders."""
+    """Return every regular file at or below `path`, by its name without folders."""
     from docker.errors import NotFound
 
     def got() -> dict[str, bytes]:
@@ -96,10 +96,10 @@ def fetch_folder(
 
 
 class RemoteLog:
-    """A growing file in a container, followed into a file of this machine.
+    """A growing file in a container, with a local copy.
 
-    The copy holds what was written from the first `follow` on. A container that replaces the first one goes on with
-    the same copy once `restart` has said that its file begins anew.
+    The copy has the content that was written after the first `follow`. `restart` continues the same copy with the
+    file of a new container.
     """
 
     def __init__(self, engine: Engine, path: str, *, copy: Path) -> None:
@@ -109,7 +109,7 @@ class RemoteLog:
         self._offset: int | None = None
 
     def follow(self, container: Container | None, *, user: str = "") -> None:
-        """The copy is up to date, as far as the container still tells."""
+        """Bring the copy up to date, if the container still exists."""
         if self._offset is None:
             self.copy.parent.mkdir(parents=True, exist_ok=True)
             self.copy.write_bytes(b"")
@@ -118,7 +118,7 @@ class RemoteLog:
         if container is None:
             return
         size = self._size(container)
-        if size < self._offset:  # truncated by somebody: what is there now is new
+        if size < self._offset:  # the file was truncated: all its content is new
             self._offset = 0
         if size == self._offset:
             return
@@ -131,19 +131,21 @@ class RemoteLog:
                 self._offset += copy.tell() - before
 
     def empty_long(self, container: Container, *, user: str = "") -> None:
-        """A file that outgrew its bound is empty; whoever appends to it goes on from its start. Called before the first
-        `follow`. Stays as it is where the container has no shell."""
+        """Empty a file that is longer than LONGEST_LOG. Its writer continues at the start.
+
+        Called before the first `follow`. Without a shell in the container the file stays as it is.
+        """
         if self._size(container) > LONGEST_LOG:
             line = ["sh", "-c", f"true > {self._path}"]
             run_in(self._engine, container, line, what=f"emptying {container.name}:{self._path}", user=user)
 
     def restart(self) -> None:
-        """The file begins anew; what was copied stays."""
+        """Follow the new file from its start. The copy keeps its content."""
         if self._offset is not None:
             self._offset = 0
 
     def _size(self, container: Container) -> int:
-        """Bytes, 0 where there is no such file."""
+        """Return the file's size in bytes, 0 without a file."""
 
         def asked() -> int:
             api = self._engine.client.api
@@ -152,14 +154,17 @@ class RemoteLog:
                 if answer.status_code == 404:
                     return 0
                 answer.raise_for_status()
-                told = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
-                return int(told["size"])
+                stat = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+                return int(stat["size"])
 
-        return self._engine.ask(f"looking at {container.name}:{self._path}", asked)
+        return self._engine.ask(f"reading the size of {container.name}:{self._path}", asked)
 
     def _pieces(self, container: Container, user: str, *, wanted: int) -> Iterator[bytes]:
-        """What the file has beyond what was copied, `wanted` bytes or more: by `tail` where the image has one, else
-        out of the whole file. A busy engine may end a command's output early and call it a success."""
+        """Yield the part of the file that was not copied yet, at least `wanted` bytes.
+
+        `tail` reads it, else the archive of the whole file. A busy engine may end the output of `tail` early and
+        report success.
+        """
         tail = ["tail", "-c", f"+{(self._offset or 0) + 1}", self._path]
         pieces: list[bytes] = []
         if container.status == "running":
@@ -185,7 +190,7 @@ class RemoteLog:
 
 
 class _Readable:
-    """A file to read from, made of pieces."""
+    """A readable file object over pieces of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

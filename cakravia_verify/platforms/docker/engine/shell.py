@@ -1,4 +1,4 @@
-"""A shell inside a container, opened before it is needed: one line in, its answer out, within a millisecond."""
+"""An open shell in a container. It runs a line in about a millisecond."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from cakravia_verify.system.clock import Clock
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-# Ends a shell whose machine vanished without closing the connection; an idle site has no process besides nginx.
+# `timeout` ends the shell if this machine disappears without closing the connection.
 COMMAND = ["timeout", "-s", "KILL", "1800", "sh"]
 ANSWER_SECONDS = 10.0
 
 
 class ShellLost(Exception):  # noqa: N818 - never leaves this package
-    """The connection broke: nobody knows whether the last line ran."""
+    """The connection broke. The last line may have run or not."""
 
 
 class ContainerShell:
-    """`sh` in a running container, as the container's own user."""
+    """`sh` in a running container, as the container's user."""
 
     def __init__(self, engine: Engine, container: Container, *, clock: Clock) -> None:
         self.container_id = str(container.id)
@@ -39,39 +39,40 @@ class ContainerShell:
         self._attached.socket.settimeout(ANSWER_SECONDS)
         if self.run("echo ready") != (0, "ready"):
             self.close()
-            raise ShellLost("the shell gives no sensible answer")
+            raise ShellLost("the shell does not answer as expected")
 
     def run(self, line: str) -> tuple[int, str]:
-        """Status and output of one line of commands. Raises ShellLost."""
+        """Run one line. Returns its status and output. Raises ShellLost."""
         marker = secrets.token_hex(8)
         self._send(f"{{ {line} ; }} 2>&1; echo {marker} $?\n")
-        said = self._until(f"{marker} ")
+        output = self._until(f"{marker} ")
         status = self._until("\n")
-        return int(status.strip() or 1), said.rstrip("\n")
+        return int(status.strip() or 1), output.rstrip("\n")
 
     def switchover(self, act: str, *, durable: str) -> float:
-        """The instant, in CLOCK_MONOTONIC seconds, at which `act` was known to have returned; then `durable` is done.
+        """Run `act`, then `durable`. Returns the CLOCK_MONOTONIC instant at which `act` was reported done, in seconds.
 
-        Raises ShellLost where nobody knows, and ProxyError where the shell said that it failed. A line cut short by a
-        dying connection is a syntax error and does nothing.
+        Raises ShellLost if the connection breaks, and ProxyError if a command fails. A line that a broken connection
+        cuts off is a syntax error and has no effect.
         """
         marker = secrets.token_hex(4)
         self._send(
             f"{{ {act} && echo done-{marker} && {durable} && echo kept-{marker} || echo failed-{marker}; }} 2>&1\n"
         )
-        said = ""
-        while f"done-{marker}" not in said:
-            said += self._until("\n") + "\n"
-            if f"failed-{marker}" in said:
+        output = ""
+        while f"done-{marker}" not in output:
+            output += self._until("\n") + "\n"
+            if f"failed-{marker}" in output:
                 raise ProxyError(
-                    f"the switch was refused in the proxy's container: {' '.join(said.split())[:300]}",
-                    remedy="free space in its volume or mend its permissions; users are where they were",
+                    f"the switch failed in the proxy's container: {' '.join(output.split())[:300]}",
+                    remedy="free space in its volume, or correct its permissions; users are where they were",
                 )
         instant = self._clock.monotonic()
         last = self._until("\n")
         if last != f"kept-{marker}":
             raise ProxyError(
-                f"the switch is in force, but not on disk: {last[:300]}", remedy="look at the disk of the engine"
+                f"the switch is effective, but not yet on disk: {last[:300]}",
+                remedy="check the engine's disk (see: docker system df)",
             )
         return instant
 
@@ -82,12 +83,12 @@ class ContainerShell:
             raise ShellLost(str(error)) from error
 
     def _until(self, end: str) -> str:
-        """What was said up to `end`, which is taken off too."""
+        """Return the output up to `end`, and remove both."""
         wanted = end.encode()
         while wanted not in self._text:
             self._text += self._frame()
-        said, _, self._text = self._text.partition(wanted)
-        return said.decode(errors="replace")
+        output, _, self._text = self._text.partition(wanted)
+        return output.decode(errors="replace")
 
     def _frame(self) -> bytes:
         try:

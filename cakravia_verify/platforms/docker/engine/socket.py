@@ -1,6 +1,6 @@
-"""The engine's socket on this machine: none stays open after an attempt to reach an engine that is away.
+"""Connections to the engine's local socket that are closed after a failed connect.
 
-The SDK leaves one to the garbage collector each time, and says so by a ResourceWarning in the middle of something else.
+The SDK leaves such a socket to the garbage collector, which then reports a ResourceWarning in unrelated code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import docker
 
 
-def close_what_cannot_connect(client: docker.DockerClient) -> None:
-    """Connections that `client` opens from now on are closed where they come to nothing."""
+def close_failed_connections(client: docker.DockerClient) -> None:
+    """Make `client` close connections that fail to connect."""
     api: Any = client.api
     theirs = api.adapters.get("http+docker://")
     if type(theirs) is UnixHTTPAdapter:

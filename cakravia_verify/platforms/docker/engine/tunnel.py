@@ -1,4 +1,4 @@
-"""One ssh connection to the machine of a remote engine; its socket and its slots are reached through it."""
+"""One ssh connection to the machine of a remote engine. Its socket and its slots are reached through it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CONNECT_SECONDS = 20.0
 
 
 class SshTunnel:
-    """A master connection of the machine's own `ssh`, so keys, known hosts and ~/.ssh/config mean what they always do.
+    """A master connection of this machine's `ssh`, with its keys, known hosts and ~/.ssh/config.
 
-    It lives as long as this process. `ssh://user@host:port/path/of/docker.sock`; without a path the usual socket.
+    It ends with this process. The URL is `ssh://user@host:port/path/of/docker.sock`; the path is optional.
     """
 
     def __init__(self, url: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -39,35 +39,35 @@ class SshTunnel:
 
     @cached_property
     def _folder(self) -> Path:
-        # Short: a socket's path has 107 characters at most.
+        # A short path: a socket's path has at most 107 characters.
         folder = Path(tempfile.mkdtemp(prefix="cakravia-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
     @cached_property
     def engine_address(self) -> str:
-        """The engine's socket, brought here."""
+        """The local address of the forwarded engine socket."""
         self._master()
         return f"unix://{self._folder / 'engine'}"
 
     def reach(self, there: Address) -> Address:
-        """Where this machine reaches what only the other one can."""
+        """Forward an address of the other machine. Returns the local address."""
         if there not in self._forwarded:
             self._master()
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 here = Address("127.0.0.1", int(probe.getsockname()[1]))
-            asked = self._ssh("-O", "forward", "-L", f"{here}:{there}", self._destination)
-            if asked.returncode != 0:
+            forward = self._ssh("-O", "forward", "-L", f"{here}:{there}", self._destination)
+            if forward.returncode != 0:
                 raise PlatformError(
-                    f"ssh does not forward to {there}: {asked.stderr.strip()[:300]}",
-                    remedy="AllowTcpForwarding must not be off in that machine's sshd_config",
+                    f"ssh does not forward to {there}: {forward.stderr.strip()[:300]}",
+                    remedy="set AllowTcpForwarding yes in that machine's sshd_config",
                 )
             self._forwarded[there] = here
         return self._forwarded[there]
 
     def close(self) -> None:
-        """No connection of ours is left."""
+        """Close the connection."""
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self._ssh("-O", "exit", self._destination)
 
@@ -76,7 +76,7 @@ class SshTunnel:
         if control.exists():
             return
         if not shutil.which("ssh"):
-            raise MissingTool("there is no ssh on this machine", remedy="install OpenSSH's client")
+            raise MissingTool("there is no ssh on this machine", remedy="install the OpenSSH client")
         process = subprocess.Popen(
             [
                 *("ssh", "-N", "-M", "-S", str(control), *self._port),
@@ -87,16 +87,16 @@ class SshTunnel:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C in the releaser's terminal must not cut the way back.
+            # Ctrl-C in the terminal must not end the connection: a rollback needs it.
             start_new_session=True,
         )
         atexit.register(_end, process)
 
         def is_up() -> bool:
             if process.poll() is not None:
-                said = process.stderr.read().strip() if process.stderr else ""
+                output = process.stderr.read().strip() if process.stderr else ""
                 raise UsageError(
-                    f"ssh to {self._destination} does not work: {said.splitlines()[-1] if said else 'it ended'}",
+                    f"ssh to {self._destination} does not work: {output.splitlines()[-1] if output else 'it ended'}",
                     remedy=f"try: ssh {' '.join((*self._port, self._destination))} docker version",
                 )
             return control.exists() and (self._folder / "engine").exists()

@@ -1,4 +1,4 @@
-"""What the nginx in the container is told by files in its volume, and what of it the running one has taken up."""
+"""nginx's configuration files in the proxy's volume, and the configuration that the running nginx has loaded."""
 
 from __future__ import annotations
 
@@ -37,21 +37,24 @@ CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
-class Told:
-    """A whole configuration: its text, `whole` with the upstreams of the classic switch, and the files beside it."""
+class ProxyFiles:
+    """A complete configuration: nginx.conf (`text`), the same with the active upstream (`whole`), and other files."""
 
     text: str
     whole: str
     others: tuple[ArchiveEntry, ...]
 
-    def files(self, *, name: str) -> list[ArchiveEntry]:
-        """`name` is what the main file is called in the folder for configuration."""
+    def entries(self, *, name: str) -> list[ArchiveEntry]:
+        """Return all files. nginx.conf gets the name `name`."""
         return [*self.others, ArchiveEntry(name, self.text.encode())]
 
 
 class VolumeConfiguration:
-    """Configuration, upstreams and certificate in the proxy's volume. Sent as archives: nothing of this machine is
-    mounted, and nothing of a key stands in a command, in an environment, in a label or in an image."""
+    """Configuration, upstreams and certificate in the proxy's volume.
+
+    All files are sent as archives. No folder of this machine is mounted. No command, environment variable, label or
+    image contains the key.
+    """
 
     def __init__(self, settings: Settings, *, engine: Engine, network: SiteNetwork, flags: VolumeFlags) -> None:
         self._settings = settings
@@ -59,8 +62,8 @@ class VolumeConfiguration:
         self._network = network
         self._flags = flags
 
-    def wanted(self, version: tuple[int, ...], colour: Colour) -> Told:
-        """As the settings and the certificate are now, for an nginx of that version, users on `colour`."""
+    def wanted(self, version: tuple[int, ...], colour: Colour) -> ProxyFiles:
+        """Return the files for the present settings and certificate, for that nginx version, with users on `colour`."""
         certificate = read_certificate(self._settings.proxy)
         name = f"tls-{certificate.digest}" if certificate else ""
         paths = NginxPaths(
@@ -88,20 +91,20 @@ class VolumeConfiguration:
         if certificate is not None:
             others.append(ArchiveEntry(f"{name}.pem", certificate.chain))
             others.append(ArchiveEntry(f"{name}.key", certificate.key, mode=0o400, uid=UID, gid=UID))
-        return Told(text, text + self._upstream_text(colour), tuple(others))
+        return ProxyFiles(text, text + self._upstream_text(colour), tuple(others))
 
-    def send_first(self, container: Container, told: Told) -> None:
-        """A container that has not been started yet will run it."""
-        files = [*told.files(name="nginx.conf"), ArchiveEntry("nginx.conf.loaded", told.whole.encode())]
-        send(self._engine, container, CONF, files, kind=ProxyError)
+    def send_first(self, container: Container, files: ProxyFiles) -> None:
+        """Send the files to a container before its first start."""
+        entries = [*files.entries(name="nginx.conf"), ArchiveEntry("nginx.conf.loaded", files.whole.encode())]
+        send(self._engine, container, CONF, entries, kind=ProxyError)
 
     @contextlib.contextmanager
-    def replaced(self, container: Container, told: Told, *, chosen: Colour) -> Iterator[None]:
-        """It is in place and nginx accepts it; what was before is put back where what happens inside fails."""
+    def replaced(self, container: Container, files: ProxyFiles, *, chosen: Colour) -> Iterator[None]:
+        """Put the files in place after nginx accepts them. If the block raises, the previous files are put back."""
         before = fetch(self._engine, container, f"{CONF}/nginx.conf", kind=ProxyError)
         if self._settings.proxy.switch == "flag":
             self._flags.point_at(chosen)
-        send(self._engine, container, CONF, told.files(name=DRAFT), kind=ProxyError)
+        send(self._engine, container, CONF, files.entries(name=DRAFT), kind=ProxyError)
         try:
             self.test(container, f"{CONF}/{DRAFT}")
             self._as_root(container, f"mv {CONF}/{DRAFT} {CONF}/nginx.conf")
@@ -111,10 +114,10 @@ class VolumeConfiguration:
                 send(self._engine, container, CONF, [ArchiveEntry("nginx.conf", before)], kind=ProxyError)
                 self.keep_certificate_of(container, before.decode(errors="replace"))
             raise
-        self.keep_certificate_of(container, told.text)
+        self.keep_certificate_of(container, files.text)
 
     def keep_certificate_of(self, container: Container, text: str) -> None:
-        """No certificate and no key is left but those that the configuration names."""
+        """Remove all certificates and keys except those that the configuration names."""
         named = CERTIFICATE.search(text)
         kept = named[0] if named else "none"
         self._as_root(container, f"cd {CONF} && for f in tls-*; do case $f in {kept}.*) ;; *) rm -f $f ;; esac; done")
@@ -130,17 +133,18 @@ class VolumeConfiguration:
         return [*templates, ArchiveEntry("upstream.conf", texts[colour].encode())]
 
     def test(self, container: Container, path: str) -> None:
-        """Raises ProxyError, in nginx's words, for a configuration that it would not run."""
+        """Raise ProxyError, with nginx's own message, if nginx refuses the configuration."""
         command = ["nginx", "-e", "stderr", "-t", "-c", path]
-        status, said = run_in(self._engine, container, command, what="testing nginx's configuration", kind=ProxyError)
+        status, output = run_in(self._engine, container, command, what="testing nginx's configuration", kind=ProxyError)
         if status != 0:
-            shown = " | ".join(said.decode(errors="replace").strip().splitlines()[-3:])
+            shown = " | ".join(output.decode(errors="replace").strip().splitlines()[-3:])
             raise ProxyError(
-                f"nginx refuses the configuration: {shown}", remedy="the running one is unchanged; users are unharmed"
+                f"nginx refuses the configuration: {shown}",
+                remedy="correct [proxy] in the settings; nginx still runs the previous one",
             )
 
     def loaded(self, container: Container) -> str:
-        """The configuration that the running nginx has taken up; empty while that is not certain."""
+        """Return the configuration that the running nginx has loaded, empty while that is unknown."""
         return (self._flags.read(container, f"{CONF}/nginx.conf.loaded") or b"").decode(errors="replace")
 
     def note_loaded(self, container: Container, text: str) -> None:
@@ -173,11 +177,11 @@ class VolumeConfiguration:
         return render_upstream(self._settings.proxy, colour, address=self._upstreams()[colour])
 
     def _as_root(self, container: Container, line: str) -> None:
-        """uid 0 without capabilities owns the configuration's folder, and can do nothing else."""
+        """Run a line as uid 0 without capabilities: the owner of the configuration's folder."""
         what = "changing nginx's configuration"
-        status, said = run_in(self._engine, container, ["sh", "-c", line], what=what, user="0", kind=ProxyError)
+        status, output = run_in(self._engine, container, ["sh", "-c", line], what=what, user="0", kind=ProxyError)
         if status != 0:
             raise ProxyError(
-                f"nginx's configuration cannot be changed: {said.decode(errors='replace').strip()[:300]}",
-                remedy="look at the proxy's volume",
+                f"nginx's configuration cannot be changed: {output.decode(errors='replace').strip()[:300]}",
+                remedy="see what the proxy logged: cakravia logs proxy",
             )

@@ -1,4 +1,4 @@
-"""The proxy's flags in its volume: one line to a shell opened before, or an upload where there is no shell."""
+"""The proxy's flags in its volume, changed by one line to an open shell, or by an upload without a shell."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 UID: Final = 10101
 ROOT: Final = "/srv/proxy"
-# Nothing can ever be made there: not even its folder exists, and the root file system is read-only.
+# A path that can never exist: its folder is missing, and the root file system is read-only.
 NOWHERE: Final = "/nonexistent/flag"
 CONF, FLAGS, LOGS = f"{ROOT}/conf", f"{ROOT}/flags", f"{ROOT}/logs"
 
 
 class VolumeFlags:
-    """Flags in the volume of the container that `find` finds. Every state that a broken connection leaves is valid."""
+    """Flags in the volume of the container that `find` returns. A broken connection leaves a valid state."""
 
     def __init__(self, engine: Engine, find: Callable[[], Container | None], *, clock: Clock) -> None:
         self._engine = engine
@@ -113,7 +113,7 @@ class VolumeFlags:
         send(self._engine, container, FLAGS, [entry], kind=ProxyError)
 
     def read(self, container: Container, path: str) -> bytes | None:
-        """A small text file of the volume."""
+        """Return the content of a small text file in the volume, None without a file."""
         if container.status == "running":
             with contextlib.suppress(ShellLost):
                 status, text = self._in(container).run(f"cat {path} && echo .")
@@ -122,20 +122,20 @@ class VolumeFlags:
         return fetch(self._engine, container, path, kind=ProxyError)
 
     def run(self, line: str) -> tuple[int, str]:
-        """Status and output of a line that only looks. Raises ProxyError."""
+        """Run a line that may run twice. Returns its status and output. Raises ProxyError."""
         container = self._find()
         if container is None:
-            raise ProxyError("the proxy's container is gone", remedy="cakravia up starts it")
+            raise ProxyError("the proxy's container is gone", remedy="start it: cakravia up")
         for _ in range(2):
             with contextlib.suppress(ShellLost):
                 return self._in(container).run(line)
             self.close()
-        what = "looking into the proxy's container"
-        status, said = run_in(self._engine, container, ["sh", "-c", line], what=what, kind=ProxyError)
-        return status, said.decode(errors="replace")
+        what = "running a command in the proxy's container"
+        status, output = run_in(self._engine, container, ["sh", "-c", line], what=what, kind=ProxyError)
+        return status, output.decode(errors="replace")
 
     def open_shell(self) -> ContainerShell | None:
-        """The shell that waits for the switch, where there can be one."""
+        """Return an open shell in the container, None if the container or its shell does not run."""
         container = self._find()
         if container is not None and container.status == "running":
             with contextlib.suppress(ShellLost):

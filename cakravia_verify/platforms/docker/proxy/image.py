@@ -1,4 +1,4 @@
-"""The proxy's image: built where the engine lacks it, or pulled, and which nginx is in it."""
+"""The proxy's image: building or pulling it, and its nginx version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker.images import build_image, pull_image
+from cakravia_verify.platforms.docker.image_sources import build_image, pull_image
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
@@ -29,7 +29,7 @@ class ProxyImage:
         self._engine = engine
 
     def obtain(self, *, deadline: Deadline, fresh: bool = False) -> tuple[str, str]:
-        """Name and id of the image; built or pulled where the engine lacks it, or `fresh` is wanted."""
+        """Return name and id of the image. It is built or pulled if the engine lacks it, or if `fresh`."""
         docker = self._settings.docker
         if docker.proxy_image:
             pulled = pull_image(
@@ -47,15 +47,17 @@ class ProxyImage:
                 deadline=deadline,
                 tag=f"{self._repository}:current",
             )
-        # A name that no later build takes away from the container that runs.
+        # No later build gets this name, so the running container's image keeps it.
         exact = f"built-{str(image.id).removeprefix('sha256:')[:12]}"
         built = image
         self._engine.ask("naming the proxy's image", lambda: built.tag(self._repository, tag=exact))
         return f"{self._repository}:{exact}", str(image.id)
 
     def forget_others(self, kept: str) -> None:
-        """Of the images that were built for this site's proxy, only the one with the id `kept` and the newest are left.
-        One that is in the way is no reason to fail: the next release tries again."""
+        """Remove images that were built for this site's proxy, except the one with id `kept` and the newest.
+
+        A failure is ignored: the next release tries again.
+        """
         images = self._engine.client.images
         with contextlib.suppress(PlatformError):
             for image in self._engine.ask("listing the proxy's images", lambda: images.list(name=self._repository)):
@@ -65,16 +67,19 @@ class ProxyImage:
                     self._engine.ask(f"removing {tag}", lambda tag=tag: images.remove(tag), again=False)  # type: ignore[misc]
 
     def version(self, image_id: str) -> tuple[int, ...]:
-        """nginx's own, asked once for each image."""
+        """Return the version of the image's nginx. It is read once for each image."""
         note = self._settings.state / "docker" / "nginx-version"
         with contextlib.suppress(OSError, ValueError, KeyError):
             return tuple(json.loads(note.read_text(encoding="utf-8"))[image_id])
-        said = self._engine.ask(
-            "asking nginx for its version", lambda: _said_once(self._engine, image_id, ["nginx", "-v"]), kind=ProxyError
+        output = self._engine.ask(
+            "reading nginx's version", lambda: _output_of(self._engine, image_id, ["nginx", "-v"]), kind=ProxyError
         )
-        match = re.search(rb"nginx/([0-9]+)\.([0-9]+)\.([0-9]+)", said)
+        match = re.search(rb"nginx/([0-9]+)\.([0-9]+)\.([0-9]+)", output)
         if not match:
-            raise ProxyError(f"the proxy's image has no nginx: {said[:200]!r}", remedy="see images/nginx/Dockerfile")
+            raise ProxyError(
+                f"`nginx -v` in the proxy's image prints no version, but: {output[:200]!r}",
+                remedy="set [docker] proxy_image or proxy_context to an image with nginx (see images/nginx/Dockerfile)",
+            )
         version = [int(part) for part in match.groups()]
         write_atomically(note, json.dumps({image_id: version}).encode())
         return tuple(version)
@@ -91,8 +96,8 @@ class ProxyImage:
         return None
 
 
-def _said_once(engine: Engine, image_id: str, command: list[str]) -> bytes:
-    """What a command in a container of its own writes; the container and its volumes are gone afterwards."""
+def _output_of(engine: Engine, image_id: str, command: list[str]) -> bytes:
+    """Run a command in a new container and return its output. The container is removed afterwards."""
     container = engine.client.containers.create(
         image_id, command, entrypoint=[], network_mode="none", read_only=True, cap_drop=["ALL"], mem_limit=64 * 2**20
     )
@@ -105,6 +110,6 @@ def _said_once(engine: Engine, image_id: str, command: list[str]) -> bytes:
 
 
 def _own_context() -> Path:
-    """The proxy's Dockerfile: beside this module where the package is installed, else in the repository."""
+    """Return the folder of the proxy's Dockerfile: beside this module in a wheel, else in the repository."""
     packaged = Path(__file__).with_name("nginx_image")
     return packaged if packaged.is_dir() else Path(__file__).parents[4] / "images" / "nginx"

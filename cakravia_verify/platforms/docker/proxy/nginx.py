@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,12 +21,12 @@ from cakravia_verify.platforms.docker.proxy.configuration import (
     INSIDE_PORT,
     INSIDE_TLS_PORT,
     LEDGER_LOG,
-    Told,
+    ProxyFiles,
     VolumeConfiguration,
 )
 from cakravia_verify.platforms.docker.proxy.flags import CONF, ROOT, UID, VolumeFlags
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
-from cakravia_verify.platforms.process.nginx_processes import HUNG_SECONDS
+from cakravia_verify.platforms.docker.proxy.workers import NginxWorkers
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
@@ -44,15 +43,12 @@ if TYPE_CHECKING:
 PIDS: Final = 128
 GRACE: Final = 30
 COMMAND: Final = ("nginx", "-e", "stderr", "-c", f"{CONF}/nginx.conf")
-# The ledger's log is emptied in place: nginx appends, so it goes on from the start. The everyday log gets another name;
-# status 0 where it did. `true >`: a failed redirection of a special builtin would end the shell.
+# The ledger's log is emptied in place: nginx appends, so it continues at the start. The everyday log is renamed, and
+# the status is then 0. `true >`: a failed redirection of a special builtin would end the shell.
 BOUND_LOGS: Final = (
     f'is_long() {{ test "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt {LONGEST_LOG}; }}; '
     f"is_long {LEDGER_LOG} && true > {LEDGER_LOG}; is_long {EVERYDAY_LOG} && mv -f {EVERYDAY_LOG} {EVERYDAY_LOG}.1"
 )
-# A worker's title; the brackets keep the question from finding itself.
-WORKERS: Final = "grep -sl 'nginx: worker [p]rocess' /proc/[0-9]*/cmdline"
-LEAVING: Final = "grep -sl 'is shutting [d]own' /proc/[0-9]*/cmdline"
 
 
 class DockerNginx:
@@ -74,12 +70,13 @@ class DockerNginx:
         self._clock = clock
         self._flags = VolumeFlags(engine, self._container, clock=clock)
         self._configuration = VolumeConfiguration(settings, engine=engine, network=network, flags=self._flags)
+        self._workers = NginxWorkers(engine, self._flags, count=settings.proxy.workers)
         self._image = ProxyImage(settings, engine)
         self._log = RemoteLog(engine, LEDGER_LOG, copy=settings.state / "docker" / "access.log")
 
     @property
     def address(self) -> Address:
-        """Where this machine, as a user, reaches the site."""
+        """The address at which this machine reaches the site like a user."""
         if self._settings.docker.users:
             host, _, port = self._settings.docker.users.rpartition(":")
             return Address(host, int(port))
@@ -98,21 +95,21 @@ class DockerNginx:
         self._log.follow(self._container())
 
     def bound_logs(self) -> None:
-        """An image without a shell keeps its logs as they are."""
+        """Shorten long logs. An image without a shell keeps its logs as they are."""
         container = self._container()
         if container is None or container.status != "running":
             return
         status, _ = self._flags.run(BOUND_LOGS)
         if status == 0:
-            what = "telling nginx to open its log anew"
+            what = "sending nginx the signal to reopen its log"
             self._engine.ask(what, lambda: container.kill(signal="SIGUSR1"), kind=ProxyError)
 
     def logs(self, *, lines: int) -> str:
         container = self._container()
         if container is None:
             return ""
-        said = self._engine.ask("reading the proxy's log", lambda: container.logs(tail=lines), kind=ProxyError)
-        return said.decode(errors="replace").rstrip("\n")
+        output = self._engine.ask("reading the proxy's log", lambda: container.logs(tail=lines), kind=ProxyError)
+        return output.decode(errors="replace").rstrip("\n")
 
     def check(self) -> None:
         try:
@@ -133,14 +130,14 @@ class DockerNginx:
         wanted = {(f"{inside}/tcp", f"{host}:{port}") for inside, (host, port) in self._ports.items()}
         if published != wanted:
             raise UsageError(
-                f"[proxy] wants {_shown(wanted)} published, but {container.name} publishes {_shown(published)}",
-                remedy="put it back, or run cakravia down, then cakravia up: a published port needs a new container",
+                f"[proxy] needs {_shown(wanted)} published, but {container.name} publishes {_shown(published)}",
+                remedy="restore the address, or restart the site: cakravia down, then cakravia up",
             )
 
     def observe(self) -> ProxyState:
         container = self._container()
         is_running = container is not None and container.status == "running"
-        workers = self._workers() if is_running else []
+        workers = self._workers.accepting() if is_running else []
         return ProxyState(
             is_running=is_running,
             chosen=self._configuration.chosen(container),
@@ -161,30 +158,32 @@ class DockerNginx:
         decided = self._clock.monotonic()
         spec = self._spec(*image)
         created = containers.create(self._engine, spec, also=self._compose.labels_for(spec), kind=ProxyError)
-        told = self._told(created, colour)
-        self._configuration.send_first(created, told)
+        files = self._wanted_files(created, colour)
+        self._configuration.send_first(created, files)
         self._flags.upload_choice(created, colour)
         containers.start(self._engine, created, kind=ProxyError)
         self._compose.put(spec)
         try:
-            poll(self._is_ready, deadline=deadline, every=0.02, observed=lambda: "no answer from it yet")
+            poll(self._is_ready, deadline=deadline, every=0.02, observed=lambda: "the proxy does not answer")
         except CakraviaError as error:
-            said = self.logs(lines=5)
+            output = self.logs(lines=5)
             self.stop(deadline=Deadline("the proxy stops", 5, clock=self._clock))
-            raise ProxyError(f"nginx does not start: {said or error}", remedy="cakravia logs proxy") from error
+            raise ProxyError(
+                f"nginx does not start: {output or error}", remedy="read its log: cakravia logs proxy"
+            ) from error
         self._forget_failover()
-        self._configuration.keep_certificate_of(created, told.text)
+        self._configuration.keep_certificate_of(created, files.text)
         self._image.forget_others(image[1])
         return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
     def refresh(self, *, deadline: Deadline) -> bool:
         container = self._running()
         chosen = self._configuration.chosen(container)
-        told = self._told(container, chosen)
-        if self._configuration.loaded(container) == told.whole:
+        files = self._wanted_files(container, chosen)
+        if self._configuration.loaded(container) == files.whole:
             return False
-        with self._configuration.replaced(container, told, chosen=chosen):
-            self._reload(container, told.whole, deadline)
+        with self._configuration.replaced(container, files, chosen=chosen):
+            self._reload(container, files.whole, deadline)
         self._forget_failover()
         return True
 
@@ -196,11 +195,11 @@ class DockerNginx:
         decided = self._clock.monotonic()
         before = self._configuration.chosen(container)
         if not loaded or before is not colour:
-            told = self._told(container, colour)
+            files = self._wanted_files(container, colour)
             self._configuration.send_upstream(container, colour)
             try:
                 self._configuration.test(container, f"{CONF}/nginx.conf")
-                self._reload(container, told.whole, deadline)
+                self._reload(container, files.whole, deadline)
             except BaseException:
                 self._configuration.send_upstream(container, before)
                 raise
@@ -208,25 +207,23 @@ class DockerNginx:
 
     def set_failover(self, *, allowed: bool) -> None:
         if self._container() is not None:
-            # The classic switch knows no failover; a flag left would come into force with the next change of the way.
+            # switch = "reload" has no failover. A flag that stayed would be effective after a change to "flag".
             is_possible = self._settings.proxy.switch == "flag" and self._settings.proxy.failover
             flag_files.set_failover(self._flags, allowed=allowed and is_possible)
 
     def stop(self, *, deadline: Deadline) -> None:
-        """The container stays, stopped: the choice of slot can be read, and its log."""
+        """Stop the container but keep it: its flags and its log can still be read."""
         self._flags.close()
         container = self._container()
         if container is not None and container.status != "exited":
             containers.stop(self._engine, container, deadline=deadline, grace=GRACE)
 
     def image(self, *, deadline: Deadline, fresh: bool = False) -> tuple[str, str]:
-        """Name and id of the proxy's image; built or pulled where the engine lacks it, or `fresh` is wanted."""
+        """Return name and id of the proxy's image. It is built or pulled if the engine lacks it, or if `fresh`."""
         obtained = self._image.obtain(deadline=deadline, fresh=fresh)
         if fresh and (container := self._container()) is not None:
             self._image.forget_others(str(container.attrs["Image"]))
         return obtained
-
-    # The rest is how.
 
     @property
     def _name(self) -> str:
@@ -238,12 +235,12 @@ class DockerNginx:
     def _running(self) -> Container:
         container = self._container()
         if container is None or container.status != "running":
-            raise ProxyError("the proxy's container does not run", remedy="cakravia up starts it")
+            raise ProxyError("the proxy's container does not run", remedy="start it: cakravia up")
         return container
 
     @property
     def _listens(self) -> dict[str, Address]:
-        """Where users come in, by the key of the settings."""
+        """The addresses for users, by their key in the settings."""
         proxy = self._settings.proxy
         return {"listen": proxy.address} | ({"tls_listen": proxy.tls_address} if proxy.tls_address else {})
 
@@ -253,12 +250,12 @@ class DockerNginx:
         return {inside[key]: (listen.host, listen.port) for key, listen in self._listens.items()}
 
     def _refuse_taken_port(self, what: str, listen: Address) -> None:
-        for other in self._engine.ask("looking who publishes ports", self._engine.client.containers.list):
+        for other in self._engine.ask("listing the published ports", self._engine.client.containers.list):
             for bindings in other.ports.values():
                 if any(int(b["HostPort"]) == listen.port for b in bindings or []) and other.name != self._name:
                     raise UsageError(
                         f"{what}: port {listen.port} is published by container {other.name}",
-                        remedy="choose another port, or stop that container; it was not touched",
+                        remedy=f"choose another port, or run: docker stop {other.name}; it was not touched",
                     )
         if not self._engine.is_remote:
             require_free_port(listen, what=what)
@@ -291,46 +288,23 @@ class DockerNginx:
         if self._settings.proxy.switch != "flag":
             self.set_failover(allowed=False)
 
-    def _told(self, container: Container, colour: Colour) -> Told:
+    def _wanted_files(self, container: Container, colour: Colour) -> ProxyFiles:
         return self._configuration.wanted(self._image.version(str(container.attrs["Image"])), colour)
 
-    def _workers(self) -> list[str]:
-        """Process ids of workers that take requests."""
-        _, found = self._flags.run(f"{WORKERS}; echo -; {LEAVING}")
-        workers, _, leaving = found.partition("-")
-        return sorted(set(_pids(workers)) - set(_pids(leaving)))
-
     def _reload(self, container: Container, loaded: str, deadline: Deadline) -> None:
-        before = set(self._workers())
-        # From here until the new workers are seen, a crash leaves it open which configuration runs.
+        # A crash between here and the new workers leaves it unknown which configuration runs.
         self._configuration.forget_loaded(container)
-        self._engine.ask("telling nginx to reload", lambda: container.kill(signal="SIGHUP"), kind=ProxyError)
-
-        patience = Deadline("they take no more", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
-
-        def renewed() -> bool:
-            now = set(self._workers())
-            is_there = len(now - before) >= self._settings.proxy.workers
-            if is_there and now & before and patience.is_over:
-                self._flags.run(f"kill -KILL {' '.join(now & before)}")
-                return False
-            return is_there and not now & before
-
-        poll(renewed, deadline=deadline, every=0.01, observed=lambda: "no new worker generation after the reload")
+        self._workers.replace(container, deadline=deadline)
         self._configuration.note_loaded(container, loaded)
 
     def _is_ready(self) -> bool:
         container = self._container()
         if container is None or container.status in ("exited", "dead", "restarting"):
-            said = self.logs(lines=5)
-            raise ProxyError(f"nginx does not start: {said}", remedy="cakravia logs proxy")
+            output = self.logs(lines=5)
+            raise ProxyError(f"nginx does not start: {output}", remedy="read its log: cakravia logs proxy")
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.address.url}/.cakravia/proxy", timeout=2, trust_env=False).status_code == 200
         return False
-
-
-def _pids(text: str) -> list[str]:
-    return re.findall(r"/proc/([0-9]+)/cmdline", text)
 
 
 def _shown(ports: Iterable[tuple[str, str]]) -> str:

@@ -189,7 +189,7 @@ def test_a_folder_that_nginx_could_not_read_is_refused_before_anything_is_writte
 ) -> None:
     front.folder = tmp_path / f"st{oddity}ate"
     proxy = front.nginx()
-    with pytest.raises(UsageError, match="has a character that nginx cannot take"):
+    with pytest.raises(UsageError, match="nginx cannot use the state folder"):
         proxy.check()
     with pytest.raises(UsageError):
         proxy.start(Colour.BLUE, deadline=deadline())
@@ -232,7 +232,7 @@ def test_an_address_that_overlaps_with_the_running_one_is_refused_with_the_way_t
     front: Front, running: LocalNginx
 ) -> None:
     wider = front.nginx(listen=f"0.0.0.0:{front.port}")
-    with pytest.raises(UsageError, match="cannot go over to") as caught:
+    with pytest.raises(UsageError, match="cannot change to") as caught:
         wider.refresh(deadline=deadline())
     assert "cakravia down" in caught.value.remedy
     assert front.ask().slot == "blue"
@@ -241,10 +241,10 @@ def test_an_address_that_overlaps_with_the_running_one_is_refused_with_the_way_t
 
 def test_an_nginx_that_is_none_is_named(front: Front) -> None:
     front.binary = "/no/such/nginx"
-    with pytest.raises(MissingTool, match="is not a program here"):
+    with pytest.raises(MissingTool, match="is not a program on this machine"):
         front.nginx().check()
     front.binary = "/bin/true"
-    with pytest.raises(CakraviaError, match="does not tell its version"):
+    with pytest.raises(CakraviaError, match="does not print nginx's version"):
         front.nginx().check()
 
 
