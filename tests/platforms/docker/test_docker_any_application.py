@@ -83,7 +83,7 @@ def test_the_suite_for_containers_holds_for_an_application_that_has_only_health(
     assert ended.status == 0, ended.output
 
 
-def test_the_version_that_comes_up_again_is_the_promoted_one_though_both_are_the_same_image(plain: DockerSite) -> None:
+def test_up_starts_the_promoted_version_of_two_with_the_same_image(plain: DockerSite) -> None:
     assert plain.cakravia("down").status == 0
     assert plain.cakravia("up").status == 0
     assert "v1.0.0 serves users" in plain.cakravia("status").output

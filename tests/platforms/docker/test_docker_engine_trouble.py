@@ -197,7 +197,7 @@ def released_with(
 
 
 @pytest.mark.parametrize("options", [(), ("--live-restore",)], ids=["default", "live-restore"])
-def test_an_engine_restarted_in_the_middle_of_a_release_leaves_users_on_one_healthy_slot(
+def test_an_engine_restart_during_a_release_leaves_users_on_a_healthy_slot(
     shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:
     run_with(engine, shop, options)
@@ -218,7 +218,7 @@ def test_an_engine_restarted_in_the_middle_of_a_release_leaves_users_on_one_heal
     assert after.active.version == ("v1.2.0" if ended.status == Exit.PROMOTED else before.active.version)
 
 
-def test_the_next_release_after_an_engine_that_was_restarted_in_the_middle_of_one_is_promoted(shop: DockerSite) -> None:
+def test_the_release_after_an_engine_restart_during_one_is_promoted(shop: DockerSite) -> None:
     ended = shop.deploy("v1.3.0")
     assert ended.status == Exit.PROMOTED, ended.output
 
@@ -243,9 +243,7 @@ def everything(engine: PrivateEngine) -> tuple[set[str], set[str]]:
     return set(containers.split()), set(engine.docker("images", "--all", "--quiet").stdout.decode().split())
 
 
-def test_a_full_disk_fails_the_release_in_words_and_leaves_users_and_engine_as_they_were(
-    shop: DockerSite, engine: PrivateEngine
-) -> None:
+def test_a_full_disk_fails_the_release_and_changes_nothing_else(shop: DockerSite, engine: PrivateEngine) -> None:
     before, there = shop.open().observe(), everything(engine)
     with engine.filled():
         ended = shop.deploy("v9.9.9")
@@ -274,7 +272,7 @@ def remove_network(engine: PrivateEngine, site: DockerSite) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS_BACK)
-def test_a_network_that_was_removed_is_told_by_status_and_made_again(
+def test_a_removed_network_is_in_the_status_and_created_again(
     shop: DockerSite, engine: PrivateEngine, way: str
 ) -> None:
     before, active = identities(engine, shop), shop.open().observe().active
@@ -291,9 +289,7 @@ def test_a_network_that_was_removed_is_told_by_status_and_made_again(
 
 
 @pytest.mark.slow
-def test_what_a_release_cannot_undo_while_its_network_is_gone_is_undone_by_recover(
-    shop: DockerSite, engine: PrivateEngine
-) -> None:
+def test_recover_undoes_a_release_that_lost_its_network(shop: DockerSite, engine: PrivateEngine) -> None:
     before = shop.open().observe().active
     assert before is not None
     remove = partial(remove_network, engine, shop)

@@ -30,7 +30,7 @@ def container(client: DockerClient, request: pytest.FixtureRequest) -> Iterator[
     made.remove(force=True)
 
 
-def test_a_log_is_copied_whole_though_the_engine_told_only_a_part_of_it(container: Container, tmp_path: Path) -> None:
+def test_a_log_is_copied_completely_though_the_engine_sent_a_part(container: Container, tmp_path: Path) -> None:
     log = RemoteLog(Engine(), "/log", copy=tmp_path / "copy")
     log.follow(container)
     for lines in ("one\ntwo\n", "three\n"):

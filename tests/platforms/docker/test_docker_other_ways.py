@@ -92,7 +92,7 @@ def test_proxy_and_application_testify_over_tcp(shop: DockerSite) -> None:
     assert {"access.log", "application-blue.log", "application-green.log"} <= names
 
 
-def test_slots_behind_tcp_are_asked_at_their_published_ports(shop: DockerSite) -> None:
+def test_slots_behind_tcp_are_probed_at_their_published_ports(shop: DockerSite) -> None:
     site = shop.open()
     slot = site.platform.observe(Colour.GREEN)
     assert slot is not None
@@ -117,7 +117,7 @@ def test_a_switch_by_reload_brings_users_to_the_candidate(reloaded: DockerSite, 
     assert b"# active: blue" in shown.output
 
 
-def test_what_a_switch_by_reload_loses_is_told(reloaded: DockerSite) -> None:
+def test_the_requests_lost_by_a_reload_are_reported(reloaded: DockerSite) -> None:
     measured = reloaded.verdict()["evidence"]["measured"]
     assert measured["sent"] == measured["answered"] + measured["lost"] >= 50
     assert measured["fence_violations"] == 0

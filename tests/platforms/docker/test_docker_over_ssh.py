@@ -88,7 +88,7 @@ def test_the_switch_over_ssh_is_one_line_to_a_shell_that_waits(far: DockerSite) 
     assert 0 < milliseconds < 1000
 
 
-def test_slots_are_asked_through_the_ssh_connection(
+def test_slots_are_probed_through_the_ssh_connection(
     far: DockerSite, ssh_home: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in far.environment.items():
@@ -111,7 +111,7 @@ def test_the_way_back_works_over_ssh(far: DockerSite) -> None:
     assert "v1.0.0 serves users" in far.cakravia("status").output
 
 
-def test_an_ssh_that_does_not_get_in_is_told_with_what_to_try(far: DockerSite) -> None:
+def test_a_failed_ssh_connection_is_an_error_with_a_remedy(far: DockerSite) -> None:
     ended = far.cakravia("--set", "docker.host=ssh://nobody@127.0.0.1:1", "status")
     assert ended.status == 4, ended.output
     assert "ssh to nobody@127.0.0.1 does not work" in ended.output

@@ -158,14 +158,14 @@ def test_the_suite_for_containers_knows_the_port_for_tls(shop: Shop) -> None:
     assert ended.status == 0, ended.output
 
 
-def test_another_port_for_tls_is_refused_while_the_container_publishes_this_one(shop: Shop) -> None:
+def test_another_tls_port_than_the_published_one_is_refused(shop: Shop) -> None:
     (other,) = free_ports(1)
-    with pytest.raises(UsageError, match=rf"wants .*127\.0\.0\.1:{other} published, but .*:{shop.port}") as raised:
+    with pytest.raises(UsageError, match=rf"needs .*127\.0\.0\.1:{other} published, but .*:{shop.port}") as raised:
         shop.made.open(("proxy.tls_listen", f"127.0.0.1:{other}")).proxy.check()
     assert "cakravia down, then cakravia up" in raised.value.remedy
 
 
-def test_a_certificate_that_does_not_fit_its_key_leaves_users_the_one_before(shop: Shop, proxy: Container) -> None:
+def test_a_certificate_that_does_not_match_its_key_changes_nothing(shop: Shop, proxy: Container) -> None:
     before, key = shop.pair.fingerprint, shop.pair.key.read_bytes()
     shop.pair.key.write_bytes(shop.newer.key.read_bytes())
     try:
@@ -178,7 +178,7 @@ def test_a_certificate_that_does_not_fit_its_key_leaves_users_the_one_before(sho
     assert not shop.site.proxy.refresh(deadline=soon())
 
 
-def test_a_renewed_certificate_is_taken_up_by_cakravia_up_and_no_request_is_lost(shop: Shop, proxy: Container) -> None:
+def test_up_loads_a_renewed_certificate_and_no_request_is_lost(shop: Shop, proxy: Container) -> None:
     shop.pair.take_over(shop.newer)
     with visitors(shop.url, shop.made.url) as got:
         ended = shop.made.cakravia("up")
@@ -205,7 +205,7 @@ def test_a_hung_worker_does_not_stop_a_changed_configuration(shop: Shop, proxy: 
     shop.site.proxy.refresh(deadline=soon())
 
 
-def test_failover_goes_whatever_the_settings_say_of_the_switch(shop: Shop) -> None:
+def test_failover_can_be_forbidden_with_each_kind_of_switch(shop: Shop) -> None:
     classic = shop.made.open(("proxy.switch", "reload")).proxy
     ways: list[Callable[[], object]] = [
         lambda: classic.set_failover(allowed=False),
@@ -270,7 +270,7 @@ def test_everyday_requests_can_go_to_the_containers_own_output(shop: Shop, proxy
         shop.site.proxy.refresh(deadline=soon())
 
 
-def test_long_logs_are_cut_before_a_run_and_nothing_of_the_run_is_missing(shop: Shop, proxy: Container) -> None:
+def test_long_logs_are_cut_before_a_run_and_the_run_is_complete(shop: Shop, proxy: Container) -> None:
     requests = "/srv/cakravia/blue/requests.log"
     slot = proxy.client.containers.get(f"{shop.made.name}-app-blue")  # type: ignore[union-attr]
     said(proxy, f"truncate -s {LONGEST_LOG + 1} {LOGS}/access.log {LOGS}/everyday.log")

@@ -89,7 +89,7 @@ def test_a_port_that_some_program_listens_on_is_refused(site: DockerSite) -> Non
         site.open().proxy.check()
 
 
-def test_a_slots_port_taken_since_the_check_fails_the_start_and_leaves_nothing_behind(
+def test_a_port_taken_after_the_check_fails_the_start_and_leaves_nothing(
     site: DockerSite, client: DockerClient
 ) -> None:
     opened = site.open(("docker.user", "10001"), ("docker.publish_slots", True))
@@ -122,7 +122,7 @@ def test_a_slots_name_taken_since_the_check_is_named_and_not_touched(site: Docke
         other.remove(force=True, v=True)
 
 
-def test_a_slot_goes_on_where_the_image_that_should_replace_it_is_gone(site: DockerSite, client: DockerClient) -> None:
+def test_a_slot_goes_on_if_the_image_of_its_successor_is_gone(site: DockerSite, client: DockerClient) -> None:
     platform = site.open().platform
     artifact = platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
     running = platform.start(Colour.BLUE, artifact, release="r1", deadline=Deadline("it starts", 30))
@@ -141,7 +141,7 @@ def test_a_release_against_a_foreign_container_ends_as_a_usage_error(site: Docke
     assert f"{foreign.name} is taken" in ended.output
 
 
-def test_an_image_that_is_nowhere_is_named(site: DockerSite) -> None:
+def test_a_missing_image_is_named(site: DockerSite) -> None:
     platform = site.open(
         ("docker.context", ""), ("docker.image", "nowhere.invalid/shop:{version}"), ("docker.pull", "never")
     ).platform
@@ -149,7 +149,7 @@ def test_an_image_that_is_nowhere_is_named(site: DockerSite) -> None:
         platform.build("v1.0.0", deadline=Deadline("the build ends", 30))
 
 
-def test_a_registry_out_of_reach_is_told_with_its_remedy(site: DockerSite) -> None:
+def test_an_unreachable_registry_is_an_error_with_a_remedy(site: DockerSite) -> None:
     platform = site.open(("docker.context", ""), ("docker.image", "127.0.0.1:1/shop:{version}")).platform
     with pytest.raises(PlatformError, match=r"pulling 127\.0\.0\.1:1/shop:v1\.0\.0") as raised:
         platform.build("v1.0.0", deadline=Deadline("the build ends", 60))
@@ -224,7 +224,7 @@ def test_a_kept_image_that_was_removed_is_not_offered_for_a_rollback(
         client.images.get(artifact.digest)
 
 
-def test_a_build_that_fails_tells_what_it_said(site: DockerSite, tmp_path: Path) -> None:
+def test_the_error_of_a_failed_build_has_its_output(site: DockerSite, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN echo the compiler says no && false\n")
     platform = site.open(("docker.context", str(tmp_path))).platform
     with pytest.raises(PlatformError, match="the compiler says no"):
@@ -238,7 +238,7 @@ def test_an_engine_that_is_not_there_is_named(site: DockerSite, host: str) -> No
 
 
 @pytest.mark.parametrize("version", ["1.99", "1.20"])
-def test_an_engine_that_speaks_another_version_is_told_with_what_to_set(site: DockerSite, version: str) -> None:
+def test_an_engine_with_another_api_version_is_an_error_with_a_remedy(site: DockerSite, version: str) -> None:
     with pytest.raises(CakraviaError, match=r"(?i)version"):
         site.open(("docker.api_version", version)).platform.check()
 
@@ -265,12 +265,12 @@ def old_engine() -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_engine_too_old_for_the_sdk_is_told_with_what_to_do(site: DockerSite, old_engine: str) -> None:
+def test_an_engine_too_old_for_the_sdk_is_an_error_with_a_remedy(site: DockerSite, old_engine: str) -> None:
     with pytest.raises(UsageError, match=r"API versions below .* are no longer supported") as raised:
         site.open(("docker.host", old_engine)).platform.check()
     assert "update the engine" in raised.value.remedy
 
 
-def test_a_site_must_say_where_its_versions_come_from(site: DockerSite) -> None:
+def test_a_site_needs_a_source_of_versions(site: DockerSite) -> None:
     with pytest.raises(SettingsError, match="exactly one of image, context and archive; set now: none"):
         site.open(("docker.context", ""))

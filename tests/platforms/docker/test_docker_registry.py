@@ -183,7 +183,7 @@ def is_in_the_engine(client: DockerClient, name: str) -> bool:
     return True
 
 
-def test_an_image_pulled_by_its_tag_is_known_by_its_digest_in_history_verdict_and_what_runs(
+def test_a_pulled_tag_is_its_digest_in_history_verdict_and_container(
     shop: DockerSite, first: str, client: DockerClient
 ) -> None:
     site = shop.open()
@@ -195,9 +195,7 @@ def test_an_image_pulled_by_its_tag_is_known_by_its_digest_in_history_verdict_an
     assert httpx.get(shop.url, trust_env=False).text == "first"
 
 
-def test_an_image_is_here_before_anybody_waits_for_the_lock(
-    shop: DockerSite, registry: Registry, client: DockerClient
-) -> None:
+def test_an_image_is_pulled_before_the_lock_is_held(shop: DockerSite, registry: Registry, client: DockerClient) -> None:
     registry.push("early", tag="v1.5.0")
     site = shop.open()
     site.lock.acquire("a test")
@@ -209,9 +207,7 @@ def test_an_image_is_here_before_anybody_waits_for_the_lock(
     assert is_in_the_engine(client, f"{registry.repository}:v1.5.0")
 
 
-def test_a_registry_that_is_away_fails_the_release_before_anything_of_the_site_is_touched(
-    shop: DockerSite, registry: Registry
-) -> None:
+def test_a_registry_that_is_away_fails_the_release_without_a_change(shop: DockerSite, registry: Registry) -> None:
     before = shop.open().observe()
     with registry.away():
         ended = shop.deploy("v1.6.0")
@@ -229,7 +225,7 @@ def test_a_tag_that_the_registry_does_not_know_is_named(shop: DockerSite, regist
     assert "the registry does not have it" in raised.value.remedy
 
 
-def test_a_registry_is_asked_as_the_settings_say(shop: DockerSite, registry: Registry, first: str) -> None:
+def test_a_registry_is_used_as_the_pull_policy_demands(shop: DockerSite, registry: Registry, first: str) -> None:
     """The tag has moved to another image since the engine got it."""
     moved, _ = registry.push("moved", tag="v1.5.0")
     have = {pull: built(shop, registry, "v1.5.0", pull=pull).digest for pull in ("never", "missing")}
@@ -241,9 +237,7 @@ def test_a_registry_is_asked_as_the_settings_say(shop: DockerSite, registry: Reg
     assert built(shop, registry, "v1.5.0", pull="always").digest == moved
 
 
-def test_an_image_named_by_its_digest_is_that_image_whatever_its_tag_means_now(
-    shop: DockerSite, registry: Registry
-) -> None:
+def test_an_image_named_by_its_digest_does_not_depend_on_its_tag(shop: DockerSite, registry: Registry) -> None:
     pinned, digest = registry.push("pinned", tag="latest")
     registry.push("newer", tag="latest")
     name = f"{registry.repository}@{digest}"
@@ -258,7 +252,7 @@ def test_a_digest_that_the_registry_does_not_have_is_named(shop: DockerSite, reg
         built(shop, registry, "v1.8.0", image=name)
 
 
-def test_a_tag_that_moved_is_another_artifact_in_history_verdict_and_what_runs(
+def test_a_moved_tag_is_another_artifact_in_history_and_verdict(
     shop: DockerSite, registry: Registry, first: str
 ) -> None:
     second, _ = registry.push("second", tag="v1.0.0")
@@ -285,7 +279,7 @@ def test_a_promoted_image_is_kept_before_newer_ones_that_failed(make_site: MakeS
     assert [each.version for each in platform.retained()] == ["bad-b", "good"]
 
 
-def test_retention_takes_pulled_images_away_with_the_names_they_came_under(
+def test_retention_removes_pulled_images_with_all_their_names(
     make_site: MakeSite, registry: Registry, client: DockerClient
 ) -> None:
     site = from_registry(make_site(), registry)

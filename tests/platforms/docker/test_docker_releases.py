@@ -106,7 +106,7 @@ def test_nginx_commands_of_the_troubleshooting_page_work(shop: DockerSite, clien
         assert status == 0, output
 
 
-def test_status_and_logs_tell_of_the_containers(shop: DockerSite) -> None:
+def test_status_and_logs_show_the_containers(shop: DockerSite) -> None:
     told = shop.cakravia("status").output
     assert "v1.1.0 serves users on green" in told
     assert "drift" not in told
@@ -120,7 +120,7 @@ def test_a_warm_rollback_brings_users_back(shop: DockerSite) -> None:
     assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
 
 
-def test_a_bad_version_is_taken_back_and_its_last_words_are_kept(shop: DockerSite) -> None:
+def test_a_bad_version_is_rolled_back_and_its_last_log_lines_are_kept(shop: DockerSite) -> None:
     ended = shop.deploy("v6.6.6", "--set", 'app.environment.MISBEHAVE="never-ready"', "--set", "health.deadline=3")
     assert ended.status not in (0, 70), ended.output
     site = shop.open()

@@ -72,7 +72,7 @@ def said(container: Container, line: str, *, user: str = "") -> tuple[int, str]:
     return status, output.decode()
 
 
-def test_the_application_reads_its_secret_and_nobody_else_in_the_container_does(slot: Container, secret: str) -> None:
+def test_only_the_application_can_read_its_secret_in_the_container(slot: Container, secret: str) -> None:
     assert said(slot, f"cat {PLACE}/database_url") == (0, secret)
     assert said(slot, f"stat -c '%u %a' {PLACE}/database_url; id -u")[1].split() == ["10001", "400", "10001"]
     status, text = said(slot, f"cat {PLACE}/database_url", user="10002")
@@ -85,7 +85,7 @@ def test_the_application_can_neither_change_nor_add_a_secret(slot: Container) ->
         assert said(slot, f"cd {PLACE} && {line}")[0] != 0, line
 
 
-def test_nothing_else_of_the_site_tells_the_secret(
+def test_no_other_part_of_the_site_contains_the_secret(
     keeper: Keeper, slot: Container, secret: str, client: DockerClient
 ) -> None:
     image = client.images.get(slot.attrs["Image"])
@@ -109,7 +109,7 @@ def test_the_suite_for_containers_looks_at_secrets(keeper: Keeper, slot: Contain
     assert "3 passed" in ended.output
 
 
-def test_each_start_brings_the_secret_of_now_and_the_other_slot_keeps_its_own(
+def test_each_start_uses_the_present_secret_and_the_other_slot_keeps_its_own(
     keeper: Keeper, slot: Container, secret: str, client: DockerClient
 ) -> None:
     keeper.file.write_text("the next one")
@@ -130,7 +130,7 @@ def test_the_secret_goes_with_the_slot(keeper: Keeper, slot: Container, client: 
     assert f"{keeper.made.name}-app-blue-secrets" not in volumes
 
 
-def test_a_carrier_that_a_killed_release_left_behind_is_in_nobodys_way(
+def test_a_leftover_secrets_container_does_not_stop_a_release(
     keeper: Keeper, secret: str, client: DockerClient
 ) -> None:
     keeper.file.write_text(secret)
@@ -156,7 +156,7 @@ def test_a_foreign_volume_of_that_name_is_named_and_not_touched(keeper: Keeper, 
         foreign.remove()
 
 
-def test_a_secret_that_cannot_be_read_is_named_before_anything_is_touched(keeper: Keeper) -> None:
+def test_an_unreadable_secret_is_named_before_any_change(keeper: Keeper) -> None:
     site = keeper.made.open(("docker.secrets", {"database_url": "kept/nothing"}))
     with pytest.raises(UsageError, match=r"database_url: .*/kept/nothing cannot be read"):
         site.platform.prefetch("v1.0.0", deadline=Deadline("it is here", 30))

@@ -109,15 +109,13 @@ def test_the_memory_limit_is_in_force(started: Slot, ask: Ask) -> None:
     assert ask(started, "/grow") == "refused"
 
 
-def test_a_slot_killed_outright_is_seen_to_be_gone(
-    started: Slot, platform: ProcessPlatform, settings: Settings
-) -> None:
+def test_a_killed_slot_is_observed_as_empty(started: Slot, platform: ProcessPlatform, settings: Settings) -> None:
     os.kill(pid_of(started), signal.SIGKILL)
     poll(lambda: platform.observe(Colour.BLUE) is None, deadline=deadline(), every=0.01)
     assert ProcessPlatform(settings).observe(Colour.BLUE) is None
 
 
-def test_an_application_deaf_to_sigterm_is_killed_at_its_grace(
+def test_an_application_that_ignores_sigterm_is_killed_after_its_grace(
     settings: Settings, platform: ProcessPlatform, ask: Ask
 ) -> None:
     deaf = ProcessPlatform(with_app(settings, environment={"IGNORES_SIGTERM": "1"}, grace=0.2))
@@ -134,7 +132,7 @@ def test_what_the_application_started_ends_with_it(started: Slot, platform: Proc
 
 
 @pytest.mark.parametrize(("path", "is_recorded"), [("/child", True), ("/child", False), ("/daemon", True)])
-def test_what_outlives_the_slot_that_started_it_is_not_the_slot_and_ends_before_the_next_start(
+def test_children_that_outlive_their_slot_end_before_the_next_start(
     started: Slot,
     platform: ProcessPlatform,
     artifact: Artifact,
@@ -154,9 +152,7 @@ def test_what_outlives_the_slot_that_started_it_is_not_the_slot_and_ends_before_
     assert platform.observe(Colour.BLUE) == again
 
 
-def test_stopping_a_slot_ends_what_it_put_into_a_session_of_its_own(
-    started: Slot, platform: ProcessPlatform, ask: Ask
-) -> None:
+def test_stopping_a_slot_ends_children_in_their_own_session(started: Slot, platform: ProcessPlatform, ask: Ask) -> None:
     left = psutil.Process(int(ask(started, "/daemon")))
     platform.stop(Colour.BLUE, deadline=deadline())
     assert has_ended(left)
@@ -186,7 +182,7 @@ def copied(settings: Settings) -> Settings:
     )
 
 
-def test_a_copy_of_a_site_has_nothing_to_do_with_the_slots_of_the_original(
+def test_a_copy_of_a_site_does_not_own_the_slots_of_the_original(
     started: Slot, platform: ProcessPlatform, settings: Settings, ask: Ask
 ) -> None:
     other = ProcessPlatform(copied(settings))
@@ -203,7 +199,7 @@ def test_a_copy_of_a_site_has_nothing_to_do_with_the_slots_of_the_original(
     assert platform.observe(Colour.BLUE) == started
 
 
-def test_a_slot_whose_record_was_lost_is_found_by_what_it_was_told(started: Slot, settings: Settings) -> None:
+def test_a_slot_without_a_record_is_found_by_its_environment(started: Slot, settings: Settings) -> None:
     (settings.state / "slots" / "blue" / "slot.json").unlink()
     found = ProcessPlatform(settings).observe(Colour.BLUE)
     assert found is not None
@@ -228,14 +224,14 @@ def test_a_slot_without_record_that_does_not_listen_yet_is_found_and_stopped(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"version": 1}', '{"identity": 5}', "\x00"])
-def test_a_record_of_garbage_is_no_obstacle(started: Slot, settings: Settings, content: str) -> None:
+def test_an_unreadable_record_counts_as_missing(started: Slot, settings: Settings, content: str) -> None:
     (settings.state / "slots" / "blue" / "slot.json").write_text(content)
     found = ProcessPlatform(settings).observe(Colour.BLUE)
     assert found is not None
     assert found.identity == started.identity
 
 
-def test_a_record_whose_process_id_went_to_somebody_else_names_nobody(
+def test_a_record_with_a_reused_process_id_is_an_empty_slot(
     platform: ProcessPlatform, started: Slot, settings: Settings
 ) -> None:
     platform.stop(Colour.BLUE, deadline=deadline())
@@ -261,7 +257,7 @@ def test_an_identity_does_not_depend_on_the_wall_clock() -> None:
     assert identity.startswith(f"{os.getpid()}@{ticks}")
 
 
-def test_a_port_that_a_stranger_has_is_named_and_the_stranger_left_alone(
+def test_a_port_of_a_foreign_process_is_named_and_not_touched(
     settings: Settings, platform: ProcessPlatform, artifact: Artifact
 ) -> None:
     with socket.create_server(("127.0.0.1", settings.slots.blue)):
@@ -273,9 +269,7 @@ def test_a_port_that_a_stranger_has_is_named_and_the_stranger_left_alone(
         socket.create_connection(("127.0.0.1", settings.slots.blue)).close()
 
 
-def test_an_address_changed_while_its_slot_runs_is_refused_before_anything_is_touched(
-    started: Slot, settings: Settings
-) -> None:
+def test_a_new_address_for_a_running_slot_is_refused_without_a_change(started: Slot, settings: Settings) -> None:
     moved = settings.model_copy(update={"slots": settings.slots.model_copy(update={"blue": 1})})
     with pytest.raises(UsageError, match=rf"listens on {started.address} now"):
         ProcessPlatform(moved).check()
@@ -286,7 +280,7 @@ def test_a_site_that_could_run_is_checked_without_a_trace(settings: Settings, pl
     assert not settings.state.exists()
 
 
-def test_a_command_that_is_no_program_here_is_named(settings: Settings) -> None:
+def test_a_missing_command_is_named(settings: Settings) -> None:
     with pytest.raises(MissingTool, match="'no-such-program'"):
         ProcessPlatform(with_app(settings, command=("no-such-program",))).check()
 
@@ -300,12 +294,12 @@ def test_open_connections_are_counted(started: Slot, platform: ProcessPlatform) 
     assert platform.connections(Colour.GREEN) == 0
 
 
-def test_the_log_holds_what_the_application_wrote(started: Slot, platform: ProcessPlatform) -> None:
+def test_the_log_has_the_output_of_the_application(started: Slot, platform: ProcessPlatform) -> None:
     assert platform.logs(Colour.BLUE, lines=5).splitlines()[-1] == "listening as v1"
     assert platform.logs(Colour.GREEN, lines=5) == ""
 
 
-def test_the_end_of_a_long_log_is_read_alone(platform: ProcessPlatform, settings: Settings) -> None:
+def test_only_the_end_of_a_long_log_is_read(platform: ProcessPlatform, settings: Settings) -> None:
     log = settings.state / "slots" / "green" / "app.log"
     log.parent.mkdir(parents=True)
     with log.open("wb") as file:
@@ -338,9 +332,7 @@ def kept(settings: Settings, platform: ProcessPlatform, *versions: str) -> list[
     return found
 
 
-def test_retained_versions_come_newest_first_whatever_the_clock_said(
-    settings: Settings, platform: ProcessPlatform
-) -> None:
+def test_retained_versions_are_newest_first_after_a_clock_change(settings: Settings, platform: ProcessPlatform) -> None:
     for number, path in enumerate(kept(settings, platform, "v1", "v2", "v3")):
         os.utime(path, (9 - number, 9 - number))
     assert [artifact.version for artifact in platform.retained()] == ["v3", "v2", "v1"]
@@ -375,9 +367,7 @@ def test_what_runs_is_never_pruned(started: Slot, settings: Settings, platform: 
     assert not Path(removed[0].location).exists()
 
 
-def test_versions_that_were_never_promoted_push_no_promoted_one_out(
-    settings: Settings, platform: ProcessPlatform
-) -> None:
+def test_unpromoted_versions_do_not_displace_promoted_ones(settings: Settings, platform: ProcessPlatform) -> None:
     kept(settings, platform, "v1", "v2", "v3", "bad-a", "bad-b", "bad-c", "v4")
     promoted = {each.digest for each in platform.retained() if each.version.startswith("v")}
     removed = platform.prune(keep=(), retain=3, promoted=promoted)
@@ -385,13 +375,13 @@ def test_versions_that_were_never_promoted_push_no_promoted_one_out(
     assert [artifact.version for artifact in platform.retained()] == ["v4", "v3", "v2"]
 
 
-def test_what_was_never_promoted_stays_as_long_as_there_is_room(settings: Settings, platform: ProcessPlatform) -> None:
+def test_unpromoted_versions_stay_while_retain_permits(settings: Settings, platform: ProcessPlatform) -> None:
     kept(settings, platform, "v1", "bad-a", "v2", "bad-b")
     promoted = {each.digest for each in platform.retained() if each.version.startswith("v")}
     assert [artifact.version for artifact in platform.prune(keep=(), retain=3, promoted=promoted)] == ["bad-a"]
 
 
-def test_a_retained_copy_that_was_changed_is_refused_and_what_runs_goes_on(
+def test_a_changed_retained_copy_is_refused_and_the_slot_goes_on(
     started: Slot, platform: ProcessPlatform, artifact: Artifact
 ) -> None:
     (Path(artifact.location) / "source" / "tiny_app.py").write_text("print('evil')")
@@ -401,7 +391,7 @@ def test_a_retained_copy_that_was_changed_is_refused_and_what_runs_goes_on(
     assert platform.observe(Colour.BLUE) == started
 
 
-def test_deploying_again_mends_a_retained_copy_that_was_changed(
+def test_a_new_deploy_replaces_a_changed_retained_copy(
     started: Slot, platform: ProcessPlatform, artifact: Artifact, ask: Ask
 ) -> None:
     (Path(artifact.location) / "source" / "tiny_app.py").write_text("print('evil')")
@@ -421,7 +411,7 @@ def test_a_version_runs_by_the_command_it_was_built_with(
     assert json.loads(ask(slot, "/"))["argv"] == ["tiny_app.py", "v1"]
 
 
-def test_a_source_link_that_moved_on_does_not_matter_to_what_is_retained(
+def test_a_moved_source_link_does_not_change_retained_versions(
     settings: Settings, platform: ProcessPlatform, ask: Ask
 ) -> None:
     link = settings.root / "current"
@@ -435,7 +425,7 @@ def test_a_source_link_that_moved_on_does_not_matter_to_what_is_retained(
     assert json.loads(ask(slot, "/"))["APP_VERSION"] == "v1"
 
 
-def test_a_build_that_fails_says_what_it_said(settings: Settings, platform: ProcessPlatform) -> None:
+def test_the_error_of_a_failed_build_has_its_output(settings: Settings, platform: ProcessPlatform) -> None:
     failing = ProcessPlatform(
         with_app(settings, build=("{python}", "-c", "raise SystemExit('no compiler for {version}')"))
     )
@@ -444,19 +434,19 @@ def test_a_build_that_fails_says_what_it_said(settings: Settings, platform: Proc
     assert not [path for path in (settings.state / "versions").iterdir() if path.name.startswith(".draft")]
 
 
-def test_what_killed_builds_left_behind_is_cleared(settings: Settings, platform: ProcessPlatform) -> None:
+def test_drafts_of_killed_builds_are_removed(settings: Settings, platform: ProcessPlatform) -> None:
     left = settings.state / "versions" / ".draft-999999999"
     left.mkdir(parents=True)
     platform.build("v1", deadline=deadline())
     assert not left.exists()
 
 
-def test_a_source_that_is_no_folder_is_a_usage_error(settings: Settings) -> None:
+def test_a_source_that_is_not_a_folder_is_a_usage_error(settings: Settings) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         ProcessPlatform(with_app(settings, source="nowhere")).build("v1", deadline=deadline())
 
 
-def test_a_state_folder_that_cannot_be_written_is_told_in_words(settings: Settings, platform: ProcessPlatform) -> None:
+def test_an_unwritable_state_folder_is_a_platform_error(settings: Settings, platform: ProcessPlatform) -> None:
     settings.state.write_text("a file in the way")
     with pytest.raises(PlatformError, match="cannot be kept") as caught:
         platform.build("v1", deadline=deadline())

@@ -42,13 +42,13 @@ def test_every_file_below_the_state_folder_is_on_the_operations_page(site: Site)
     assert unnamed(site.settings.state) == []
 
 
-def test_a_file_that_nobody_thought_of_would_be_noticed(site: Site) -> None:
+def test_an_undocumented_state_file_is_noticed(site: Site) -> None:
     (site.settings.state / "nginx" / "surprise.log").touch()
     assert unnamed(site.settings.state) == ["nginx/surprise.log"]
     assert "nginx/access.log" in patterns()
 
 
-def test_what_slots_write_on_and_on_is_cut_and_they_go_on_writing(site: Site) -> None:
+def test_long_slot_logs_are_cut_and_writing_continues(site: Site) -> None:
     folder = site.settings.state / "slots" / "blue"
     for name in ("requests.log", "app.log"):
         (folder / name).touch()
@@ -59,7 +59,7 @@ def test_what_slots_write_on_and_on_is_cut_and_they_go_on_writing(site: Site) ->
     assert (folder / "app.log.1").stat().st_size == LONGEST_LOG + 1
 
 
-def test_one_older_log_is_kept_and_no_more(site: Site) -> None:
+def test_exactly_one_older_log_is_kept(site: Site) -> None:
     folder = site.settings.state / "nginx"
     for _ in range(3):
         with (folder / "everyday.log").open("ab") as log:

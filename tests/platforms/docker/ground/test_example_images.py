@@ -51,7 +51,7 @@ def test_node_answers_each_endpoint_of_the_contract(node_app: Running, path: str
     assert answer.json()["deployment"]["slot"] == "green"
 
 
-def test_node_tells_what_it_was_told(node_app: Running) -> None:
+def test_node_reports_its_version_and_timestamp(node_app: Running) -> None:
     deployment = node_app.get("/api/deployment/status").json()["deployment"]
     assert (deployment["version"], deployment["timestamp"]) == ("v1.2.0", "2024-01-01T00:00:00Z")
 
@@ -100,7 +100,7 @@ def test_node_runs_without_root_and_without_capabilities(node_app: Running) -> N
     assert output.decode().split() == ["1000", "CapEff:", "0000000000000000"]
 
 
-def test_plain_application_has_nothing_but_health(plain_image: Image, start_container: StartContainer) -> None:
+def test_plain_application_has_only_health(plain_image: Image, start_container: StartContainer) -> None:
     application = start_container(plain_image, port=3000, path="/health")
     answers = [application.get(path) for path in ("/health", "/api/health")]
     assert [answer.status_code for answer in answers] == [200, 404]

@@ -84,7 +84,7 @@ def start_switched(start_container: StartContainer, image: Image, volume: Volume
     )
 
 
-def test_a_site_without_a_release_says_so(proxy_image: Image, start_container: StartContainer) -> None:
+def test_a_site_without_a_release_answers_503(proxy_image: Image, start_container: StartContainer) -> None:
     answer = start_container(proxy_image, port=8080, path="/.cakravia/proxy").get("/")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
 

@@ -30,15 +30,13 @@ def test_users_reach_the_slot_that_the_proxy_was_started_with(front: Front) -> N
     assert front.ask().slot == "green"
 
 
-def test_a_flip_is_in_force_for_the_very_next_request_both_ways(front: Front, running: LocalNginx) -> None:
+def test_a_switch_is_effective_for_the_next_request_both_ways(front: Front, running: LocalNginx) -> None:
     for colour in BOTH * 5:
         running.point_at(colour, deadline=deadline())
         assert front.ask().slot == colour
 
 
-def test_a_flip_is_in_force_on_connections_that_were_open_before_and_keeps_them(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_switch_is_effective_on_open_connections_and_keeps_them(front: Front, running: LocalNginx) -> None:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)) as connection:
         assert ask_over(connection, "/").slot == "blue"
         kept = connection.sock
@@ -48,7 +46,7 @@ def test_a_flip_is_in_force_on_connections_that_were_open_before_and_keeps_them(
         assert connection.sock is kept
 
 
-def test_a_flip_takes_no_reload(running: LocalNginx) -> None:
+def test_a_switch_needs_no_reload(running: LocalNginx) -> None:
     before = running.observe().generation
     running.point_at(Colour.GREEN, deadline=deadline())
     assert running.observe().generation == before
@@ -66,7 +64,7 @@ def test_a_request_under_way_is_finished_by_the_slot_it_began_on(front: Front, r
     assert answers == ["blue"]
 
 
-def test_the_proxy_alone_says_which_slot_answered(front: Front, running: LocalNginx) -> None:
+def test_only_the_proxy_names_the_slot_that_answered(front: Front, running: LocalNginx) -> None:
     assert front.ask().served_slot == ["blue"]
     running.point_at(Colour.GREEN, deadline=deadline())
     assert front.ask().served_slot == ["green"]
@@ -130,9 +128,7 @@ def test_a_post_that_could_not_be_sent_goes_to_the_other_slot(front: Front, runn
     assert front.green.seen == ["POST /"]
 
 
-def test_a_get_that_broke_off_is_answered_by_the_other_slot_only_with_failover(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_broken_get_is_answered_by_the_other_slot_only_with_failover(front: Front, running: LocalNginx) -> None:
     assert front.ask("/breaks").status == 502
     assert front.green.seen == []
 
@@ -162,9 +158,7 @@ def test_a_changed_configuration_is_loaded_once_by_a_new_generation(front: Front
     assert front.ask("/", method="POST", body=b"x" * 2000).status == 413
 
 
-def test_a_configuration_written_by_somebody_who_died_before_loading_it_is_loaded(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_configuration_written_but_never_loaded_is_loaded(front: Front, running: LocalNginx) -> None:
     changed = front.nginx(max_body="1k")
     changed._configuration.write(changed._configuration.rendered())
     assert changed.refresh(deadline=deadline())
@@ -184,9 +178,7 @@ def test_a_configuration_that_nginx_refuses_leaves_the_running_one(front: Front,
 
 
 @pytest.mark.parametrize("oddity", [" ", "'", '"', "$x", ";", "{", "}", "\\"])
-def test_a_folder_that_nginx_could_not_read_is_refused_before_anything_is_written(
-    front: Front, oddity: str, tmp_path: Path
-) -> None:
+def test_a_folder_that_nginx_cannot_read_is_refused_without_a_write(front: Front, oddity: str, tmp_path: Path) -> None:
     front.folder = tmp_path / f"st{oddity}ate"
     proxy = front.nginx()
     with pytest.raises(UsageError, match="nginx cannot use the state folder"):
@@ -203,7 +195,7 @@ def test_a_folder_with_an_unusual_but_harmless_name_works(front: Front, name: st
     assert front.ask().slot == "green"
 
 
-def test_a_port_that_somebody_else_has_is_named(front: Front) -> None:
+def test_a_port_of_another_process_is_named(front: Front) -> None:
     with socket.create_server(("127.0.0.1", front.port)):
         with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
             front.nginx().check()
@@ -211,9 +203,7 @@ def test_a_port_that_somebody_else_has_is_named(front: Front) -> None:
             front.nginx().start(Colour.BLUE, deadline=deadline())
 
 
-def test_a_changed_port_that_somebody_else_has_is_named_before_anything_is_loaded(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_changed_port_of_another_process_is_named_before_a_reload(front: Front, running: LocalNginx) -> None:
     (configuration, generation) = ((front.folder / "nginx.conf").read_text(), running.observe().generation)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -228,9 +218,7 @@ def test_a_changed_port_that_somebody_else_has_is_named_before_anything_is_loade
     assert front.ask().slot == "blue"
 
 
-def test_an_address_that_overlaps_with_the_running_one_is_refused_with_the_way_there(
-    front: Front, running: LocalNginx
-) -> None:
+def test_an_address_that_overlaps_with_the_running_one_is_refused(front: Front, running: LocalNginx) -> None:
     wider = front.nginx(listen=f"0.0.0.0:{front.port}")
     with pytest.raises(UsageError, match="cannot change to") as caught:
         wider.refresh(deadline=deadline())
@@ -239,7 +227,7 @@ def test_an_address_that_overlaps_with_the_running_one_is_refused_with_the_way_t
     front.nginx(listen=f"localhost:{front.port}").check()
 
 
-def test_an_nginx_that_is_none_is_named(front: Front) -> None:
+def test_a_program_that_is_not_nginx_is_named(front: Front) -> None:
     front.binary = "/no/such/nginx"
     with pytest.raises(MissingTool, match="is not a program on this machine"):
         front.nginx().check()
@@ -248,7 +236,7 @@ def test_an_nginx_that_is_none_is_named(front: Front) -> None:
         front.nginx().check()
 
 
-def test_a_check_of_a_running_proxy_is_content_and_changes_nothing(front: Front, running: LocalNginx) -> None:
+def test_a_check_of_a_running_proxy_passes_and_changes_nothing(front: Front, running: LocalNginx) -> None:
     before = running.observe()
     running.check()
     assert running.observe() == before
@@ -267,16 +255,14 @@ def test_every_flag_a_crash_can_leave_means_one_slot(front: Front, running: Loca
     assert (running.observe().chosen, front.ask().slot) == (Colour.BLUE, "blue")
 
 
-def test_a_folder_in_the_place_of_a_flag_counts_for_nothing_and_is_told_in_words(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_folder_in_the_place_of_a_flag_has_no_effect_and_is_an_error(front: Front, running: LocalNginx) -> None:
     (front.folder / "flags" / "green.active").mkdir()
     assert (running.observe().chosen, front.ask().slot) == (Colour.BLUE, "blue")
     with pytest.raises(ProxyError, match="users are where they were"):
         running.point_at(Colour.GREEN, deadline=deadline())
 
 
-def test_a_flip_outlives_the_proxy(front: Front, running: LocalNginx) -> None:
+def test_a_switch_outlives_the_proxy(front: Front, running: LocalNginx) -> None:
     running.point_at(Colour.GREEN, deadline=deadline())
     running.stop(deadline=deadline())
     assert running.observe().chosen is Colour.GREEN
@@ -291,7 +277,7 @@ def killed_master(front: Front, proxy: LocalNginx) -> None:
     poll(lambda: str(proxy._family.master()) == "None", deadline=deadline(), every=0.01)
 
 
-def test_workers_whose_master_was_killed_still_serve_and_still_flip(front: Front, running: LocalNginx) -> None:
+def test_workers_without_a_master_still_serve_and_switch(front: Front, running: LocalNginx) -> None:
     killed_master(front, running)
     assert running.observe().is_running
     running.point_at(Colour.GREEN, deadline=deadline())
@@ -299,9 +285,7 @@ def test_workers_whose_master_was_killed_still_serve_and_still_flip(front: Front
     running.check()
 
 
-def test_a_killed_master_is_replaced_by_the_next_refresh_with_users_where_they_were(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_refresh_replaces_a_killed_master_and_keeps_users_in_place(front: Front, running: LocalNginx) -> None:
     running.point_at(Colour.GREEN, deadline=deadline())
     killed_master(front, running)
     # The configuration is the one before: there is nothing to tell of it.
@@ -311,7 +295,7 @@ def test_a_killed_master_is_replaced_by_the_next_refresh_with_users_where_they_w
     assert front.nginx(max_body="1k").refresh(deadline=deadline())
 
 
-def test_a_new_master_brings_a_changed_configuration_and_says_so(front: Front, running: LocalNginx) -> None:
+def test_a_new_master_loads_a_changed_configuration_and_reports_it(front: Front, running: LocalNginx) -> None:
     killed_master(front, running)
     assert front.nginx(max_body="1k").refresh(deadline=deadline())
     assert front.ask("/", method="POST", body=b"x" * 2000).status == 413
@@ -345,7 +329,7 @@ def test_a_lost_pid_file_does_not_lose_the_master(front: Front, running: LocalNg
     assert not running.observe().is_running
 
 
-def test_a_pid_file_that_names_somebody_else_is_not_believed(front: Front, running: LocalNginx) -> None:
+def test_a_pid_file_with_a_foreign_process_id_is_ignored(front: Front, running: LocalNginx) -> None:
     running.stop(deadline=deadline())
     (front.folder / "nginx.pid").write_text(f"{os.getpid()}\n")
     assert not running.observe().is_running
@@ -407,7 +391,7 @@ def test_a_hung_worker_does_not_stop_a_changed_configuration(front: Front, runni
     assert front.ask("/", method="POST", body=b"x" * 2000).status == 413
 
 
-def test_a_master_that_hears_nothing_is_named_and_can_be_stopped(front: Front, running: LocalNginx) -> None:
+def test_a_stopped_master_is_named_and_can_be_ended(front: Front, running: LocalNginx) -> None:
     psutil.Process(front.master).suspend()
     with pytest.raises(DeadlineExceeded, match=f"process {front.master} is stopped"):
         front.nginx(max_body="1k").refresh(deadline=deadline(0.5))
@@ -415,9 +399,7 @@ def test_a_master_that_hears_nothing_is_named_and_can_be_stopped(front: Front, r
     assert not running.observe().is_running
 
 
-def test_a_copy_of_the_folder_has_nothing_to_do_with_the_nginx_of_the_original(
-    front: Front, running: LocalNginx
-) -> None:
+def test_a_copy_of_the_folder_does_not_own_the_nginx_of_the_original(front: Front, running: LocalNginx) -> None:
     copy = LocalNginx(
         running._settings.model_copy(update={"listen": f"127.0.0.1:{free_port()}"}),
         folder=Path(shutil.copytree(front.folder, front.folder.with_name("copy"))),
@@ -450,9 +432,7 @@ def test_a_folder_that_was_removed_under_a_running_nginx_is_made_whole(front: Fr
 
 
 @pytest.mark.parametrize("name", ["nginx.conf", "flags", "temp", "access.log"])
-def test_whatever_of_nginx_s_files_is_missing_is_there_after_a_refresh(
-    front: Front, running: LocalNginx, name: str
-) -> None:
+def test_a_refresh_restores_each_missing_file_of_nginx(front: Front, running: LocalNginx, name: str) -> None:
     gone = front.folder / name
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     assert running.refresh(deadline=deadline())
@@ -492,7 +472,7 @@ def test_a_killed_worker_is_replaced_by_its_master(front: Front, running: LocalN
     assert front.ask().slot == "blue"
 
 
-def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new(front: Front, running: LocalNginx) -> None:
+def test_a_stop_finishes_requests_in_flight_and_accepts_no_new_ones(front: Front, running: LocalNginx) -> None:
     answers: list[str] = []
     asking = threading.Thread(target=lambda: answers.append(front.ask("/slow").slot))
     asking.start()
@@ -531,7 +511,7 @@ def test_the_classic_switch_moves_users_both_ways_by_its_upstream_file(front: Fr
         ).read_text()
 
 
-def test_the_classic_switch_reloads_only_where_something_changes(front: Front) -> None:
+def test_the_classic_switch_reloads_only_after_a_change(front: Front) -> None:
     proxy = front.nginx(switch="reload")
     proxy.start(Colour.BLUE, deadline=deadline())
     before = proxy.observe().generation
@@ -540,7 +520,7 @@ def test_the_classic_switch_reloads_only_where_something_changes(front: Front) -
     assert proxy.observe().generation == before
 
 
-def test_a_classic_switch_that_died_before_its_reload_is_made_good(front: Front) -> None:
+def test_a_classic_switch_killed_before_its_reload_is_completed(front: Front) -> None:
     proxy = front.nginx(switch="reload")
     proxy.start(Colour.BLUE, deadline=deadline())
     proxy._configuration.write_upstream(Colour.GREEN)
@@ -573,7 +553,7 @@ def test_failover_does_not_come_back_with_the_way_of_switching_that_has_it(front
     assert not running.observe().has_failover
 
 
-def test_failover_is_taken_away_whatever_the_settings_say_of_the_switch(front: Front, running: LocalNginx) -> None:
+def test_failover_can_be_forbidden_with_each_kind_of_switch(front: Front, running: LocalNginx) -> None:
     running.set_failover(allowed=True)
     front.nginx(switch="reload").set_failover(allowed=False)
     assert not running.observe().has_failover
@@ -581,7 +561,7 @@ def test_failover_is_taken_away_whatever_the_settings_say_of_the_switch(front: F
     assert front.ask().status == 502
 
 
-def test_an_upstream_address_that_is_nowhere_is_a_502_with_no_slots_name(front: Front) -> None:
+def test_an_unreachable_upstream_is_a_502_without_a_slot_name(front: Front) -> None:
     dead = LocalNginx(
         front.nginx()._settings,
         folder=front.folder,

@@ -102,7 +102,7 @@ def test_a_ledger_within_its_bound_is_left_alone(front: Front, running: LocalNgi
     assert ids(running.access_log) == [MEASURED]
 
 
-def test_long_logs_for_people_are_set_aside_and_nginx_goes_on_in_new_ones(front: Front, telling: LocalNginx) -> None:
+def test_long_everyday_logs_are_renamed_and_nginx_reopens_them(front: Front, telling: LocalNginx) -> None:
     everyday, error_log = front.folder / "everyday.log", front.folder / "error.log"
     for log in (everyday, error_log):
         make_long(log)
@@ -131,7 +131,7 @@ def test_no_request_is_lost_while_logs_are_bounded(front: Front, telling: LocalN
     assert ids(telling.access_log)[-5:] == [f"run-{number}" for number in range(35, 40)]
 
 
-def test_an_output_that_cannot_be_told_to_open_its_log_anew_goes_on_in_the_emptied_one(tmp_path: Path) -> None:
+def test_a_writer_that_cannot_reopen_its_log_continues_in_the_emptied_one(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     with log.open("ab", buffering=0) as output:
         make_long(log)
@@ -148,7 +148,7 @@ def test_everyday_requests_to_standard_output_need_a_container(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("value", ["everyday.log", "syslog:server=a b", "syslog:server=a;", "off", "syslog:"])
-def test_a_place_for_everyday_requests_that_nginx_would_misread_is_refused(tmp_path: Path, value: str) -> None:
+def test_an_access_log_value_that_nginx_would_misread_is_refused(tmp_path: Path, value: str) -> None:
     (tmp_path / "cakravia.toml").write_text(f'[proxy]\naccess_log = "{value}"\n')
     with pytest.raises(SettingsError, match="access_log"):
         load_settings(tmp_path / "cakravia.toml", environment={})

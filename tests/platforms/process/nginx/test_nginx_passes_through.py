@@ -110,7 +110,7 @@ def test_a_large_download_arrives_whole(client: httpx.Client, chunked: int) -> N
     assert answer.headers["X-Served-Slot"] == "blue"
 
 
-def test_a_stream_of_events_comes_event_by_event_and_stays_over_a_switch(
+def test_an_event_stream_arrives_event_by_event_and_survives_a_switch(
     client: httpx.Client, on_blue: LocalNginx
 ) -> None:
     slots: list[Any] = []
@@ -127,7 +127,7 @@ def test_a_stream_of_events_comes_event_by_event_and_stays_over_a_switch(
     assert slots == ["blue"] * 6
 
 
-def test_a_websocket_stays_on_its_slot_over_a_switch_and_the_next_goes_to_the_other(on_blue: LocalNginx) -> None:
+def test_a_websocket_stays_on_its_slot_and_the_next_goes_to_the_other(on_blue: LocalNginx) -> None:
     url = f"ws://{on_blue.address}/api/ws"
     with connect(url, proxy=None) as socket:
         socket.send("before")

@@ -50,14 +50,14 @@ def test_users_come_in_by_https_and_http2_before_and_after_a_switch(door: Door) 
     assert seen == [("HTTP/2", "blue"), ("HTTP/2", "green")]
 
 
-def test_a_renewed_certificate_is_taken_up_by_one_reload_and_no_second(door: Door) -> None:
+def test_a_renewed_certificate_is_loaded_by_exactly_one_reload(door: Door) -> None:
     door.pair.take_over(door.newer)
     assert door.proxy.refresh(deadline=deadline())
     assert served_fingerprint(door.port) == door.newer.fingerprint
     assert not door.proxy.refresh(deadline=deadline())
 
 
-def test_a_certificate_that_does_not_fit_its_key_leaves_users_the_one_before(door: Door) -> None:
+def test_a_certificate_that_does_not_match_its_key_changes_nothing(door: Door) -> None:
     before = door.pair.fingerprint
     door.pair.key.write_bytes(door.newer.key.read_bytes())
     with pytest.raises(ProxyError, match=r"(?i)key values mismatch"):
@@ -66,7 +66,7 @@ def test_a_certificate_that_does_not_fit_its_key_leaves_users_the_one_before(doo
 
 
 @pytest.mark.parametrize("name", ["tls_certificate", "tls_key"])
-def test_a_file_that_is_not_there_is_named_before_anything_is_touched(front: Front, tmp_path: Path, name: str) -> None:
+def test_a_missing_certificate_file_is_named_before_any_change(front: Front, tmp_path: Path, name: str) -> None:
     pair = make_pair(tmp_path, "site")
     files = {"tls_certificate": str(pair.certificate), "tls_key": str(pair.key), name: "/nowhere.pem"}
     proxy = front.nginx(tls_listen=f"127.0.0.1:{free_port()}", **files)
@@ -74,7 +74,7 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_touched(front: Fro
         proxy.check()
 
 
-def test_a_key_with_a_passphrase_is_refused_with_what_to_do(front: Front, tmp_path: Path) -> None:
+def test_a_key_with_a_passphrase_is_refused_with_a_remedy(front: Front, tmp_path: Path) -> None:
     pair, locked = make_pair(tmp_path, "site"), tmp_path / "locked.key"
     command = ["openssl", "pkey", "-in", str(pair.key), "-aes256", "-passout", "pass:secret", "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
@@ -86,7 +86,7 @@ def test_a_key_with_a_passphrase_is_refused_with_what_to_do(front: Front, tmp_pa
     assert "openssl pkey" in raised.value.remedy
 
 
-def test_the_configuration_names_the_certificate_and_tells_nothing_of_the_key(front: Front, door: Door) -> None:
+def test_the_configuration_names_the_certificate_without_the_key(front: Front, door: Door) -> None:
     written = (front.folder / "nginx.conf").read_text() + (front.folder / "nginx.conf.loaded").read_text()
     body = door.pair.key.read_text().splitlines()[1]
     assert body not in written
