@@ -108,6 +108,10 @@ def pytest_cakravia_gate():
 def pytest_cakravia_step():
     raise RuntimeError("a broken observer")
 """
+GATE_CHANGES_THE_RELEASE = """
+def pytest_cakravia_gate(release):
+    release.bake_bad_rounds = 0
+"""
 GATE_EXITS = """
 import sys
 def pytest_cakravia_gate():
@@ -285,6 +289,7 @@ SWALLOWED = (
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10)),
     Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES), slow=True),
     Scenario("own-gate-objects", session=bent(conftest="def pytest_cakravia_gate():\n    return 'not on a Friday'\n")),
+    Scenario("own-gate-changes-the-release", session=bent(conftest=GATE_CHANGES_THE_RELEASE)),
     Scenario("own-gate-exits", session=bent(conftest=GATE_EXITS)),
     Scenario(
         "own-gate-fails", session=bent(conftest="def pytest_cakravia_gate():\n    pytest.fail('no')\n"), slow=True
