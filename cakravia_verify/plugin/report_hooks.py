@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report.folder import LATEST, point_latest, seal
+from cakravia_verify.report.folder import LATEST, point_latest
 from cakravia_verify.report.html import pytest_html as pages
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def write_outcome(
     Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
     `on_trouble` gets one line and the report stays as it is.
     """
-    from cakravia_verify.report.verdict.file import write_verdict
+    from cakravia_verify.report.sealing import seal
+    from cakravia_verify.report.verdict.writing import write_verdict
 
     sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
     write_verdict(sealed.document, folder)

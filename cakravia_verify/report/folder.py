@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +12,6 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
-_VERDICT: Final = "verdict.json"
 
 
 def require_writable(reports: Path) -> None:
@@ -64,26 +62,3 @@ def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:
             remedy=f"the report itself is in {folder}; move whatever is in the way of {latest}",
         ) from error
     return latest
-
-
-def seal(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a report by its path in the folder, in order of name.
-
-    Without the verdict, which carries these, without drafts that a crash left, and without following links.
-    """
-    sealed: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            file = Path(parent, name)
-            place = file.relative_to(folder).as_posix()
-            is_draft = name.startswith(".") and name.endswith(".draft")
-            if place != _VERDICT and not is_draft and file.is_file() and not file.is_symlink():
-                sealed[place] = fingerprint(file)
-    return dict(sorted(sealed.items()))
-
-
-def fingerprint(file: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
