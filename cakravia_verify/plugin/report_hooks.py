@@ -17,7 +17,7 @@ from cakravia_verify.report.folder import LATEST, point_latest
 from cakravia_verify.report.html import pytest_html as pages
 
 if TYPE_CHECKING:
-    from cakravia_verify.runs.session_run import Outcome
+    from cakravia_verify.runs.session_run import SessionOutcome
 
 
 class ReportHooks:
@@ -28,7 +28,13 @@ class ReportHooks:
     """
 
     def __init__(
-        self, config: pytest.Config, *, folder: Path, kind: str, subject: str, outcome: Callable[[], Outcome | None]
+        self,
+        config: pytest.Config,
+        *,
+        folder: Path,
+        kind: str,
+        subject: str,
+        outcome: Callable[[], SessionOutcome | None],
     ) -> None:
         self._folder = folder
         self._kind = kind
@@ -101,13 +107,13 @@ def write_to_stderr(text: str) -> None:
 
 
 def write_outcome(
-    outcome: Outcome,
+    outcome: SessionOutcome,
     folder: Path,
     *,
     reports: Path,
     latest: str = LATEST,
     on_trouble: Callable[[str], None] = write_to_stderr,
-) -> Outcome:
+) -> SessionOutcome:
     """Seal the files of the report, write the verdict, and point `latest` to it. Returns the sealed outcome.
 
     Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
@@ -126,7 +132,7 @@ def write_outcome(
     return sealed
 
 
-def _add_job_summary(outcome: Outcome) -> None:
+def _add_job_summary(outcome: SessionOutcome) -> None:
     from cakravia_verify.report.text.summary import job_summary
 
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
