@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.report.document import ReleaseDocument
-from cakravia_verify.report.text.wording import returned_at, switch_seconds, switched_at, what_happened, what_to_do
+from cakravia_verify.report.switch_times import returned_at, switch_seconds, switched_at
+from cakravia_verify.report.text.sentences import what_happened, what_to_do
 from cakravia_verify.report.verdict.model import FILE_NAME, SCHEMA
 from cakravia_verify.system.files import write_atomically
 
