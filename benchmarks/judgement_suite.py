@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, Tolerance, judge
+from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, Tolerance, compare
 from cakravia_verify.stats.bounds import normal_quantile
 from cakravia_verify.stats.histogram import Histogram
 from cakravia_verify.stats.rank_tests import RankTest
@@ -172,7 +172,7 @@ GROSS_SCENARIOS: tuple[Scenario, ...] = (
 
 def our_ruling(bake: Bake, tolerance: Tolerance = ORDINARY) -> Ruling:
     control, was, candidate, now = bake
-    return judge(
+    return compare(
         Sample(len(control) + was, was, Histogram.of(map(int, control))),
         Sample(len(candidate) + now, now, Histogram.of(map(int, candidate))),
         tolerance,

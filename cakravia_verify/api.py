@@ -23,7 +23,7 @@ from cakravia_verify.plugin.views import (
 )
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
-from cakravia_verify.runs.session_run import Outcome
+from cakravia_verify.runs.session_run import SessionOutcome
 from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ __all__ = [
     "Exit",
     "LoadView",
     "Measured",
-    "Outcome",
     "ReleaseSnapshot",
     "ReleaseView",
+    "SessionOutcome",
     "Settings",
     "SiteView",
     "SlotView",

@@ -160,6 +160,16 @@ def test_no_module_is_named_after_nothing(name: str) -> None:
     ]
 
 
+def test_every_public_class_name_exists_once() -> None:
+    """Two classes of one name are mixed up by readers, and by whatever searches for one of them."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}, line {node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_the_rule_can_fail() -> None:
     assert level_of("plugin") < level_of("release") < level_of("site") < level_of("history") < level_of("errors")
     assert "pytest" in dict(imported(Path(__file__)))

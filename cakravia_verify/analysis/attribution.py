@@ -1,9 +1,9 @@
-"""Which failures before the switch are the version before's own, and which count against the candidate.
+"""Which failures before the switch belong to the old version, and which count against the candidate.
 
-Told apart class by class, from two stretches: before the release touched anything, and from there to the switch. An
-error answer that the old slot itself gave is its own; whatever else failed there is so only where the same was failing
-before the release touched anything. Neither holds for what rose significantly once the release had begun: a candidate
-whose mere start breaks the version before must not pass for one that mends it.
+Each class of failures is compared in two periods: before the release changed anything, and from there to the switch.
+An error answer that the old slot gave belongs to the old version. Another failure belongs to it only if requests failed
+in the same way before the release. Both count against the candidate if they rose significantly after the release began:
+the start of a candidate can break the version that serves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGNIFICANT: Final = 0.05
 
-# An answer that an upstream gave and nginx passed on. Without nginx's log the answer's own headers have to do.
+# An answer that nginx passed on from the old slot. Without nginx's log, only the headers of the answer show that.
 _OWN = (
     "coalesce(by_slot = $old, false) AND coalesce(status NOT IN (502, 504), false) AND (proxy_rows IS NULL OR "
     "coalesce(upstream IS NOT NULL AND upstream_status = status::VARCHAR, false))"
@@ -30,7 +30,7 @@ _OWN = (
 
 @dataclass(frozen=True)
 class _Failing:
-    """A class of failures: the count it belongs to, in words, the rows, and whether the old slot itself said so."""
+    """A class of failures: its count, its name, its rows, and whether it is an answer of the old slot."""
 
     count: str
     words: str
@@ -38,19 +38,19 @@ class _Failing:
     is_answer: bool = False
 
 
-# Under way at the switch and failed after it: the release's, but an error answer of the old slot is its own even then.
+# A request that was under way at the switch and failed after it counts, except for an error answer of the old slot.
 _CLASSES: Final = (
     _Failing("lost", "lost requests", f"outcome = 'lost' AND {ENDED_BEFORE}"),
-    _Failing("unreached", "requests that could not even be sent", f"outcome = 'unreached' AND {ENDED_BEFORE}"),
-    _Failing("errors", "error answers of the version before", f"outcome = 'error' AND {_OWN}", is_answer=True),
+    _Failing("unreached", "requests that could not be sent", f"outcome = 'unreached' AND {ENDED_BEFORE}"),
+    _Failing("errors", "error answers of the old version", f"outcome = 'error' AND {_OWN}", is_answer=True),
     _Failing("errors", "error answers that no slot gave", f"outcome = 'error' AND NOT ({_OWN}) AND {ENDED_BEFORE}"),
-    _Failing("masked", "requests another slot answered in its place", f"masked AND {ENDED_BEFORE}"),
+    _Failing("masked", "requests that the other slot answered instead", f"masked AND {ENDED_BEFORE}"),
 )
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """How many failures of each count of `Measured` are not the candidate's, and in words what was decided and why."""
+    """How many failures of each count of `Measured` belong to the old version, and one sentence for each decision."""
 
     excused: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
@@ -59,12 +59,15 @@ class Attribution:
 def attribute_failures(
     ledger: Ledger, *, touched: Microseconds | None, decided: Microseconds | None, old: str
 ) -> Attribution:
-    """The excuses of a release that touched something first at `touched` and decided to switch at `decided`, both in
-    CLOCK_MONOTONIC microseconds; none where it never came to either."""
+    """Return which failures before the switch belong to the old version.
+
+    `touched` is when the release first changed anything, `decided` when it decided to switch. Without both of them no
+    failure belongs to the old version.
+    """
     if touched is None or decided is None:
         return Attribution()
     sums = ", ".join(f"count(*) FILTER ({each.rows})" for each in _CLASSES)
-    # By its end: what was under way when the release began may have failed because of it.
+    # The end of a request counts: one that was under way when the release began may have failed because of it.
     stretches = {
         bool(is_early): (int(total), [int(number) for number in numbers])
         for is_early, total, *numbers in ledger.query(
@@ -80,25 +83,27 @@ def attribute_failures(
     for each, before, since in zip(_CLASSES, early, late, strict=True):
         if not before + since:
             continue
-        seen = f"{before:,} of {early_total:,} requests before the release began, {since:,} of {late_total:,} after"
+        counts = f"{before:,} of {early_total:,} requests before the release began, {since:,} of {late_total:,} after"
         why = next(_objections(each, (before, early_total), (since, late_total)), "")
         if why:
-            findings.append(f"before the switch: {before + since:,} {each.words}, which count: {why} ({seen})")
+            findings.append(f"before the switch: {before + since:,} {each.words}, which count: {why} ({counts})")
             continue
         excused[each.count] = excused.get(each.count, 0) + before + since
-        owner = "its own" if each.is_answer else "the version before had such already when the release began"
-        findings.append(f"before the switch: {before + since:,} {each.words}, which are not counted: {owner} ({seen})")
+        owner = "they are its own" if each.is_answer else "there were some before the release began"
+        findings.append(
+            f"before the switch: {before + since:,} {each.words}, which are not counted: {owner} ({counts})"
+        )
     return Attribution(excused, tuple(findings))
 
 
 def _objections(failing: _Failing, before: tuple[int, int], since: tuple[int, int]) -> Iterator[str]:
-    """Why failures before the switch are not the version before's own."""
+    """Yield why failures before the switch do not belong to the old version."""
     if not before[1]:
         yield "nothing was measured before the release began"
         return
     if not failing.is_answer and not before[0]:
         yield "there were none before the release began"
-    # What no longer fails at all has not risen, and the test has nothing to say about it.
+    # Without a failure since, nothing has risen, and the test has no result.
     p = fisher_exact(*since, *before) if since[0] else 1.0
     if p < SIGNIFICANT:
-        yield f"they rose once it had begun (Fisher's exact test, p = {p:.2g})"
+        yield f"they rose after it began (Fisher's exact test, p = {p:.2g})"

@@ -1,8 +1,8 @@
 """Is the candidate as good as the previous slot on the same traffic? PASS, FAIL or INCONCLUSIVE, with numbers.
 
-Not "is there a difference": with enough requests there always is one. FAIL needs proof that the candidate is worse by
-more than the tolerance, PASS needs proof that it is not; what is proven neither way is INCONCLUSIVE. docs/COMPARISON.md
-gives the reasoning and the error rates on a synthetic suite.
+With enough requests there is always some difference. So FAIL needs proof that the candidate is worse by more than the
+tolerance, and PASS needs proof that it is not. Without either proof the result is INCONCLUSIVE. docs/COMPARISON.md has
+the reasons, and the error rates on a synthetic suite.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class Ruling(StrEnum):
+    """The result of a comparison."""
+
     PASS = "PASS"  # noqa: S105 - a ruling, not a password
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -32,7 +34,7 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """One slot's share of the bake: all its requests, the failed ones, latencies of good answers in microseconds."""
+    """The requests of one slot, the failed ones, and the latencies of its good answers in microseconds."""
 
     requests: int
     failures: int
@@ -58,14 +60,15 @@ class Tolerance:
 
 
 GROSS = Tolerance(shift=3.0, mean=math.inf, p95=math.inf, p99=math.inf, slack=10_000, minimum=200)
-"""Worse than its surroundings make one and the same version look when it is measured before and after: a machine that
-others use makes it twice as slow, and standing still for a second makes any mean of a bake. benchmarks/judgement_suite
-calibrates it."""
+"""More than a busy machine can make of one and the same version, measured before and after the switch.
+
+Other users of a machine can make a version twice as slow, and a stop of one second can move the mean of a bake to any
+value. benchmarks/judgement_suite.py calibrates these numbers."""
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One comparison: its ruling and the sentence that explains it."""
+    """The result for one metric, with the sentence that explains it."""
 
     what: str
     ruling: Ruling
@@ -74,14 +77,14 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The ruling over all comparisons: FAIL if any fails, PASS only if all pass."""
+    """The result for all metrics: FAIL if one fails, PASS only if all pass."""
 
     ruling: Ruling
     findings: tuple[MetricResult, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The sentences that decided: those of the comparisons that have the overall ruling."""
+        """The sentences of the metrics that have the overall ruling."""
         return tuple(finding.words for finding in self.findings if finding.ruling is self.ruling)
 
 
@@ -94,18 +97,18 @@ def sample(
     warm_up: Microseconds,
     without: Sequence[str] = (),
 ) -> Sample:
-    """What a slot did with the requests planned in [start + warm_up, end); monotonic microseconds.
+    """Return how a slot handled the requests that were planned in [start + warm_up, end).
 
-    A failed request belongs to the slot that any record names; one that no record gives to a slot belongs to none here
-    and is the business of the loss budget. Requests named in `without` count as such, their latency does not.
+    A failed request belongs to the slot that any record names. A request without a slot is in no sample; the loss
+    budget covers it. Requests named in `without` are counted, but their latency is left out.
     """
-    seen = window(ledger, slot, start=start + warm_up, end=end, slot=slot, without=without)
-    return Sample(seen.counts.total, seen.counts.failed, seen.latency)
+    part = window(ledger, slot, start=start + warm_up, end=end, slot=slot, without=without)
+    return Sample(part.counts.total, part.counts.failed, part.latency)
 
 
-def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()) -> Comparison:
-    """The candidate against the previous slot (control)."""
-    findings = tuple(_compare(control, candidate, tolerance))
+def compare(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()) -> Comparison:
+    """Compare the candidate with the previous slot, which is the control."""
+    findings = tuple(_results(control, candidate, tolerance))
     rulings = {finding.ruling for finding in findings}
     if Ruling.INCONCLUSIVE in rulings and findings[0].what == "samples":
         ruling = Ruling.INCONCLUSIVE
@@ -116,7 +119,7 @@ def judge(control: Sample, candidate: Sample, tolerance: Tolerance = Tolerance()
     return Comparison(ruling, findings)
 
 
-def _compare(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterator[MetricResult]:
+def _results(control: Sample, candidate: Sample, tolerance: Tolerance) -> Iterator[MetricResult]:
     for name, one in (("previous slot", control), ("candidate", candidate)):
         if one.requests < tolerance.minimum:
             yield MetricResult(
@@ -146,19 +149,19 @@ def _failures(control: Sample, candidate: Sample, tolerance: Tolerance) -> Metri
         candidate.failures, candidate.requests, control.failures, control.requests, confidence=1 - tolerance.error
     )
     before = f"{control.failures:,} of {control.requests:,}"
-    seen = f"failures {candidate.failures:,} of {candidate.requests:,} against {before}"
+    facts = f"failures {candidate.failures:,} of {candidate.requests:,} against {before}"
     if p < tolerance.error:
         return MetricResult(
-            "failures", Ruling.FAIL, f"{seen}: more than chance explains (Fisher's exact test, p = {p:.2g})"
+            "failures", Ruling.FAIL, f"{facts}: more than chance explains (Fisher's exact test, p = {p:.2g})"
         )
     if added <= tolerance.added_failures:
         return MetricResult(
-            "failures", Ruling.PASS, f"{seen}: at most {added:.2%} more, {tolerance.added_failures:.2%} allowed"
+            "failures", Ruling.PASS, f"{facts}: at most {added:.2%} more, {tolerance.added_failures:.2%} allowed"
         )
     return MetricResult(
         "failures",
         Ruling.INCONCLUSIVE,
-        f"{seen}: up to {added:.2%} more cannot be excluded, {tolerance.added_failures:.2%} allowed",
+        f"{facts}: up to {added:.2%} more cannot be excluded, {tolerance.added_failures:.2%} allowed",
     )
 
 
@@ -166,16 +169,16 @@ def _shift(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> Me
     test = RankTest(control, candidate)
     limit = tolerance.shift + tolerance.slack / max(1, control.quantile(0.5))
     deviate = normal_quantile(1 - tolerance.error)
-    seen = (
+    facts = (
         f"latency shift x{test.shift:.3f}, limit x{limit:.3f} (Mann-Whitney p = {test.p_slower:.2g}, "
         f"Cliff's delta {test.cliffs_delta:+.3f})"
     )
     at_limit = test.deviate(limit)
     if at_limit >= deviate:
-        return MetricResult("shift", Ruling.FAIL, f"{seen}: slower beyond the limit")
+        return MetricResult("shift", Ruling.FAIL, f"{facts}: slower beyond the limit")
     if at_limit <= -deviate:
-        return MetricResult("shift", Ruling.PASS, f"{seen}: within the limit")
-    return MetricResult("shift", Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
+        return MetricResult("shift", Ruling.PASS, f"{facts}: within the limit")
+    return MetricResult("shift", Ruling.INCONCLUSIVE, f"{facts}: too close to the limit for this many requests")
 
 
 def _mean(control: Histogram, candidate: Histogram, tolerance: Tolerance) -> MetricResult:
@@ -194,9 +197,9 @@ def _tail(
 
 def _by_bounds(what: str, name: str, low: float, high: float, ratio: float, limit: float) -> MetricResult:
     above = f"x{high:.2f}" if math.isfinite(high) else "any"
-    seen = f"{name} x{ratio:.2f} (x{low:.2f} to {above}), limit x{limit:.2f}"
+    facts = f"{name} x{ratio:.2f} (x{low:.2f} to {above}), limit x{limit:.2f}"
     if low > limit:
-        return MetricResult(what, Ruling.FAIL, f"{seen}: slower beyond the limit")
+        return MetricResult(what, Ruling.FAIL, f"{facts}: slower beyond the limit")
     if high <= limit:
-        return MetricResult(what, Ruling.PASS, f"{seen}: within the limit")
-    return MetricResult(what, Ruling.INCONCLUSIVE, f"{seen}: too close to the limit for this many requests")
+        return MetricResult(what, Ruling.PASS, f"{facts}: within the limit")
+    return MetricResult(what, Ruling.INCONCLUSIVE, f"{facts}: too close to the limit for this many requests")

@@ -1,4 +1,4 @@
-"""What leaves the numbers of a run unproven: with any of it no verdict can be PROMOTE."""
+"""What makes the numbers of a run incomplete. With any of it, no verdict can be PROMOTE."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from cakravia_verify.slots import Colour
     from cakravia_verify.traffic.ledger.ledger import Ledger
 
-# While requests are still under way, proxy and application know ids that the client has not written down yet, and
-# traffic.json describes an earlier second. The ledger built after the traffic has ended excuses none of this.
-EXCUSED_WHILE_FLOWING = frozenset(
+# While requests are under way, proxy and application have ids that the client has not recorded yet, and traffic.json is
+# one second old. The ledger at the end of the traffic must not have any of these findings.
+EXPECTED_WHILE_RUNNING = frozenset(
     {Kind.NO_SUMMARY, Kind.UNKNOWN_AT_PROXY, Kind.UNKNOWN_AT_APPLICATION, Kind.REPEATED_AT_PROXY}
 )
 
 
 def integrity(ledger: Ledger, timeline: RunTimeline, *, unlogged: Colour | None) -> tuple[str, ...]:
-    """Everything that speaks against the numbers, in words; nothing where every request is accounted for."""
+    """Return every reason why the numbers are incomplete. Empty if every request is accounted for."""
     return (
         *disagreements(ledger.evidence, timeline),
         *_altered(ledger.evidence, timeline),
@@ -31,30 +31,32 @@ def integrity(ledger: Ledger, timeline: RunTimeline, *, unlogged: Colour | None)
 
 
 def disagreements(evidence: LedgerFindings, timeline: RunTimeline) -> tuple[str, ...]:
-    """What the ledger found, but for what only seems so while requests are still under way."""
-    excused = EXCUSED_WHILE_FLOWING if timeline.until is not None else frozenset()
-    return tuple(str(finding) for finding in evidence.findings if finding.kind not in excused)
+    """Return the findings of the ledger, without those that are normal while requests are under way."""
+    expected = EXPECTED_WHILE_RUNNING if timeline.until is not None else frozenset()
+    return tuple(str(finding) for finding in evidence.findings if finding.kind not in expected)
 
 
 def _altered(evidence: LedgerFindings, timeline: RunTimeline) -> tuple[str, ...]:
-    """What the client's file said while it was written and says no more."""
+    """Return which requests were in the client's file while it was written, and are not in it now."""
     now = {name: getattr(evidence.counts, name) for name in timeline.followed}
     return tuple(
-        f"{number:,} requests were recorded as {name}, but the records hold only {now[name]:,} of them now"
+        f"{number:,} requests were recorded as {name}, but the records have only {now[name]:,} of them now"
         for name, number in timeline.followed.items()
         if now[name] < number
     )
 
 
 def _answered_by_the_proxy(ledger: Ledger) -> tuple[str, ...]:
-    """Good answers that no slot gave: a cached page or another server says nothing about the candidate."""
+    """Return how many good answers came from no slot. A cached page or another server proves nothing."""
     number = _number(ledger, "outcome = 'answered' AND proxy_rows > 0 AND upstream IS NULL")
-    return (f"{number:,} requests were answered by the proxy itself, by no slot",) if number else ()
+    return (f"{number:,} requests were answered by the proxy itself, not by a slot",) if number else ()
 
 
 def _answered_as_another_version(ledger: Ledger, timeline: RunTimeline) -> tuple[str, ...]:
-    """Answers of the new slot to users that name another version than the one released: whatever was probed, this is
-    not what they were given. An answer that names none says nothing."""
+    """Return how many answers of the new slot named another version than the released one.
+
+    An answer without a version proves nothing.
+    """
     first = timeline.first
     if first is None or not timeline.version:
         return ()
@@ -71,13 +73,13 @@ def _answered_as_another_version(ledger: Ledger, timeline: RunTimeline) -> tuple
 
 
 def _unlogged(ledger: Ledger, slot: Colour | None) -> tuple[str, ...]:
-    """A slot that logs nothing while the one before it did: what it executed twice would never show."""
+    """Return whether only the new slot has no request log: then requests that ran twice cannot be found."""
     number = _number(ledger, "by_slot = $slot AND status IS NOT NULL", slot=str(slot)) if slot else 0
     if not number:
         return ()
     return (
-        f"the request log of {slot} has no line of this run, while that of the slot before has: whether any of the "
-        f"{number:,} requests it answered was executed more than once cannot be told",
+        f"the request log of {slot} has no line of this run, but the log of the old slot has. So it is unknown whether "
+        f"any of the {number:,} requests that {slot} answered ran more than once",
     )
 
 

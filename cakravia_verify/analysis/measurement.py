@@ -1,4 +1,4 @@
-"""From the ledger of a run to the numbers a gate weighs and the slices a report draws."""
+"""From the ledger of a run to the numbers for the gate and the series for the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from cakravia_verify.analysis import windows
 from cakravia_verify.analysis.attribution import attribute_failures
-from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, judge, sample
+from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, compare, sample
 from cakravia_verify.analysis.integrity import disagreements, integrity
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.run_timeline import RunTimeline
@@ -39,7 +39,7 @@ def measure(
     """
     evidence = ledger.evidence
     first = timeline.first
-    excuse = attribute_failures(
+    attribution = attribute_failures(
         ledger,
         touched=timeline.touched,
         decided=first.decided_at if first else None,
@@ -65,10 +65,10 @@ def measure(
         lost_bound=failures_in_words(evidence.counts.lost, evidence.total),
         integrity=integrity(ledger, timeline, unlogged=unlogged),
         idle_closes=evidence.idle_closes,
-        **_judgement(ledger, timeline),
+        **_comparison(ledger, timeline),
         sent_after_switch=since[0],
         errors_after_switch=since[1],
-        excused=excuse.excused,
+        excused=attribution.excused,
     )
     figures: dict[str, object] = {
         "straddling": straddling,
@@ -84,7 +84,7 @@ def measure(
     }
     return Measurement(
         measured=measured,
-        findings=(*excuse.findings, *disagreements(evidence, timeline)),
+        findings=(*attribution.findings, *disagreements(evidence, timeline)),
         buckets=tuple(buckets(ledger, timeline)),
         windows=tuple(windows_of(ledger, timeline)),
         lost_rows=tuple(dict(row) for row in evidence.lost.first),
@@ -104,7 +104,10 @@ def _since(ledger: Ledger, switch: Switchover | None) -> tuple[int | None, int |
 
 
 def _duplicated(ledger: Ledger, evidence: LedgerFindings, has_application: bool) -> int:
-    """By the application's own log; without one, by the proxy's: a body sent to two upstreams may have run twice."""
+    """Return how many requests ran twice, from the application's log.
+
+    Without that log the proxy's log decides: a body that was sent to two upstreams may have run twice.
+    """
     if has_application and evidence.duplicated is not None:
         return evidence.duplicated.total
     return _number(ledger, "masked AND method IN ('POST', 'PUT', 'PATCH', 'DELETE')")
@@ -139,9 +142,11 @@ def _candidate_answers(ledger: Ledger, switch: Switchover | None) -> int | None:
     return _number(ledger, condition, effective_at=switch.effective_at, new=str(switch.colour))
 
 
-def _judgement(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:
-    """The candidate since the switch against the previous slot before it, on the same traffic; empty on a first
-    release, which has nothing to be compared with."""
+def _comparison(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:
+    """Compare the candidate after the switch with the previous slot before it, on the same traffic.
+
+    The values are empty on a first release, which has no previous slot.
+    """
     first, warm_up = timeline.first, timeline.warm_up
     if warm_up is None or first is None or not timeline.has_previous:
         return {"judgement": "", "judgement_gross": "", "judgement_why": ""}
@@ -151,19 +156,19 @@ def _judgement(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:
     def side(slot: Colour, start: Microseconds, end: Microseconds, left_out: Microseconds) -> Sample:
         return sample(ledger, str(slot), start=start, end=end, warm_up=left_out, without=timeline.streams)
 
-    # The previous slot is warm; where it is watched for a moment only, most of that has to count.
+    # The previous slot is warm already. If its sample is short, most of it has to count.
     watched = first.decided_at - begin
     before = side(first.colour.other, begin, first.decided_at, min(warm_up, Microseconds(int(watched) // 4)))
     after = side(first.colour, first.effective_at, end, warm_up)
-    said, gross = judge(before, after), judge(before, after, GROSS)
-    telling = gross if gross.ruling is Ruling.FAIL else said
-    words = telling.findings[:2] if telling.ruling is Ruling.PASS else telling.findings
-    why = [finding.words for finding in words if finding.ruling is telling.ruling]
-    return {"judgement": str(said.ruling), "judgement_gross": str(gross.ruling), "judgement_why": "; ".join(why)}
+    usual, gross = compare(before, after), compare(before, after, GROSS)
+    decisive = gross if gross.ruling is Ruling.FAIL else usual
+    words = decisive.findings[:2] if decisive.ruling is Ruling.PASS else decisive.findings
+    why = [finding.words for finding in words if finding.ruling is decisive.ruling]
+    return {"judgement": str(usual.ruling), "judgement_gross": str(gross.ruling), "judgement_why": "; ".join(why)}
 
 
 def _share_held(ledger: Ledger, timeline: RunTimeline) -> float | None:
-    """Arrivals that were really started by the end, over those the plan had until then."""
+    """Return the arrivals that were started by the end, divided by those that were planned until then."""
     row = ledger.query(
         "SELECT min(planned), max(planned), count(*) FILTER (WHERE started <= coalesce($until, started)) "
         "FROM ledger WHERE strict AND NOT contains(id, $follow_up) AND planned <= coalesce($until, planned)",

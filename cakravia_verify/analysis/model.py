@@ -1,4 +1,4 @@
-"""What a measurement consists of."""
+"""The results of a measurement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cakravia_verify.gate.model import Measured
 
 @dataclass(frozen=True)
 class Measurement:
-    """The numbers for the gate, and what the report shows beside them."""
+    """The numbers for the gate, and the series for the report."""
 
     measured: Measured
     findings: tuple[str, ...]
@@ -40,7 +40,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class ReportWindow:
-    """One stretch of time around a switch: `name` is before, during or after <what>."""
+    """One period around a switch. `name` is before, during or after the switch. Times are seconds."""
 
     name: str
     requests: int

@@ -1,4 +1,4 @@
-"""The slices of a run that a report draws: columns of time, windows around switches, the longest silences."""
+"""The series that a report shows: intervals of time, windows around switches, the longest silences."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def buckets(ledger: Ledger, timeline: RunTimeline, *, most: int = 240) -> Sequen
 
 
 def windows_of(ledger: Ledger, timeline: RunTimeline, *, around: Microseconds = SECOND) -> Sequence[ReportWindow]:
-    """Before, during and after each switch. During: from the decision to one second after it took effect."""
+    """Return the windows before, during and after each switch.
+
+    "During" is from the decision to one second after the switch was effective.
+    """
     found: list[ReportWindow] = []
     for index, switch in enumerate(timeline.switchovers):
         last = index + 1 == len(timeline.switchovers)
@@ -80,30 +83,31 @@ def windows_of(ledger: Ledger, timeline: RunTimeline, *, around: Microseconds = 
 
 
 def _window(ledger: Ledger, name: str, since: Microseconds, until: Microseconds, timeline: RunTimeline) -> ReportWindow:
-    seen = windows.window(ledger, name, start=since, end=until, without=timeline.streams)
-    # A window reaches no further than the run: before its first request and after its last one nobody was silent.
+    part = windows.window(ledger, name, start=since, end=until, without=timeline.streams)
+    # A window ends with the run: before the first request and after the last one there is no silence.
     gap = None
-    if seen.counts.total:
+    if part.counts.total:
         low, high = map(Microseconds, ledger.query("SELECT min(planned), max(planned) FROM ledger")[0])
         gap = windows.longest_gap(ledger, rate_planned=timeline.rate, start=max(since, low), end=min(until, high))
     return ReportWindow(
         name=name,
-        requests=seen.counts.total,
-        lost=seen.counts.lost + seen.counts.unreached,
-        errors=seen.counts.error,
-        p50=in_seconds(seen.quantile(0.5)),
-        p99=in_seconds(seen.quantile(0.99)),
+        requests=part.counts.total,
+        lost=part.counts.lost + part.counts.unreached,
+        errors=part.counts.error,
+        p50=in_seconds(part.quantile(0.5)),
+        p99=in_seconds(part.quantile(0.99)),
         longest_gap=to_seconds(gap.duration) if gap else None,
     )
 
 
 def longest_gap(ledger: Ledger, timeline: RunTimeline) -> float | None:
+    """Return the longest time in seconds without a good answer to any client."""
     gap = windows.longest_gap(ledger, rate_planned=timeline.rate)
     return to_seconds(gap.duration) if gap else None
 
 
 def longest_gap_of_one(ledger: Ledger, timeline: RunTimeline) -> dict[str, object]:
-    """The longest time that one client, that is one connection, went without a good answer; streams left out."""
+    """Return the longest time without a good answer on one connection, without streams."""
     gaps = windows.longest_gaps_by_connection(ledger, rate_planned=timeline.rate, first=1, without=timeline.streams)
     return {
         key: value

@@ -1,7 +1,7 @@
-"""The run cut along its switches: windows before, during and after, and gaps without an answer.
+"""The run in windows before, during and after its switches, and the gaps without an answer.
 
-All instants and durations are integer microseconds of CLOCK_MONOTONIC. A request belongs to the window in which it was
-planned, so that a stall cannot move requests out of the window that caused it.
+All instants are microseconds of CLOCK_MONOTONIC. A request belongs to the window in which it was planned. So a stall
+cannot move requests out of the window that caused it.
 """
 # ruff: noqa: S608 - the SQL is put together from constants of this package and escaped paths only
 
@@ -42,7 +42,7 @@ class WindowStatistics:
 
 @dataclass(frozen=True)
 class Gap:
-    """A time without a good answer; `expected` is how many the plan had in it (1 is an everyday gap)."""
+    """A time without a good answer. `expected` is how many answers the plan had in it; 1 is normal."""
 
     connection: int | None
     start: Microseconds
@@ -57,10 +57,10 @@ class Gap:
 
 @dataclass(frozen=True)
 class Crossover:
-    """How fast users moved, counted from the decision; None where it did not happen.
+    """How fast users were switched, counted from the decision; None if it did not happen.
 
-    `first_new`: until the first good answer by the new slot was complete. `last_old`: until the last request was sent
-    that the old slot still answered.
+    `first_new` ends with the first complete good answer of the new slot. `last_old` ends when the last request was sent
+    that the old slot answered.
     """
 
     first_new: Microseconds | None
@@ -76,8 +76,10 @@ def latency(
     clock: str = "planned",
     without: Sequence[str] = (),
 ) -> Histogram:
-    """Latencies of good answers to requests planned in the window, from `planned` or from `sent`; not of those whose
-    name is in `without`."""
+    """Return the latencies of good answers to requests that were planned in the window.
+
+    `clock` is the instant that latency starts from: planned or sent. Requests named in `without` are left out.
+    """
     since = {"planned": "planned", "sent": "sent"}[clock]
     value = bucket_sql(f"(done - {since})")
     pairs = ledger.query(
@@ -98,7 +100,7 @@ def window(
     slot: str | None = None,
     without: Sequence[str] = (),
 ) -> WindowStatistics:
-    """Everything planned in [start, end), or of it what one slot served."""
+    """Return the requests that were planned in [start, end), or those of one slot."""
     counts = Counts()
     for outcome, number in ledger.query(
         "SELECT outcome, count(*) FROM ledger WHERE planned >= $start AND planned < $end "
@@ -112,7 +114,7 @@ def window(
 
 
 def crossover(ledger: Ledger, switch: Switchover, *, until: Microseconds | None = None) -> Crossover:
-    """How fast one switch took effect; `until` is the decision for the next one, where there was one."""
+    """Return how fast one switch took effect. `until` is the decision for the next switch, if there is one."""
     ((first_new, last_old),) = ledger.query(
         """SELECT min(done) FILTER (WHERE outcome = 'answered' AND $new IN (served_slot, slot)) - $decided,
             max(sent) FILTER (WHERE $old IN (served_slot, slot)) - $decided
@@ -130,7 +132,7 @@ def crossover(ledger: Ledger, switch: Switchover, *, until: Microseconds | None 
 def longest_gap(
     ledger: Ledger, *, rate_planned: float, start: Microseconds | None = None, end: Microseconds | None = None
 ) -> Gap | None:
-    """The longest time in which nobody got a good answer, ends of the run included; None without any request.
+    """Return the longest time without a good answer, with both ends of the run; None without any request.
 
     `start` and `end` default to the first and the last planned instant.
     """
@@ -151,11 +153,10 @@ def longest_gap(
 def longest_gaps_by_connection(
     ledger: Ledger, *, rate_planned: float, first: int = 10, without: Sequence[str] = ()
 ) -> tuple[Gap, ...]:
-    """For each connection the longest time from one good answer to its next, the longest first.
+    """Return for each connection the longest time between two good answers, the longest first.
 
-    Failures at its beginning and end count as if a good answer stood just outside them: a connection that got no good
-    answer at all has a gap from its first start to its last end. Requests whose name is in `without` take no part. A
-    connection's share of the plan is its share of all requests.
+    The first start and the last end of a connection count as good answers. So a connection without any good answer has
+    one gap. Requests named in `without` are left out. A connection's share of the plan is its share of all requests.
     """
     found = ledger.query(
         """WITH rows AS (FROM ledger WHERE NOT list_contains($without, coalesce(name, ''))),

@@ -65,7 +65,7 @@ def _history_table(found: Sequence[Record]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from cakravia_verify.report.text.wording import one_line
+    from cakravia_verify.report.text.formats import one_line
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("when (UTC)", "kind", "version", "slot", "outcome", "took", "who", "why"):

@@ -127,7 +127,7 @@ def _duration(estimate: Estimate | None) -> str:
 
 
 def _record_line(record: Record) -> str:
-    from cakravia_verify.report.text.wording import one_line
+    from cakravia_verify.report.text.formats import one_line
 
     intent = record.intent
     is_rollback = intent.policy.goes_back

@@ -15,7 +15,7 @@ from cakravia_verify.plugin.sessions import PLUGIN_NAME
 
 if TYPE_CHECKING:
     from cakravia_verify.plugin.sessions.base import Session
-    from cakravia_verify.runs.session_run import Outcome, SessionRun
+    from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 
 INCONCLUSIVE = 10
 IS_RELEASE = pytest.StashKey[bool]()
@@ -84,7 +84,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         plugins.unregister(unused)
 
 
-def _outcome(config: pytest.Config) -> Outcome | None:
+def _outcome(config: pytest.Config) -> SessionOutcome | None:
     session: Session[SessionRun] | None = config.pluginmanager.get_plugin(PLUGIN_NAME)
     return None if session is None else session.outcome
 

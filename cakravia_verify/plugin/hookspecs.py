@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from cakravia_verify.plugin.snapshot import ReleaseSnapshot
     from cakravia_verify.release.machine import StepEvent
-    from cakravia_verify.runs.session_run import Outcome
+    from cakravia_verify.runs.session_run import SessionOutcome
 
 
 @pytest.hookspec(firstresult=True)
@@ -28,5 +28,5 @@ def pytest_cakravia_gate(config: pytest.Config, release: ReleaseSnapshot) -> str
 
 
 @pytest.hookspec
-def pytest_cakravia_outcome(config: pytest.Config, outcome: Outcome) -> None:
+def pytest_cakravia_outcome(config: pytest.Config, outcome: SessionOutcome) -> None:
     """Observe how the run ended. Report and verdict are written."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report.folder import LATEST, point_latest, seal
+from cakravia_verify.report.folder import LATEST, point_latest
 from cakravia_verify.report.html import pytest_html as pages
 
 if TYPE_CHECKING:
-    from cakravia_verify.runs.session_run import Outcome
+    from cakravia_verify.runs.session_run import SessionOutcome
 
 
 class ReportHooks:
@@ -28,7 +28,13 @@ class ReportHooks:
     """
 
     def __init__(
-        self, config: pytest.Config, *, folder: Path, kind: str, subject: str, outcome: Callable[[], Outcome | None]
+        self,
+        config: pytest.Config,
+        *,
+        folder: Path,
+        kind: str,
+        subject: str,
+        outcome: Callable[[], SessionOutcome | None],
     ) -> None:
         self._folder = folder
         self._kind = kind
@@ -101,19 +107,20 @@ def write_to_stderr(text: str) -> None:
 
 
 def write_outcome(
-    outcome: Outcome,
+    outcome: SessionOutcome,
     folder: Path,
     *,
     reports: Path,
     latest: str = LATEST,
     on_trouble: Callable[[str], None] = write_to_stderr,
-) -> Outcome:
+) -> SessionOutcome:
     """Seal the files of the report, write the verdict, and point `latest` to it. Returns the sealed outcome.
 
     Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
     `on_trouble` gets one line and the report stays as it is.
     """
-    from cakravia_verify.report.verdict.file import write_verdict
+    from cakravia_verify.report.sealing import seal
+    from cakravia_verify.report.verdict.writing import write_verdict
 
     sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
     write_verdict(sealed.document, folder)
@@ -125,7 +132,7 @@ def write_outcome(
     return sealed
 
 
-def _add_job_summary(outcome: Outcome) -> None:
+def _add_job_summary(outcome: SessionOutcome) -> None:
     from cakravia_verify.report.text.summary import job_summary
 
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):

@@ -1,1 +1,1 @@
-"""What a release leaves behind for people and for pipelines: the page, the verdict, the summaries."""
+"""The results of a release for people and for pipelines: the page, the verdict, the summaries."""

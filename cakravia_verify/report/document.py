@@ -1,4 +1,4 @@
-"""Everything a report tells of one release, as one value."""
+"""Everything that a report shows of one release."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from cakravia_verify.gate.model import Budget, Evidence, Verdict
 
 @dataclass(frozen=True)
 class Event:
-    """One moment on the release's timeline. `at` is when it was over, in seconds since the release began; `seconds` is
-    how long it took."""
+    """One moment of a step. `at` is its end in seconds since the release began, `seconds` is its duration."""
 
     step: str
     kind: str
@@ -23,12 +22,12 @@ class Event:
 
 @dataclass(frozen=True)
 class ReleaseDocument:
-    """One release, told whole. Instants are ISO 8601 in UTC; durations are seconds; `files` maps a file of the report
-    folder to its SHA-256; `lost_rows` holds the first raw rows of lost requests.
+    """The facts of one release. Instants are ISO 8601 in UTC, durations are seconds.
 
+    `files` maps a file of the report folder to its SHA-256. `lost_rows` holds the first raw rows of lost requests.
     `switched_at` and `returned_at` are when users were sent to the candidate and back, in seconds since the release
-    began; `switch_seconds` is how long the switch took from decision to effect. None: it did not happen, or is only
-    known from the timeline.
+    began. `switch_seconds` is the time from decision to effect. None means that it did not happen, or that only the
+    timeline has it.
     """
 
     release: str

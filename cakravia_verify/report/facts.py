@@ -1,4 +1,4 @@
-"""Facts of a release as the report states them."""
+"""Facts of a release as the report shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOTALS = ("sent", "answered", "lost", "errors", "unreached", "duplicated", "lost
 
 
 def traffic_figures(traffic_run: TrafficRun | None, measurement: Measurement | None) -> dict[str, Any]:
-    """The traffic's plan and what came of it, for whoever reads the report."""
+    """Return the plan of the traffic and its results."""
     if traffic_run is None:
         return {}
     figures: dict[str, Any] = {
@@ -29,11 +29,11 @@ def traffic_figures(traffic_run: TrafficRun | None, measurement: Measurement | N
 
 
 def instant(wall: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC."""
+    """Return seconds since 1970 as ISO 8601 in UTC."""
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
 
 
 def digest_of(settings: Settings) -> str:
-    """What the settings were, without what may be secret."""
+    """Return a digest of the settings, without those that may be secret."""
     shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
     return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

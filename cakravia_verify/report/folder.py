@@ -1,9 +1,8 @@
-"""The folder of reports: can it be written, what is in a report, which one is the latest."""
+"""The folder of reports: whether it can be written, and the link to the latest report."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,20 +12,19 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
-_VERDICT: Final = "verdict.json"
 
 
 def require_writable(reports: Path) -> None:
-    """A release can leave its report here. Nothing is left behind by asking, and no folder is made.
+    """Check that a release can write its report here. No file or folder stays behind.
 
-    Raises UsageError; permission bits alone do not tell (root, read-only mounts, full disks), so a file is tried.
+    Raises UsageError. Permission bits are not enough (root, read-only mounts, full disks), so the check writes a file.
     """
     if not reports.is_dir() and reports.exists():
         raise UsageError(f"{reports} is not a folder", remedy="move it away, or name another folder for the reports")
     latest = reports / LATEST
     if latest.exists() and not latest.is_symlink():
         raise UsageError(
-            f"{latest} is in the way: it should be a link to the latest report", remedy=f"move {latest} away"
+            f"{latest} exists already: it must be a link to the latest report", remedy=f"move {latest} away"
         )
     folder = next(place for place in (reports, *reports.absolute().parents) if place.exists())
     try:
@@ -37,14 +35,14 @@ def require_writable(reports: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"no report can be written to {reports}: {error.strerror}",
-            remedy="mend its permissions or free space; a release that cannot leave its verdict is not begun",
+            remedy="correct its permissions or free space; no release begins that cannot write its verdict",
         ) from error
 
 
 def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:
-    """`reports`/latest, or the link of another `name`, leads to `folder`; relatively, so that reports may be moved.
+    """Point `reports`/latest, or the link of another `name`, at `folder`. The link is relative: reports can be moved.
 
-    At every instant the link leads to the old report or to the new one. Raises CakraviaError where it cannot be made.
+    At every instant the link leads to the old report or to the new one. Raises CakraviaError if it cannot be made.
     """
     latest = reports / name
     draft = reports / f".{name}.{os.getpid()}.draft"
@@ -61,29 +59,6 @@ def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:
     except OSError as error:
         raise CakraviaError(
             f"{latest} cannot be pointed at {folder}: {error.strerror}",
-            remedy=f"the report itself is in {folder}; move whatever is in the way of {latest}",
+            remedy=f"the report itself is in {folder}; move {latest} away",
         ) from error
     return latest
-
-
-def seal(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a report by its path in the folder, in order of name.
-
-    Without the verdict, which carries these, without drafts that a crash left, and without following links.
-    """
-    sealed: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            file = Path(parent, name)
-            place = file.relative_to(folder).as_posix()
-            is_draft = name.startswith(".") and name.endswith(".draft")
-            if place != _VERDICT and not is_draft and file.is_file() and not file.is_symlink():
-                sealed[place] = fingerprint(file)
-    return dict(sorted(sealed.items()))
-
-
-def fingerprint(file: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from cakravia_verify.report.document import Event
 from cakravia_verify.runs.failures import describe_and_log
 from cakravia_verify.runs.load_document import LoadEnd, load_document_of
 from cakravia_verify.runs.load_limits import exceeded_budget
-from cakravia_verify.runs.session_run import Outcome, SessionRun
+from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
@@ -187,7 +187,7 @@ class LoadRun(SessionRun):
 
     # Concluding.
 
-    def conclude(self, required: Mapping[str, str]) -> Outcome:
+    def conclude(self, required: Mapping[str, str]) -> SessionOutcome:
         """Return the verdict on this load. `required` maps the suite's required checks to their outcomes."""
         self._trouble = self._trouble or "; ".join(self.objections)
         if self.traffic_run is not None and self.traffic_run.summary is None:
@@ -210,7 +210,7 @@ class LoadRun(SessionRun):
             began=self._began,
             began_wall=self._began_wall,
         )
-        return Outcome(status, verdict, load_document_of(self.site, ended, traffic_run=self.traffic_run))
+        return SessionOutcome(status, verdict, load_document_of(self.site, ended, traffic_run=self.traffic_run))
 
     def _findings(self, measurement: Measurement | None) -> Iterator[str]:
         yield from self.notices

@@ -17,7 +17,7 @@ from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
 from cakravia_verify.runs.preparation import Request, prepare_run
-from cakravia_verify.runs.session_run import Outcome, SessionRun
+from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
@@ -170,7 +170,7 @@ class ReleaseRun(SessionRun):
         if self.release.shutdown_deadline is None:
             self.release.shutdown_deadline = self.release.deadline("the end", SHUTDOWN_SECONDS)
 
-    def conclude(self, required: Mapping[str, str]) -> Outcome:
+    def conclude(self, required: Mapping[str, str]) -> SessionOutcome:
         """Weigh what this session showed, act on the verdict, and describe how the release ended.
 
         `required` maps the suite's required checks to their outcomes.
@@ -215,7 +215,7 @@ class ReleaseRun(SessionRun):
             return Ending(Exit.ROLLED_BACK, outcome, verdict)
         return Ending(Exit.INCONCLUSIVE, outcome, verdict)
 
-    def _describe(self, weighed: Weighed, ending: Ending) -> Outcome:
+    def _describe(self, weighed: Weighed, ending: Ending) -> SessionOutcome:
         """Measure the whole traffic, now that it has ended, and return the outcome with its document."""
         release, evidence, verdict = self.release, weighed.evidence, ending.verdict
         final = self.traffic_watch.at_the_end(grace=release.grace if release.shutdown_deadline else None)
@@ -236,7 +236,7 @@ class ReleaseRun(SessionRun):
             began=self._began,
             began_wall=self._began_wall,
         )
-        return Outcome(ending.exit, verdict, document_of(release, ended, traffic_run=self.traffic_run))
+        return SessionOutcome(ending.exit, verdict, document_of(release, ended, traffic_run=self.traffic_run))
 
     def _keeps_users(self, evidence: Evidence) -> bool:
         """Return True if users stay on the candidate without a PROMOTE."""

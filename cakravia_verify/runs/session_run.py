@@ -18,7 +18,7 @@ from cakravia_verify.traffic.run import TrafficRun
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SessionOutcome:
     """How a run ended: its exit status, its verdict, and everything the report needs."""
 
     exit: Exit
@@ -52,7 +52,7 @@ class SessionRun(ABC):
         """
 
     @abstractmethod
-    def conclude(self, required: Mapping[str, str]) -> Outcome:
+    def conclude(self, required: Mapping[str, str]) -> SessionOutcome:
         """Return the verdict, acted upon. `required` maps the suite's required checks to their outcomes."""
 
     @abstractmethod

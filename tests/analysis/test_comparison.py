@@ -1,4 +1,4 @@
-"""The bake judgement: what it says, why, and how rarely it is wrong."""
+"""The comparison of the slots: its results, its reasons, and how rarely it is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.judgement_suite import GROSS_SCENARIOS, SCENARIOS, Scenario, false_rates, gross_ruling, our_ruling
-from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, judge, sample
+from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, compare, sample
 from cakravia_verify.stats.bounds import normal_quantile
 from cakravia_verify.stats.histogram import Histogram
 from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
@@ -36,7 +36,7 @@ NOBODY = Sample(0, 0, Histogram())
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_judgement_is_not_wrong_about(scenario: Scenario) -> None:
+def test_the_comparison_is_not_wrong_about(scenario: Scenario) -> None:
     chance = random.Random(f"test {scenario.name}")
     given_rulings = [our_ruling(scenario.bake(chance)) for _ in range(5)]
     assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
@@ -50,46 +50,46 @@ def test_only_what_no_surroundings_explain_is_gross(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("name", ["same, no failures", "same, two modes", "same, few samples", "latency +20%"])
-def test_the_judgement_comes_to_a_ruling_where_it_can(name: str) -> None:
+def test_the_comparison_has_a_ruling_if_it_can(name: str) -> None:
     (scenario,) = [scenario for scenario in SCENARIOS if scenario.name == name]
     chance = random.Random(f"test {name}")
     assert [our_ruling(scenario.bake(chance)) for _ in range(5)] == [scenario.truth] * 5
 
 
 def test_identical_data_passes() -> None:
-    assert judge(healthy(1), healthy(1)).ruling is Ruling.PASS
+    assert compare(healthy(1), healthy(1)).ruling is Ruling.PASS
 
 
 def test_no_control_is_inconclusive_even_when_the_candidate_fails() -> None:
-    judgement = judge(NOBODY, healthy(1, failures=4_000))
-    assert judgement.ruling is Ruling.INCONCLUSIVE
-    assert judgement.reasons == ("the previous slot answered for 0 requests; at least 1,000 are needed",)
+    comparison = compare(NOBODY, healthy(1, failures=4_000))
+    assert comparison.ruling is Ruling.INCONCLUSIVE
+    assert comparison.reasons == ("the previous slot answered for 0 requests; at least 1,000 are needed",)
 
 
 def test_a_candidate_that_answers_nothing_well_fails() -> None:
-    assert judge(healthy(1), Sample(4_000, 4_000, Histogram())).ruling is Ruling.FAIL
+    assert compare(healthy(1), Sample(4_000, 4_000, Histogram())).ruling is Ruling.FAIL
 
 
 def test_two_silent_slots_are_inconclusive() -> None:
-    assert judge(NOBODY, NOBODY).ruling is Ruling.INCONCLUSIVE
+    assert compare(NOBODY, NOBODY).ruling is Ruling.INCONCLUSIVE
 
 
 def test_reasons_name_the_numbers_that_decided() -> None:
-    (reason,) = judge(healthy(1), healthy(2, failures=40)).reasons
+    (reason,) = compare(healthy(1), healthy(2, failures=40)).reasons
     assert reason.startswith("failures 40 of 4,040 against 0 of 4,000: more than chance explains (Fisher")
 
 
 def test_zero_failures_of_too_few_requests_do_not_prove_a_low_rate() -> None:
     strict = Tolerance(added_failures=0.001)
-    judgement = judge(healthy(1), healthy(2), strict)
-    assert judgement.ruling is Ruling.INCONCLUSIVE
-    assert "cannot be excluded" in judgement.reasons[0]
+    comparison = compare(healthy(1), healthy(2), strict)
+    assert comparison.ruling is Ruling.INCONCLUSIVE
+    assert "cannot be excluded" in comparison.reasons[0]
 
 
 def test_slack_forgives_what_only_a_stopwatch_sees() -> None:
     fast, a_little_slower = healthy(1, median=500), healthy(2, median=650)
-    assert judge(fast, a_little_slower).ruling is Ruling.PASS
-    assert judge(fast, a_little_slower, Tolerance(slack=0)).ruling is Ruling.FAIL
+    assert compare(fast, a_little_slower).ruling is Ruling.PASS
+    assert compare(fast, a_little_slower, Tolerance(slack=0)).ruling is Ruling.FAIL
 
 
 def test_warm_up_and_the_other_slot_are_left_out_of_a_sample(tmp_path: Path) -> None:

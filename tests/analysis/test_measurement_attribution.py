@@ -75,7 +75,7 @@ def test_an_error_of_the_version_before_is_its_own_whether_or_not_it_had_one_at_
         assert (seen.measured.errors, seen.measured.excused) == (4 + early, {"errors": 4 + early})
         assert standing(seen, "errors") is CheckStatus.PASSED
         assert seen.findings == (
-            f"before the switch: {4 + early} error answers of the version before, which are not counted: its own "
+            f"before the switch: {4 + early} error answers of the old version, which are not counted: they are its own "
             f"({early} of 50 requests before the release began, 4 of 250 after)",
         )
 
@@ -85,7 +85,7 @@ def test_errors_of_the_version_before_that_rise_once_the_release_begins_are_the_
     seen = released(tmp_path, {"error": (0, 60)})
     assert (seen.measured.errors, seen.measured.excused) == (60, {})
     assert standing(seen, "errors") is CheckStatus.FAILED
-    assert "60 error answers of the version before, which count: they rose once it had begun" in seen.findings[0]
+    assert "60 error answers of the old version, which count: they rose after it began" in seen.findings[0]
 
 
 @pytest.mark.parametrize("kind", ["lost", "bad gateway", "unreached"])

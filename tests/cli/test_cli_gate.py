@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cakravia_verify.cli.main import main
-from cakravia_verify.report.folder import seal
-from cakravia_verify.report.verdict.file import write_verdict
+from cakravia_verify.report.sealing import seal
+from cakravia_verify.report.verdict.writing import write_verdict
 from tests.report import samples
 
 NAMED = ("--version", "v1.2.0", "--digest", samples.NEW_DIGEST)
@@ -49,7 +49,7 @@ def test_evidence_that_was_altered_does_not_pass(report: Path, name: str) -> Non
     (report / name).write_text("tampered")
     done = gate(report, *NAMED)
     assert done.exit_code == 10
-    assert f"{name}: is not what the release left" in done.output
+    assert f"{name}: was changed after the release" in done.output
 
 
 def test_evidence_that_was_taken_away_does_not_pass(report: Path) -> None:
@@ -71,10 +71,10 @@ def test_verdict_that_contradicts_itself_does_not_pass(report: Path) -> None:
     (report / "verdict.json").write_text(json.dumps(verdict))
     done = gate(report, *NAMED)
     assert done.exit_code == 10
-    assert "its own evidence weighs to INCONCLUSIVE: interrupted: SIGTERM" in done.output
+    assert "its evidence leads to INCONCLUSIVE: interrupted: SIGTERM" in done.output
 
 
 def test_no_verdict_is_a_usage_error(tmp_path: Path) -> None:
     done = gate(tmp_path / "nowhere", *NAMED)
     assert done.exit_code == 4
-    assert "there is no verdict to read" in done.output
+    assert "cannot be read" in done.output

@@ -10,16 +10,16 @@ import pytest
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.report_hooks import write_outcome
 from cakravia_verify.report.verdict.file import read_verdict
-from cakravia_verify.runs.session_run import Outcome
+from cakravia_verify.runs.session_run import SessionOutcome
 from tests.report import samples
 
 
-def outcome(**changes: object) -> Outcome:
+def outcome(**changes: object) -> SessionOutcome:
     document = replace(samples.promoted(), **changes)  # type: ignore[arg-type]
-    return Outcome(Exit.PROMOTED, document.verdict, document)
+    return SessionOutcome(Exit.PROMOTED, document.verdict, document)
 
 
-def left(tmp_path: Path, given: Outcome, told: list[str]) -> Outcome:
+def left(tmp_path: Path, given: SessionOutcome, told: list[str]) -> SessionOutcome:
     folder = tmp_path / "reports" / "one"
     folder.mkdir(parents=True)
     return write_outcome(given, folder, reports=tmp_path / "reports", on_trouble=told.append)

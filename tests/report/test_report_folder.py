@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import CakraviaError, UsageError
-from cakravia_verify.report.folder import point_latest, require_writable, seal
+from cakravia_verify.report.folder import point_latest, require_writable
+from cakravia_verify.report.sealing import seal
 
 
 def test_latest_leads_to_the_newest_report_wherever_the_reports_are_moved(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from cakravia_verify.plugin.sessions.unfit import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.folder import LATEST, require_writable
 from cakravia_verify.runs.failures import describe_and_log
-from cakravia_verify.runs.session_run import Outcome, SessionRun
+from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
@@ -45,7 +45,7 @@ class Session(ABC, Generic[Run]):
         self.checks = Checks(required)
         self.progress = Progress(config)
         self.interrupts = Interrupts()
-        self.outcome: Outcome | None = None
+        self.outcome: SessionOutcome | None = None
         refuse_unfit(config)
         try:
             self.run: Run = self.new_run()
@@ -140,7 +140,7 @@ class Session(ABC, Generic[Run]):
         self.interrupts.hold(self.report_signal)
         session.exitstatus = self._conclude(objections).exit
 
-    def _conclude(self, objections: Sequence[str]) -> Outcome:
+    def _conclude(self, objections: Sequence[str]) -> SessionOutcome:
         run = self.run
         run.interrupted = self.interrupts.received
         run.objections += objections
@@ -148,7 +148,7 @@ class Session(ABC, Generic[Run]):
         self.notify(lambda: self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=outcome))
         return outcome
 
-    def _written(self, outcome: Outcome) -> Outcome:
+    def _written(self, outcome: SessionOutcome) -> SessionOutcome:
         """Write the report. A pipeline that reads the verdict finds none if this fails, so the exit status is not 0."""
         run = self.run
         self.outcome = outcome

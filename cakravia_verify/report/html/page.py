@@ -1,4 +1,4 @@
-"""The verdict as a block of HTML: no outside files, no scripts, nothing from the application unescaped."""
+"""The verdict as a block of HTML, without outside files and scripts. All text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -13,31 +13,21 @@ from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
-from cakravia_verify.report.text.wording import (
-    Tone,
-    count_in_words,
-    headline,
-    key_figures,
-    one_line,
-    seconds_in_words,
-    told_checks,
-    tone_of,
-    visible,
-    what_happened,
-    what_to_do,
-    zero_in_words,
-)
+from cakravia_verify.report.text.check_lines import check_lines
+from cakravia_verify.report.text.figures import key_figures
+from cakravia_verify.report.text.formats import count_in_words, one_line, seconds_in_words, visible, zero_in_words
+from cakravia_verify.report.text.sentences import Tone, headline, tone_of, what_happened, what_to_do
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SYMBOLS: Final = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
 _LOST_ROWS: Final = 20
-_TELLING: Final = ("id", "method", "name", "status", "served_slot", "detail")
+_FIRST_COLUMNS: Final = ("id", "method", "name", "status", "served_slot", "detail")
 
 
 def render_summary(document: ReleaseDocument) -> str:
-    """The whole verdict as HTML that stands on its own inside any page; its styles hold for class `cakravia` only."""
+    """Return the whole verdict as HTML for any page. Its styles apply to the class `cakravia` only."""
     tone = tone_of(document)
     return (
         _templates()
@@ -52,7 +42,7 @@ def render_summary(document: ReleaseDocument) -> str:
             sentence=what_happened(document),
             next_step=what_to_do(document),
             figures=key_figures(document),
-            checks=told_checks(document),
+            checks=check_lines(document),
             tally=_tally(document),
             timeline=timeline_of(document),
             chart=traffic_chart_of(document),
@@ -68,13 +58,13 @@ def render_summary(document: ReleaseDocument) -> str:
 
 
 def render_frame() -> str:
-    """What the page around the verdict needs to be readable on a narrow or dark screen and on paper."""
+    """Return what a page around the verdict needs for narrow screens, dark screens and paper."""
     return _templates().get_template("frame.html.j2").render()
 
 
 @cache
 def _templates() -> Environment:
-    # Loaded on first use: a session that fails in its options should not wait for a template engine.
+    # Loaded on first use: a session with a wrong option does not wait for a template engine.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -88,7 +78,7 @@ def _templates() -> Environment:
 
 
 def _final(value: Any) -> Any:
-    # Markup is what the templates themselves made; everything else may come from outside.
+    # The templates made the markup. All other text may come from outside.
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
@@ -108,14 +98,14 @@ def _tally(document: ReleaseDocument) -> str:
 
 
 def _lost(document: ReleaseDocument) -> Mapping[str, object]:
-    """The first raw rows of lost requests, without the columns that say nothing in any of them."""
+    """Return the first raw rows of lost requests, without the columns that are empty in all of them."""
     rows = document.lost_rows[:_LOST_ROWS]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    # What tells most comes first: the rest is a scroll away on most screens.
-    columns.sort(key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))
+    # The most useful columns come first: most screens show only these without scrolling.
+    columns.sort(key=lambda name: _FIRST_COLUMNS.index(name) if name in _FIRST_COLUMNS else len(_FIRST_COLUMNS))
     columns = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
-    seen = document.evidence.measured
-    total = seen.lost if seen is not None and seen.lost is not None else len(document.lost_rows)
+    measured = document.evidence.measured
+    total = measured.lost if measured is not None and measured.lost is not None else len(document.lost_rows)
     return {
         "columns": columns,
         "rows": [["" if row.get(name) is None else one_line(str(row.get(name))) for name in columns] for row in rows],
@@ -143,7 +133,7 @@ def _particulars(document: ReleaseDocument) -> list[tuple[str, str]]:
 
 
 def _flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every plain value of nested mappings under its full name."""
+    """Yield every plain value of nested mappings with its full name."""
     for name, value in facts.items():
         full = f"{prefix}{name}".replace("_", " ")
         if isinstance(value, Mapping):

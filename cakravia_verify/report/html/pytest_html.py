@@ -1,7 +1,7 @@
-"""What pytest-html's hooks need to carry a verdict. Nothing here imports pytest.
+"""What pytest-html's hooks need to show a verdict. Nothing here imports pytest.
 
-pytest-html puts what its hooks append into the page as it is, and test names and environment values too: whoever
-calls it has to escape. Titles are the exception: pytest-html escapes those itself.
+pytest-html does not escape what its hooks append, nor test names and environment values. So this module escapes them.
+pytest-html escapes titles.
 """
 
 from __future__ import annotations
@@ -11,38 +11,40 @@ from collections.abc import Mapping
 
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.page import render_frame, render_summary
-from cakravia_verify.report.text.wording import claim_of, headline, one_line
+from cakravia_verify.report.text.check_lines import claim_of
+from cakravia_verify.report.text.formats import one_line
+from cakravia_verify.report.text.sentences import headline
 
 _RESULT, _TEST, _DURATION = range(3)
 
 
 def summary_blocks(document: ReleaseDocument) -> list[str]:
-    """What to add to `prefix` in pytest_html_results_summary: the page's frame and the verdict."""
+    """Return what to add to `prefix` in pytest_html_results_summary: the page's frame and the verdict."""
     return [render_frame(), render_summary(document)]
 
 
 def title_of(document: ReleaseDocument) -> str:
-    """The page's title once the verdict is known.
+    """Return the page's title with the verdict.
 
-    pytest-html reads the title of its report object only when it writes the page, so the object seen in
-    pytest_html_report_title may still be renamed in pytest_html_results_summary.
+    pytest-html reads the title when it writes the page. So pytest_html_results_summary can still change the title of
+    the object that pytest_html_report_title received.
     """
     return one_line(f"{headline(document)}: {document.version} on {document.site}", limit=200)
 
 
 def starting_title(kind: str, version: str) -> str:
-    """The page's title while the verdict is not known; what remains if the session dies."""
+    """Return the page's title without a verdict. It stays if the session is killed."""
     return one_line(f"{kind} {version}: no verdict yet", limit=200)
 
 
 def name_columns(cells: list[str]) -> None:
-    """In pytest_html_results_table_header: result, claim and duration; no column of links, which is always empty."""
+    """Set the columns in pytest_html_results_table_header: result, claim and duration."""
     cells[_TEST] = '<th class="sortable" data-column-type="testId">Claim</th>'
     del cells[_DURATION + 1 :]
 
 
 def fill_columns(cells: list[str], *, nodeid: str, when: str = "call") -> None:
-    """In pytest_html_results_table_row: the test told as the claim it makes, its id below, both escaped."""
+    """Set the cells in pytest_html_results_table_row: the test as its claim, and its id, both escaped."""
     if not cells:
         return
     place = one_line(nodeid if when == "call" else f"{nodeid} ({when})", limit=400)

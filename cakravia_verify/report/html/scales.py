@@ -1,11 +1,11 @@
-"""Where values stand on an axis, and which round values to name there."""
+"""The place of values on an axis, and the round values that are shown there."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from cakravia_verify.report.text.wording import seconds_in_words
+from cakravia_verify.report.text.formats import seconds_in_words
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Scale:
     is_logarithmic: bool = False
 
     def percent(self, value: float) -> float:
-        """Where `value` stands, in percent of the length; values beyond the ends stand at the ends."""
+        """Return the place of `value` in percent of the length. A value beyond an end gets the place of that end."""
         low, high, here = self.low, self.high, min(max(value, self.low), self.high)
         if self.is_logarithmic:
             low, high, here = math.log(low), math.log(high), math.log(here)
@@ -33,14 +33,14 @@ class Scale:
 
 
 def time_scale(events: list[float]) -> Scale:
-    """An axis of seconds that holds every moment and is never empty."""
+    """Return an axis of seconds that holds every moment and is never empty."""
     finite = [event for event in events if math.isfinite(event)]
     low = min([0.0, *finite])
     return Scale(low, max([low + 0.001, *finite]))
 
 
 def latency_scale(latencies: list[float]) -> Scale:
-    """A logarithmic axis of seconds that holds every latency, with a little room at both ends."""
+    """Return a logarithmic axis of seconds that holds every latency, with some room at both ends."""
     positive = [latency for latency in latencies if latency > 0 and math.isfinite(latency)]
     if not positive:
         return Scale(0.001, 1.0, is_logarithmic=True)
@@ -48,18 +48,18 @@ def latency_scale(latencies: list[float]) -> Scale:
 
 
 def time_ticks(scale: Scale, *, about: int = 7) -> list[Tick]:
-    """Round seconds, about as many as asked for."""
+    """Return about as many round seconds as `about`."""
     return [Tick(scale.percent(value), _second_mark(value)) for value in _round_values(scale.low, scale.high, about)]
 
 
 def count_ticks(scale: Scale, *, about: int = 3) -> list[Tick]:
-    """Round counts above zero."""
+    """Return round counts above zero."""
     values = [value for value in _round_values(scale.low, scale.high, about) if value > 0]
     return [Tick(scale.percent(value), f"{value:,.0f}") for value in values if value >= 1]
 
 
 def latency_ticks(scale: Scale) -> list[Tick]:
-    """One, two and five of each power of ten, thinned out to at most five."""
+    """Return one, two and five of each power of ten, at most five in total."""
     lowest, highest = math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high))
     for leads in ((1, 2, 5), (1, 3), (1,)):
         values = [lead * 10.0**power for power in range(lowest, highest + 1) for lead in leads]

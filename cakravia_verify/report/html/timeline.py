@@ -1,4 +1,4 @@
-"""The timeline of a release as shapes: one bar for each stretch of a step, and a mark where users moved."""
+"""The timeline of a release as shapes: a bar for each step, and a mark for each switch of users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.html.scales import Scale, Tick, time_scale, time_ticks
-from cakravia_verify.report.text.wording import one_line, returned_at, seconds_in_words, switched_at
+from cakravia_verify.report.switch_times import returned_at, switched_at
+from cakravia_verify.report.text.formats import one_line, seconds_in_words
 
 _SYMBOLS = {"done": "✓", "failed": "✗", "undone": "↩", "undo failed": "‼", "begins": "…"}
 _WORDS = {"begins": "not finished"}
@@ -14,7 +15,7 @@ _WORDS = {"begins": "not finished"}
 
 @dataclass(frozen=True)
 class Bar:
-    """One stretch of a step; `left` and `width` are percent of the axis, `side` is where its label has room."""
+    """A step as a bar. `left` and `width` are percent of the axis. `side` is where its label fits."""
 
     step: str
     kind: str
@@ -30,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """An instant at which users were moved."""
+    """An instant at which users were switched."""
 
     at: float
     kind: str
@@ -40,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Everything the picture and its table need."""
+    """The content of the picture and of its table."""
 
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
@@ -49,14 +50,14 @@ class Timeline:
 
 
 def time_axis(document: ReleaseDocument) -> Scale:
-    """The axis that timeline and traffic share, so that one instant stands at one place in both."""
+    """Return the axis of timeline and traffic, so that an instant has the same place in both."""
     moments = [document.seconds, *(event.at for event in document.timeline)]
     moments += [end for bucket in document.buckets for end in (bucket.at, bucket.at + bucket.seconds)]
     return time_scale(moments)
 
 
 def marks_of(document: ReleaseDocument, scale: Scale) -> tuple[Mark, ...]:
-    """When users went to the candidate and when they came back, as far as either happened."""
+    """Return the marks for the switch to the candidate and for the switch back, if they happened."""
     there, back = switched_at(document), returned_at(document)
     marks = []
     if there is not None:
@@ -69,7 +70,7 @@ def marks_of(document: ReleaseDocument, scale: Scale) -> tuple[Mark, ...]:
 
 
 def timeline_of(document: ReleaseDocument) -> Timeline:
-    """The release's steps in the order they began."""
+    """Return the steps of the release in the order in which they began."""
     scale = time_axis(document)
     bars = tuple(_bar(event, began, scale) for event, began in _stretches(document.timeline))
     marks = marks_of(document, scale)
@@ -79,7 +80,7 @@ def timeline_of(document: ReleaseDocument) -> Timeline:
 
 
 def _stretches(events: tuple[Event, ...]) -> list[tuple[Event, float]]:
-    """Every event that ends a step, with the instant the step began; beginnings without an end stay open."""
+    """Return every event that ends a step, with the beginning of the step. A step without an end stays open."""
     open_steps: dict[str, Event] = {}
     ended: list[tuple[Event, float]] = []
     for event in sorted(events, key=lambda one: one.at):

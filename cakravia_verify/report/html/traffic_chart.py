@@ -1,4 +1,4 @@
-"""Requests and latencies over time as shapes: what each slot answered, what was lost, how long answers took."""
+"""Requests and latencies over time as shapes: answers by slot, failures, and latency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cakravia_verify.analysis.model import Bucket
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.html.scales import Scale, Tick, count_ticks, latency_scale, latency_ticks, time_ticks
 from cakravia_verify.report.html.timeline import Mark, marks_of, time_axis
-from cakravia_verify.report.text.wording import count_in_words, one_line, seconds_in_words
+from cakravia_verify.report.text.formats import count_in_words, one_line, seconds_in_words
 
 _SLOTS = ("blue", "green")
 _NO_SLOT = "unnamed"
@@ -19,8 +19,11 @@ _NEAR = 12
 
 @dataclass(frozen=True)
 class Layer:
-    """The answers of one slot, stacked; `path` is in a box of 100 by 100, `look` one of blue, green and other.
-    `middle` is the percent of the time axis by which half of the answers were given."""
+    """The answers of one slot, stacked on those below.
+
+    `path` is in a box of 100 by 100. `look` is blue, green or other. `middle` is the percent of the time axis by which
+    half of the answers were given.
+    """
 
     slot: str
     look: str
@@ -31,7 +34,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Blemish:
-    """A moment in which requests were lost or answered with an error."""
+    """A column in which requests were lost or got an error answer."""
 
     at: float
     kind: str
@@ -41,7 +44,7 @@ class Blemish:
 
 @dataclass(frozen=True)
 class TrafficChart:
-    """Both panels. Paths are in boxes of 100 by 100; places are percent; `column_seconds` is what one column spans."""
+    """Both panels. Paths are in boxes of 100 by 100, places are percent. One column spans `column_seconds`."""
 
     layers: tuple[Layer, ...]
     blemishes: tuple[Blemish, ...]
@@ -57,18 +60,18 @@ class TrafficChart:
 
 
 def traffic_chart_of(document: ReleaseDocument) -> TrafficChart | None:
-    """The chart, or None where no traffic was recorded over time."""
+    """Return the chart; None if no traffic was recorded."""
     columns = sorted(document.buckets, key=lambda one: one.at)
     if not columns:
         return None
     time = time_axis(document)
     peak = max((sum(column.by_slot.values()) or column.answered) / column.seconds for column in columns)
     rate = Scale(0.0, max(peak * 1.15, 1.0))
-    seen = [value for column in columns for value in (column.p50, column.p99) if value is not None]
+    values = [value for column in columns for value in (column.p50, column.p99) if value is not None]
     budget = document.budget.p99
-    # A budget far above everything seen would press the latencies into a flat line at the bottom.
-    is_near = bool(seen) and 0 < budget <= _NEAR * max(seen)
-    latency = latency_scale([*seen, budget] if is_near else seen)
+    # With a budget far above all values, the latencies would be a flat line at the bottom.
+    is_near = bool(values) and 0 < budget <= _NEAR * max(values)
+    latency = latency_scale([*values, budget] if is_near else values)
     return TrafficChart(
         layers=tuple(_layers(columns, time=time, rate=rate)),
         blemishes=tuple(_blemishes(columns, time=time)),
@@ -132,7 +135,7 @@ def _blemishes(columns: Sequence[Bucket], *, time: Scale) -> Iterable[Blemish]:
 
 
 def _line(points: Sequence[tuple[float, float | None]], time: Scale, latency: Scale) -> str:
-    """A path through the points, interrupted where there is no value."""
+    """Return a path through the points, with a gap for each point without a value."""
     path, pen = [], "M"
     for at, value in points:
         if value is None or value <= 0 or not math.isfinite(value):

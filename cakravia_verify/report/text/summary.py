@@ -1,4 +1,4 @@
-"""The verdict in short: Markdown for a pipeline's summary page, plain lines for the end of a terminal run."""
+"""The verdict in short: Markdown for the job summary of a pipeline, plain lines for the terminal."""
 
 from __future__ import annotations
 
@@ -8,36 +8,26 @@ from typing import Final
 
 from cakravia_verify.gate.model import CheckStatus
 from cakravia_verify.report.document import ReleaseDocument
-from cakravia_verify.report.text.wording import (
-    ToldCheck,
-    Tone,
-    headline,
-    key_figures,
-    lost_in_words,
-    one_line,
-    seconds_in_words,
-    silence_in_words,
-    switch_seconds,
-    told_checks,
-    tone_of,
-    what_happened,
-    what_to_do,
-)
+from cakravia_verify.report.switch_times import switch_seconds
+from cakravia_verify.report.text.check_lines import CheckLine, check_lines
+from cakravia_verify.report.text.figures import key_figures, lost_in_words, silence_in_words
+from cakravia_verify.report.text.formats import one_line, seconds_in_words
+from cakravia_verify.report.text.sentences import Tone, headline, tone_of, what_happened, what_to_do
 
 _EMOJI: Final = {Tone.GOOD: "✅", Tone.BAD: "❌", Tone.UNSURE: "⚠️"}
 _ALERTS: Final = {Tone.GOOD: "TIP", Tone.BAD: "CAUTION", Tone.UNSURE: "WARNING"}
 _SYMBOLS: Final = {CheckStatus.PASSED: "✓", CheckStatus.FAILED: "✗", CheckStatus.UNKNOWN: "?"}
-_WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", CheckStatus.UNKNOWN: "NOT SHOWN"}
+_WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", CheckStatus.UNKNOWN: "UNKNOWN"}
 _COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
 _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
 
 
 def job_summary(document: ReleaseDocument) -> str:
-    """The verdict in GitHub-flavoured Markdown, for the file that GITHUB_STEP_SUMMARY names."""
+    """Return the verdict in GitHub-flavoured Markdown, for the file that GITHUB_STEP_SUMMARY names."""
     tone = tone_of(document)
-    checks = told_checks(document)
-    objecting = [check for check in checks if check.standing is not CheckStatus.PASSED]
+    checks = check_lines(document)
+    not_passed = [check for check in checks if check.standing is not CheckStatus.PASSED]
     figures = key_figures(document)
     lines = [
         f"## {_EMOJI[tone]} {_quoted(headline(document))}: {_quoted(document.version)} on {_quoted(document.site)}",
@@ -52,8 +42,8 @@ def job_summary(document: ReleaseDocument) -> str:
         f"| {' | '.join(f'**{_quoted(figure.value)}**<br>{_quoted(figure.note)}' for figure in figures)} |",
         "",
     ]
-    if objecting:
-        lines += ["### What spoke against it", "", *_table(objecting), ""]
+    if not_passed:
+        lines += ["### Checks that did not pass", "", *_table(not_passed), ""]
     for title, notes in (("Findings", document.findings), ("Drift", document.drift)):
         if notes:
             lines += [f"### {title}", "", *(f"- {_quoted(note)}" for note in notes), ""]
@@ -64,30 +54,30 @@ def job_summary(document: ReleaseDocument) -> str:
         "",
         "</details>",
         "",
-        f"Release {_quoted(document.release)} by {_quoted(document.who or 'nobody known')}, "
+        f"Release {_quoted(document.release)} by {_quoted(document.who or 'an unknown user')}, "
         f"{_quoted(seconds_in_words(document.seconds))}, artifact {_quoted(document.digest or 'unknown')}, "
         f"exit status {document.exit_status}.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _table(checks: tuple[ToldCheck, ...] | list[ToldCheck]) -> list[str]:
+def _table(checks: tuple[CheckLine, ...] | list[CheckLine]) -> list[str]:
     rows = [
-        f"| {_SYMBOLS[check.standing]} {check.standing} | {_quoted(check.title)} | {_quoted(check.seen)} "
+        f"| {_SYMBOLS[check.standing]} {check.standing} | {_quoted(check.title)} | {_quoted(check.value)} "
         f"| {_quoted(check.threshold)} |"
         for check in checks[:_ROWS]
     ]
     more = [f"| | and {len(checks) - _ROWS} more | | |"] if len(checks) > _ROWS else []
-    return ["| | Check | Seen | Required |", "|---|---|---|---|", *rows, *more]
+    return ["| | Check | Value | Required |", "|---|---|---|---|", *rows, *more]
 
 
 def _quoted(text: str) -> str:
-    """`text` on one line, every character that Markdown, HTML or mentions act on written as an entity."""
+    """Return `text` on one line, with entities for the characters that Markdown, HTML or mentions use."""
     return _ACTIVE.sub(lambda found: f"&#{ord(found.group())};", one_line(text, limit=600))
 
 
 def _commands(text: str) -> str:
-    """`text` quoted, with what stands between backticks as code."""
+    """Return `text` quoted. Text between backticks becomes code."""
     parts = text.split("`")
     words = []
     for number, part in enumerate(parts):
@@ -98,27 +88,29 @@ def _commands(text: str) -> str:
 
 
 def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, report: str = "") -> list[str]:
-    """The end of a terminal run in short lines of plain text: verdict, what happened, figures, what spoke against it,
-    where the report is if `report` names it, what to do. No line is wider than `width`, except where one word is."""
+    """Return the lines that end a run on the terminal: verdict, figures, checks that did not pass, and what to do next.
+
+    `report` names the report's place. No line is wider than `width`, except for a single long word.
+    """
     room = max(width, 40)
     paint = _COLOURS[tone_of(document)]
     verdict = f" {headline(document)} "
     lines = [_painted(verdict.center(min(room, 100), "="), f"1;{paint}", colour)]
     lines += _wrapped(what_happened(document), room)
     lines += ["", *_wrapped(_figures(document), room)]
-    objecting = [check for check in told_checks(document) if check.standing is not CheckStatus.PASSED]
-    if objecting:
+    not_passed = [check for check in check_lines(document) if check.standing is not CheckStatus.PASSED]
+    if not_passed:
         lines.append("")
     elif not document.verdict.is_promote and document.verdict.why:
-        # What decided is no check, or looked otherwise when it did than at the very end.
+        # No check decided, or the deciding check passed in the end.
         lines += ["", *_wrapped(document.verdict.why, room, label="Why:    ")]
-    for check in objecting[:12]:
-        text = f"{check.title}: {check.seen} (required: {check.threshold})"
+    for check in not_passed[:12]:
+        text = f"{check.title}: {check.value} (required: {check.threshold})"
         body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")
         hue = "31" if check.standing is CheckStatus.FAILED else "33"
         lines += [_painted(body[0], hue, colour), *body[1:]]
-    if len(objecting) > 12:
-        lines.append(f"... and {len(objecting) - 12} more, all in the report")
+    if len(not_passed) > 12:
+        lines.append(f"... and {len(not_passed) - 12} more; the report has all of them")
     lines.append("")
     if report:
         lines += _wrapped(report, room, label="Report: ")
@@ -127,23 +119,27 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
 
 
 def _figures(document: ReleaseDocument) -> str:
-    seen = document.evidence.measured
-    if seen is None:
+    measured = document.evidence.measured
+    if measured is None:
         return "No traffic was measured."
-    lost, bound = lost_in_words(seen)
+    lost, bound = lost_in_words(measured)
     parts = [
         f"lost {lost}" + (f", {bound}" if bound else ""),
-        *(f"{name} {value:,}" for name, value in (("duplicated", seen.duplicated), ("errors", seen.errors)) if value),
-        *([f"old slot after the switch {seen.fence_violations:,}"] if seen.fence_violations else []),
-        f"p50 {seconds_in_words(seen.p50)}",
-        f"p99 {seconds_in_words(seen.p99)}",
+        *(
+            f"{name} {value:,}"
+            for name, value in (("duplicated", measured.duplicated), ("errors", measured.errors))
+            if value
+        ),
+        *([f"old slot after the switch {measured.fence_violations:,}"] if measured.fence_violations else []),
+        f"p50 {seconds_in_words(measured.p50)}",
+        f"p99 {seconds_in_words(measured.p99)}",
     ]
     silence, of_one = silence_in_words(document)
-    if seen.longest_gap is not None:
+    if measured.longest_gap is not None:
         parts.append(f"longest silence {silence}" + (f" ({of_one})" if of_one else ""))
     switch = switch_seconds(document)
-    parts += [f"switch {seconds_in_words(switch)}"] if switch is not None else ["never switched"]
-    return "; ".join([*parts, f"{seconds_in_words(document.seconds)} in all"])
+    parts += [f"switch {seconds_in_words(switch)}"] if switch is not None else ["not switched"]
+    return "; ".join([*parts, f"{seconds_in_words(document.seconds)} in total"])
 
 
 def _wrapped(text: str, width: int, *, label: str = "") -> list[str]:

@@ -94,7 +94,7 @@ def test_a_load_leaves_its_report_and_its_records(
     } <= names
     page = (report(shop) / "report.html").read_text()
     assert "WITHIN BUDGET" in page
-    assert "Nothing was switched" in page
+    assert "Users were not switched" in page
     assert altered_files(read_verdict(report(shop))) == []
 
 

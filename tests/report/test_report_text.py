@@ -1,4 +1,4 @@
-"""What a release is said to have done: in words, on a page, in Markdown and on a terminal."""
+"""What a release did: as sentences, on a page, in Markdown and on a terminal."""
 
 from __future__ import annotations
 
@@ -21,19 +21,11 @@ from cakravia_verify.report.html.page import render_summary
 from cakravia_verify.report.html.pytest_html import fill_columns, safe_environment, title_of
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
+from cakravia_verify.report.text.check_lines import check_lines, claim_of
+from cakravia_verify.report.text.figures import key_figures
+from cakravia_verify.report.text.formats import seconds_in_words, visible
+from cakravia_verify.report.text.sentences import Tone, headline, tone_of, what_happened, what_to_do
 from cakravia_verify.report.text.summary import job_summary, terminal_summary
-from cakravia_verify.report.text.wording import (
-    Tone,
-    claim_of,
-    headline,
-    key_figures,
-    seconds_in_words,
-    told_checks,
-    tone_of,
-    visible,
-    what_happened,
-    what_to_do,
-)
 from tests.report import samples
 
 ALL = (
@@ -162,7 +154,7 @@ def test_a_promotion_says_that_all_users_have_it_and_none_lost_anything() -> Non
 
 def test_a_rollback_says_where_users_are_and_what_they_lost() -> None:
     assert what_happened(samples.rolled_back()) == (
-        "Users are back on v1.1.0: v1.2.0 (green) had them for 3.79 s. "
+        "Users are back on v1.1.0. They were on v1.2.0 (green) for 3.79 s. "
         "23 of 11,842 requests were lost, 205 got an error answer."
     )
 
@@ -171,16 +163,16 @@ def test_a_rollback_says_where_users_are_and_what_they_lost() -> None:
     ("facts", "words"),
     [
         ({"lost": 1}, "1 of 549 requests was lost."),
-        ({"lost": 0, "unreached": 7}, "None of 549 requests was lost, 7 could not even be sent."),
+        ({"lost": 0, "unreached": 7}, "None of 549 requests was lost, 7 could not be sent."),
         (
             {"lost": 61, "excused": {"lost": 61}},
             "61 of 549 requests were lost. "
-            "Not counted: 61 lost before the switch, as the version before failed so by itself.",
+            "Not counted: 61 lost before the switch, because these are failures of the old version.",
         ),
         (
             {"lost": 0, "errors": 9, "excused": {"errors": 4}},
             "None of 549 requests was lost, 9 got an error answer. "
-            "Not counted: 4 with an error answer before the switch, as the version before failed so by itself.",
+            "Not counted: 4 with an error answer before the switch, because these are failures of the old version.",
         ),
     ],
 )
@@ -213,18 +205,17 @@ def test_a_release_refused_before_the_switch_says_that_users_never_moved() -> No
         evidence=replace(document.evidence, confirmations=0, measured=Measured(sent=500, lost=0)),
     )
     assert what_happened(early) == (
-        "Users stayed on v1.1.0 throughout: v1.2.0 (green) was refused before the switch. "
-        "None of 500 requests was lost."
+        "Users stayed on v1.1.0. The release of v1.2.0 (green) ended before the switch. None of 500 requests was lost."
     )
 
 
 def test_a_rollback_that_stands_says_where_users_are_and_that_it_proves_nothing() -> None:
     assert what_happened(samples.unproven()) == (
-        "Users are back on v1.1.0 (green), which is healthy; not everything that a PROMOTE takes was shown. "
-        "Of 96 recorded requests none was lost, but not every request is accounted for."
+        "Users are back on v1.1.0 (green), which is healthy. The evidence for PROMOTE is not complete. "
+        "None of 96 recorded requests was lost, but the records are not complete."
     )
     assert (tone_of(samples.unproven()), headline(samples.unproven())) == (Tone.UNSURE, "INCONCLUSIVE")
-    assert "Users need nothing" in what_to_do(samples.unproven())
+    assert "Users are not affected" in what_to_do(samples.unproven())
 
 
 def test_a_switch_that_failed_half_way_is_not_told_as_no_switch() -> None:
@@ -265,9 +256,9 @@ def test_every_zero_stands_beside_what_it_proves() -> None:
     figures = {figure.label: figure for figure in key_figures(samples.promoted())}
     assert [figures[name].note for name in ("Duplicated", "Errors")] == ["< 0.010% at 95%"] * 2
     assert figures["Old slot after switch"].note == "< 0.013% at 95%"
-    zeros = [check for check in told_checks(samples.promoted()) if check.seen.startswith("0")]
+    zeros = [check for check in check_lines(samples.promoted()) if check.value.startswith("0")]
     assert len(zeros) >= 6
-    assert all("% at 95%" in check.seen for check in zeros)
+    assert all("% at 95%" in check.value for check in zeros)
     page = render_summary(samples.promoted())
     assert "&lt; 0.30% at 95%" in page  # of 1,003 requests during the switch none was lost
 
