@@ -327,6 +327,12 @@ def test_text_that_would_act_is_made_visible() -> None:
     assert visible("a\x1b[2J\u202eb\udc80\nc") == "a\ufffd[2J\ufffdb\ufffd\nc"
 
 
+@pytest.mark.parametrize("latency", [5e-324, sys.float_info.max])
+def test_a_latency_at_the_end_of_the_range_of_a_float_can_be_drawn(latency: float) -> None:
+    bucket = Bucket(0.0, 0.1, 1, 0, 0, latency, latency)
+    assert traffic_chart_of(replace(samples.promoted(), buckets=(bucket,))) is not None
+
+
 def test_a_test_is_told_as_the_claim_it_makes() -> None:
     assert claim_of("suites/a.py::TestX::test_no_request_was_lost[blue]") == "No request was lost [blue]"
 

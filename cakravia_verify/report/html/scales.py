@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from cakravia_verify.report.text.formats import seconds_in_words
 
+# Seconds. Beyond them a logarithmic axis would leave the range of a float.
+_SHORTEST, _LONGEST = 1e-9, 1e12
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -41,7 +44,7 @@ def time_scale(events: list[float]) -> Scale:
 
 def latency_scale(latencies: list[float]) -> Scale:
     """Return a logarithmic axis of seconds that holds every latency, with some room at both ends."""
-    positive = [latency for latency in latencies if latency > 0 and math.isfinite(latency)]
+    positive = [min(max(one, _SHORTEST), _LONGEST) for one in latencies if one > 0 and math.isfinite(one)]
     if not positive:
         return Scale(0.001, 1.0, is_logarithmic=True)
     return Scale(min(positive) / 1.5, max(positive) * 2.5, is_logarithmic=True)

@@ -14,8 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from cakravia_verify.report.verdict.model import VerdictRecord
 
 
-class _WithoutTitles(GenerateJsonSchema):
-    """A property's name says what its generated title would repeat."""
+class _FileSchema(GenerateJsonSchema):
+    """Leaves out the titles of properties, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -23,7 +23,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 def verdict_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of verdict.json."""
-    schema = TypeAdapter(VerdictRecord).json_schema(schema_generator=_WithoutTitles)
+    schema = TypeAdapter(VerdictRecord).json_schema(schema_generator=_FileSchema)
     head = {"$schema": GenerateJsonSchema.schema_dialect, "$id": "urn:cakravia:verdict:1"}
     return head | schema
 
