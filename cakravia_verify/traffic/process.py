@@ -1,4 +1,4 @@
-"""The traffic seen from the release: a child process that is started, watched and stopped.
+"""The child process that sends the traffic: start it, watch it, stop it.
 
 Neither Locust nor gevent is imported here: importing Locust patches the sockets and threads of the whole process.
 """
@@ -44,7 +44,7 @@ _AFTER_SIGTERM = 3.0
 
 @dataclass(frozen=True)
 class TrafficSummary:
-    """What traffic.json says at the end; `ended` is asked, orphaned or error."""
+    """The content of traffic.json at the end; `ended` is asked, orphaned or error."""
 
     planned: int
     started: int
@@ -59,7 +59,7 @@ class TrafficSummary:
 
 
 class TrafficProcess:
-    """One run of a plan in a child process of its own session, so that the terminal's Ctrl-C does not reach it.
+    """One run of a plan in a child process. It has its own session, so the terminal's Ctrl-C does not reach it.
 
     The child ends by itself when this process dies: the end of its standard input tells it.
     """
@@ -70,7 +70,7 @@ class TrafficProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """The child is running; `wait_until_flowing()` says when requests are answered."""
+        """Start the child. Raises TrafficError if it is started already or cannot be started."""
         if self._process is not None:
             raise TrafficError("the traffic was started twice", remedy="use a TrafficProcess of its own for each run")
         command = self._command()
@@ -107,7 +107,7 @@ class TrafficProcess:
         else:
             command.append("--headless")
         if plan.processes > 1:
-            # Workers find their master on a port that nobody else has; Locust's default would be anybody's.
+            # Workers find their master on a free port; Locust's default port may belong to another run.
             port = str(free_port())
             command += ["--processes", str(plan.processes), "--master-host", "127.0.0.1", "--master-port", port]
             command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
@@ -122,8 +122,8 @@ class TrafficProcess:
         paths = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         environment[PLAN_VARIABLE] = str((self._folder / PLAN_FILE).resolve())
-        # Locust reads ~/.locust.conf, locust.conf and pyproject.toml unasked, and has no switch against it: somebody's
-        # run-time there would end the traffic of a release. Its home and working directory hold nothing but this run.
+        # Locust always reads ~/.locust.conf, locust.conf and pyproject.toml. A run-time in one of them would end the
+        # traffic of a release. So its home and its working directory are the folder of this run.
         environment[HOME_VARIABLE] = environment.get("HOME", "")
         environment.setdefault("PYTHONUSERBASE", site.getuserbase())
         environment["HOME"] = str(self._folder.resolve())
@@ -138,7 +138,7 @@ class TrafficProcess:
         return self._process is not None and self._process.poll() is None
 
     def ensure_alive(self) -> None:
-        """Raises TrafficError with the end of the child's log when it is gone."""
+        """Raise TrafficError with the end of the child's log if the child is gone."""
         if self._process is None:
             raise TrafficError("the traffic was not started", remedy="call start() first")
         status = self._process.poll()
@@ -149,7 +149,7 @@ class TrafficProcess:
             )
 
     def stop(self, *, deadline: Deadline) -> TrafficSummary:
-        """The child has finished what was in flight and is gone, by force when the deadline is over.
+        """Let the child finish the requests in flight and end; end it by force when the deadline is over.
 
         Raises TrafficError when it left no summary, or had failed: records that may be incomplete prove nothing.
         """
@@ -164,7 +164,7 @@ class TrafficProcess:
                 status = _wait(process, _AFTER_SIGTERM)
         self._merge_records()
         summary = self._read_summary()
-        if summary is None or status != 0 or summary.ended not in ("asked",):
+        if summary is None or status != 0 or summary.ended != "asked":
             words = _exit_words(status) if status is not None else "and does not end"
             raise TrafficError(
                 f"the traffic did not end properly, {words}:\n{self.log_tail()}",
@@ -173,7 +173,7 @@ class TrafficProcess:
         return summary
 
     def kill(self) -> None:
-        """Nothing of the child is left."""
+        """End the child and all its processes at once."""
         if self._process is not None:
             self._signal(self._process, signal.SIGKILL)
             _wait(self._process, _AFTER_SIGTERM)
@@ -217,7 +217,7 @@ class TrafficProcess:
             return None
 
     def log_tail(self) -> str:
-        """The last lines the child said."""
+        """Return the last lines of the child's log."""
         try:
             with (self._folder / LOG_FILE).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -227,7 +227,7 @@ class TrafficProcess:
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that nobody listens on at this moment."""
+    """Return a port of this machine's loopback on which no program listens at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

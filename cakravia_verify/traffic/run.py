@@ -22,7 +22,7 @@ from cakravia_verify.traffic.records.rows import (
 
 
 class TrafficRun:
-    """One running traffic and everything its records say so far. Instants are of CLOCK_MONOTONIC.
+    """One running traffic and the content of its records so far. Instants are of CLOCK_MONOTONIC.
 
     Answers that took longer than `slow` seconds from their planned instant are counted.
     """
@@ -48,7 +48,7 @@ class TrafficRun:
         self._settled_until = NOT_YET
 
     def start(self, *, deadline: Deadline, requests: int) -> None:
-        """`requests` requests have come to an end, good or bad."""
+        """Start the traffic and wait until `requests` requests have ended. Raises DeadlineExceeded."""
         self._process.start()
 
         def flows() -> bool:
@@ -59,7 +59,7 @@ class TrafficRun:
             flows,
             deadline=deadline,
             every=0.02,
-            observed=lambda: f"{self.finished} requests came to an end\n{self._process.log_tail()}".strip(),
+            observed=lambda: f"{self.finished} requests have ended\n{self._process.log_tail()}".strip(),
         )
 
     def ensure_alive(self) -> None:
@@ -74,7 +74,7 @@ class TrafficRun:
         return self._process.is_alive
 
     def follow(self) -> int:
-        """How many requests have come to an end by now."""
+        """Read the new records. Returns how many requests have ended so far."""
         for row in (row for tail in self._tails for row in tail.read()):
             self.finished += 1
             if not row.strict:
@@ -96,22 +96,22 @@ class TrafficRun:
 
     @property
     def requests(self) -> Path:
-        """All records of a traffic that has ended."""
+        """The file with all records, once the traffic has ended."""
         return self.folder / REQUESTS_FILE
 
     def copy_requests(self, target: Path) -> Path:
-        """`target` holds every record written until now."""
+        """Write every record so far to `target`."""
         return join_parts([self.folder / name for name in part_files(REQUESTS_FILE, self.plan.processes)], target)
 
     @property
     def events(self) -> Path | None:
-        """The events of a traffic that has ended; None where there are none."""
+        """The file with the events, once the traffic has ended; None if there is none."""
         path = self.folder / EVENTS_FILE
         return path if path.exists() else None
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many requests have come to each end by now."""
+        """The number of requests so far by outcome."""
         failed: dict[str, int] = {
             Outcome.LOST: len(self.lost),
             Outcome.UNREACHED: len(self.unreached),

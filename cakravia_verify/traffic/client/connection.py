@@ -1,7 +1,7 @@
-"""One connection to the server, and what the client knows of it and when (docs/ROUND_TRIP.md).
+"""One connection to the server, and the instants at which the client learns of its state (docs/ROUND_TRIP.md).
 
 A connection is watched for reading as long as it lives, so taking it from the pool and putting it back costs no system
-call, and a close by the server is seen the moment it arrives, in use or idle.
+call, and a close by the server is noticed the moment it arrives, in use or idle.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Connection:
         self._tls: TlsLayer | None = None
 
     def open(self, *, until: Microseconds) -> str:
-        """Connects by `until`: returns nothing, or why it could not. One round trip, with TLS two."""
+        """Connect by `until`. Returns the problem, or "". Takes one round trip, with TLS two."""
         target = self._target
         self._travel(1)
         self._socket = _socket(target.family, socket.SOCK_STREAM)
@@ -100,7 +100,7 @@ class Connection:
         return ""
 
     def begin(self, *, head_only: bool, digest: Digest | None) -> None:
-        """A response is expected from now on."""
+        """Expect a response from now on."""
         self.first_byte = self.finished = NOT_YET
         self.reader.begin(head_only=head_only, digest=digest)
         self._expecting = True
@@ -108,7 +108,7 @@ class Connection:
             self._give_up(self.how)
 
     def write(self, data: bytes, *, until: Microseconds) -> bool:
-        """Whether the kernel took all of it, before the server ended the exchange and by `until`."""
+        """Return whether the kernel took all of it before the server ended the exchange and by `until`."""
         if self._socket is None:
             return False
         if self._tls is not None:
@@ -132,12 +132,12 @@ class Connection:
                 return False
 
     def await_bytes(self, *, until: Microseconds) -> None:
-        """Returns when bytes came through the tunnel, or its end, at the latest at `until`."""
+        """Wait for bytes or the end of the tunnel, at most until `until`."""
         if not self.ended and now_us() < until:
             self._wait(until)
 
     def await_answer(self, *, until: Microseconds) -> bool:
-        """Whether the response came, or the connection ended, by `until`."""
+        """Return whether the response came, or the connection ended, by `until`."""
         while not self.finished:
             if now_us() >= until:
                 return False
@@ -145,13 +145,13 @@ class Connection:
         return True
 
     def await_continue(self, *, until: Microseconds) -> bool:
-        """Whether `100 Continue` came by `until`, and not the final response instead of it."""
+        """Wait for `100 Continue` until `until`. Returns False if the final response came instead."""
         while not self.finished and not self.reader.continued and now_us() < until:
             self._wait(until)
         return not self.finished
 
     def release(self) -> None:
-        """The request is over; the connection goes back to the pool."""
+        """Put the connection back into the pool: its request is over."""
         self.in_use = False
         if self.ended:
             self._announce()
@@ -309,7 +309,7 @@ class Connection:
 
 
 def reason(error: OSError) -> str:
-    """One or two words for what the operating system said."""
+    """Return one or two words for an error of the operating system."""
     return _REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 

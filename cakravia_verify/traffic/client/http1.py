@@ -55,8 +55,8 @@ class RequestTemplate:
             self._bodies = self._random_bodies(body.size, seed)
         elif entry.method in ("POST", "PUT", "PATCH"):
             self._text = (b"",)
-        said = [entry.path, body.text, *(value for _, value in entry.headers)]
-        self._names_journey = any(JOURNEY_ID in text for text in said)
+        texts = [entry.path, body.text, *(value for _, value in entry.headers)]
+        self._names_journey = any(JOURNEY_ID in text for text in texts)
 
     def _random_bodies(self, size: int, seed: int) -> list[tuple[bytes, bytes, str]]:
         """A few bodies made beforehand: enough that a stale answer shows, few enough to stay small in memory."""
@@ -107,9 +107,9 @@ class TextSearch:
         if self._digest is not None:
             self._digest.update(data)
         if not self.found:
-            seen = self._rest + data
-            self.found = self._text in seen
-            self._rest = seen[max(0, len(seen) - len(self._text) + 1) :]
+            window = self._rest + data
+            self.found = self._text in window
+            self._rest = window[max(0, len(window) - len(self._text) + 1) :]
 
     def hexdigest(self) -> str:
         return self._digest.hexdigest() if self._digest is not None else ""
@@ -224,7 +224,7 @@ class ResponseReader:
         if self.complete:
             self.reusable = False
             self._headers_done = True
-            raise ValueError("a response nobody asked for")
+            raise ValueError("a response without a request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -239,7 +239,7 @@ class ResponseReader:
             return
         self._headers_done = True
         if self._head_only:
-            # llhttp would wait for the body that Content-Length announces: it cannot know that HEAD was asked.
+            # llhttp would wait for the body that Content-Length announces: it does not know that the request was HEAD.
             self.complete = True
             self.reusable = parser.get_http_version() == "1.1" and b"close" not in self.headers.get(b"connection", b"")
 

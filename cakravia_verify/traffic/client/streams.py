@@ -59,7 +59,7 @@ class EventReader:
 class Dialogue:
     """One WebSocket: a message every so often, each answered by the same message before the next one goes out.
 
-    `status`, `headers` and `received` (bytes of messages) are what the server said; `unanswered` is the message that
+    `status`, `headers` and `received` (bytes of messages) are of the server's answer; `unanswered` is the message that
     was on its way when the server closed, for the next dialogue to send first.
     """
 
@@ -100,7 +100,7 @@ class Dialogue:
         while now_us() < until and not self._is_over:
             message = first or f"{ident} {number}"
             first, number = "", number + 1
-            if why := self._ask(message):
+            if why := self._exchange(message):
                 return why
             following = min(until, now_us() + every)
             while now_us() < following and not self._is_over:
@@ -115,7 +115,7 @@ class Dialogue:
     def close_code(self) -> int:
         return self._close or 0
 
-    def _ask(self, message: str) -> str:
+    def _exchange(self, message: str) -> str:
         self._send(self._protocol.send(TextMessage(data=message)))
         until = now_us() + self._patience
         while not self._messages and not self._is_over:

@@ -1,4 +1,4 @@
-"""TLS over bytes that somebody else reads and writes."""
+"""TLS over bytes that the connection reads and writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TlsLayer:
         self.is_over = False
 
     def shake_hands(self, received: bytes) -> tuple[bytes, bool]:
-        """What to send next, and whether the handshake is done. Raises ssl.SSLError when the server is not trusted."""
+        """Return the bytes to send next, and whether the handshake is done. Raises ssl.SSLError for a bad server."""
         self._incoming.write(received)
         try:
             self._session.do_handshake()
@@ -30,7 +30,7 @@ class TlsLayer:
         return self._outgoing.read()
 
     def decrypted(self, received: bytes | memoryview) -> bytes:
-        """What came in plain; empty when a record is not whole yet. `is_over` after the server's close_notify."""
+        """Return the decrypted bytes, none while a record is incomplete. `is_over` after the server's close_notify."""
         self._incoming.write(received)
         parts = []
         try:
@@ -45,7 +45,7 @@ class TlsLayer:
 
 
 def client_context(*, ca_file: str, verify: bool) -> ssl.SSLContext:
-    """The trust a client has: the system's or `ca_file`'s authorities, or none at all."""
+    """Return a client's TLS context: it trusts the system's authorities, or `ca_file`'s, or does not verify."""
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:

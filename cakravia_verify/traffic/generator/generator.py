@@ -1,4 +1,4 @@
-"""The running load: arrivals are handed to users as planned, and what became of them is counted and written.
+"""The running load: gives arrivals to users as planned, and counts and writes their results.
 
 Gevent's hub drives it; Locust is not needed here, so tests and the Locust process use the same generator.
 """
@@ -47,7 +47,7 @@ _SUMMARY_EVERY = 10  # flushes
 class Generator:
     """One run of a plan. Users call `serve()`; `begin()` starts the clock; `finish()` ends it and writes the summary.
 
-    `on_answer(entry, latency, bytes, failure)` is told of every request; `more_users()` is called when an arrival
+    `on_answer(entry, latency, bytes, failure)` is called for every request; `more_users()` is called when an arrival
     finds every user busy and the pool may still grow. Of several processes (`plan.processes`) this is number `part`: it
     takes its share of the arrivals and keeps records of its own.
     """
@@ -97,7 +97,7 @@ class Generator:
     # For users: each runs in a greenlet of its own.
 
     def serve(self) -> None:
-        """Takes arrivals one after the other, until the run ends."""
+        """Take arrivals one after the other, until the run ends."""
         client = StrictClient(self.run)
         self._users += 1
         self._most_users = max(self._most_users, self._users)
@@ -134,7 +134,7 @@ class Generator:
     # The clock.
 
     def begin(self, *, at: Microseconds = NOT_YET) -> None:
-        """The first arrival is planned for now, or for an instant that several processes agreed upon."""
+        """Plan the first arrival for now, or for an instant on which several processes agreed."""
         if self._begun:
             return
         self._begun = at or now_us()
@@ -158,11 +158,11 @@ class Generator:
             self.timer.at(self._next.planned, self._dispatch)
 
     def plan_until(self, last: Microseconds) -> None:
-        """No arrival later than `last` is planned, so that several processes end with the same one."""
+        """Plan no arrival later than `last`, so that several processes end with the same one."""
         self._last = last
 
-    def finish(self, ended: str, *, patience: float) -> None:
-        """Plans nothing more, waits up to `patience` seconds for requests in flight, and writes the last summary."""
+    def finish(self, ended: str, *, grace: float) -> None:
+        """Plan nothing more, wait up to `grace` seconds for requests in flight, and write the last summary."""
         if self._ended:
             return
         self._is_open = False
@@ -171,11 +171,11 @@ class Generator:
         for user in idle:
             self._hub.loop.run_callback(user.switch, None)
         if self._busy:
-            self._all_done.wait(patience)
+            self._all_done.wait(grace)
         self.close(ended)
 
     def close(self, ended: str) -> None:
-        """The records are on disk and the summary says how the run ended."""
+        """Write all records to disk, and a summary with the end of the run."""
         self._is_open = False
         self._ended = self._ended or now_us()
         self._flusher.stop()
@@ -194,7 +194,7 @@ class Generator:
             self._on_answer(entry, result.latency, result.size, failure)
 
     def add_foreign_request(self, line: str) -> None:
-        """A request of the user's own Locust classes; it is recorded, and counts in no rate of ours."""
+        """Record a request of the user's own Locust classes; it counts in no planned rate."""
         self._foreign += 1
         self._write(self._requests, line)
 
@@ -209,7 +209,7 @@ class Generator:
             self._fail(error)
 
     def _fail(self, error: TrafficError) -> None:
-        """A run whose records are incomplete proves nothing: it plans no more, and ends as an error."""
+        """Stop planning and end as an error: incomplete records prove nothing."""
         self.failure = self.failure or error
         self._is_open = False
 
@@ -224,7 +224,7 @@ class Generator:
             self._fail(error)
 
     def summary(self, ended: str | None) -> dict[str, Any]:
-        """What traffic.json holds. The achieved rate counts arrivals taken up while the schedule ran.
+        """Return the content of traffic.json. The achieved rate counts arrivals taken up while the schedule ran.
 
         `planned`, `started` and `finished` count every row of the records: arrivals, what followed from them
         (`follow_ups`) and requests of the user's own classes (`foreign`); the last two were never planned apart.
@@ -260,7 +260,7 @@ class Generator:
         beside = self._summary.with_suffix(".json.new")
         try:
             # Indenting takes Python's own encoder, whose functions refer to each other: every call would leave some
-            # twenty objects to the garbage collector, which is asked so rarely here that they would pile up.
+            # twenty objects to the garbage collector. It runs so rarely here that they would pile up.
             beside.write_text(json.dumps(self.summary(ended), indent=1 if ended else None) + "\n")
             beside.replace(self._summary)
         except OSError as error:

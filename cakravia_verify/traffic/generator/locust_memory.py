@@ -21,7 +21,7 @@ MOST_POINTS = 720
 
 
 def keep_lean(statistics: RequestStats) -> None:
-    """From now on until the process ends the statistics take memory for a minute of seconds and MOST_POINTS points."""
+    """Keep the statistics to a minute of seconds and MOST_POINTS points until the process ends."""
     gevent.spawn(_forget_again_and_again, statistics)
 
 
@@ -32,8 +32,10 @@ def _forget_again_and_again(statistics: RequestStats) -> None:
 
 
 def forget(statistics: RequestStats) -> None:
-    """Counts of seconds that nobody asks for any more are gone, and copies that nobody looks at; no chart has more than
-    MOST_POINTS points. The copies of all requests together stay: Locust's page and charts are made of them."""
+    """Delete counts of old seconds and unused copies; keep each chart to MOST_POINTS points.
+
+    The copies of all requests together stay: Locust's page and charts use them.
+    """
     oldest = int(statistics.last_request_timestamp or 0) - _SECONDS_KEPT
     for entry in statistics.entries.values():
         entry.use_response_times_cache, entry.response_times_cache = False, None

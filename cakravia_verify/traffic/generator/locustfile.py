@@ -1,7 +1,7 @@
-"""What `locust -f` runs, in a child process: our strict users, and the user's own classes beside them.
+"""The locustfile of the child process: the strict users, and the user's own classes beside them.
 
 The plan comes through the environment variable CAKRAVIA_TRAFFIC_PLAN. A line on standard input, or its end, ends the
-run: `stop` is asked for; an end without it means that whoever started this is gone.
+run: `stop` is a request to end; an end without it means that the parent process is gone.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _load() -> Generator:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Environment, runner: Runner, **_: object) -> None:
-    """What this process does is settled: all of the load, a part of it, or seeing to the processes that do."""
+    """Prepare this process for its part: all of the load, a share of it, or the lead of the processes that share it."""
     keep_lean(environment.stats)
     if isinstance(runner, MasterRunner):
         gevent.spawn(_lead, environment, runner)
@@ -88,7 +88,7 @@ def prepare(environment: Environment, runner: Runner, **_: object) -> None:
 def _make_load(environment: Environment, runner: Runner, *, part: int) -> None:
     request = environment.events.request
 
-    def tell_locust(entry: MixEntry, latency: Microseconds, size: int, failure: str) -> None:
+    def report_to_locust(entry: MixEntry, latency: Microseconds, size: int, failure: str) -> None:
         request.fire(  # type: ignore[no-untyped-call]
             request_type=entry.method,
             name=entry.name,
@@ -102,7 +102,7 @@ def _make_load(environment: Environment, runner: Runner, *, part: int) -> None:
         gevent.spawn(runner.spawn_users, {StrictUser.__name__: 1})
 
     try:
-        _running.append(Generator(PLAN, on_answer=tell_locust, more_users=add_user, part=part))
+        _running.append(Generator(PLAN, on_answer=report_to_locust, more_users=add_user, part=part))
     except CakraviaError as error:
         print(error, file=sys.stderr, flush=True)
         os._exit(1)
@@ -124,28 +124,28 @@ def start(**_: object) -> None:
 
 def _see_to_the_end(environment: Environment, runner: Runner) -> None:
     generator = _load()
-    ended = _told_to_end(lambda: generator.failure is not None)
+    ended = _wait_for_end(lambda: generator.failure is not None)
     if generator.failure is not None:
         ended = "error"
         print(generator.failure, file=sys.stderr, flush=True)
     environment.process_exit_code = 1 if ended == "error" else 0
-    generator.finish(ended, patience=PLAN.longest_timeout + 1)
+    generator.finish(ended, grace=PLAN.longest_timeout + 1)
     _quit(environment, runner)
 
 
-def _told_to_end(is_over: Callable[[], bool]) -> str:
-    """How the run ends: `asked` for on standard input, `orphaned` where that ends without a word."""
+def _wait_for_end(is_over: Callable[[], bool]) -> str:
+    """Wait for the end. Returns `asked` if standard input says stop, `orphaned` if it ends without that."""
     make_nonblocking(0)
-    said = b""
+    received = b""
     while not is_over():
         chunk = None
         with gevent.Timeout(0.5, False):
             chunk = nb_read(0, 1024)
         if chunk is None:
             continue
-        said += chunk
-        if not chunk or b"\n" in said:
-            return "asked" if STOP_WORD.encode() in said else "orphaned"
+        received += chunk
+        if not chunk or b"\n" in received:
+            return "asked" if STOP_WORD.encode() in received else "orphaned"
     return "error"
 
 
@@ -167,7 +167,7 @@ def _lead(environment: Environment, runner: MasterRunner) -> None:
 
     runner.register_message(_ENDED, note_end)
     gevent.spawn(_begin_together, runner)
-    ended = _told_to_end(lambda: bool(ends) or _is_broken(runner))
+    ended = _wait_for_end(lambda: bool(ends) or _is_broken(runner))
     runner.send_message(_END, {"ended": ended, "last": now_us() + _AGREEMENT})
     with gevent.Timeout(PLAN.longest_timeout + 3, False):
         while len(ends) < PLAN.processes and not _is_broken(runner):
@@ -211,7 +211,7 @@ def _take_part(environment: Environment, runner: WorkerRunner) -> None:
 
     def finish(ended: str) -> None:
         if _running:
-            _load().finish(ended, patience=PLAN.longest_timeout + 1)
+            _load().finish(ended, grace=PLAN.longest_timeout + 1)
         runner.send_message(_ENDED, {"ended": ended})
 
     def watch() -> None:
@@ -222,7 +222,7 @@ def _take_part(environment: Environment, runner: WorkerRunner) -> None:
                 return
             gevent.sleep(0.5)
         for generator in _running:
-            generator.finish("orphaned", patience=PLAN.longest_timeout + 1)
+            generator.finish("orphaned", grace=PLAN.longest_timeout + 1)
         os._exit(1)
 
     runner.register_message(_BEGIN, begin)
@@ -232,9 +232,9 @@ def _take_part(environment: Environment, runner: WorkerRunner) -> None:
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def close_books(**_: object) -> None:
-    """A run that a signal ends still leaves its records and a summary."""
+    """Write records and summary of a run that a signal ended."""
     for generator in _running:
-        generator.finish(_ENDED_BY_SIGNAL, patience=0)
+        generator.finish(_ENDED_BY_SIGNAL, grace=0)
 
 
 _foreign = 0
@@ -253,7 +253,7 @@ def record_foreign(
 ) -> None:
     """A request of the user's own classes enters the same records, marked as not strict.
 
-    Locust tells only its duration: the planned instant is its start, and what it resent on its own cannot be seen.
+    Locust reports only its duration: the planned instant is its start. What it resent by itself is unknown.
     """
     if context is _OWN or not _running:
         return

@@ -1,4 +1,4 @@
-"""What the ledger says about one run, as frozen facts: what the gate weighs and the report prints."""
+"""The findings of the ledger about one run, as frozen facts for the gate and the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LedgerRow = Mapping[str, Any]
 
 
 class Kind(StrEnum):
-    """What can be wrong between the three records of one request, or with a record itself."""
+    """The kinds of findings: the three records of a request disagree, or a record itself is wrong."""
 
     TRUNCATED = "truncated_ledger"
     NO_SUMMARY = "no_traffic_summary"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
     @property
     def is_mismatch(self) -> bool:
-        """True where client, proxy and application tell different stories about a request."""
+        """Whether client, proxy and application recorded different things about a request."""
         return self in _MISMATCHES
 
 
@@ -79,7 +79,7 @@ _MISMATCHES = frozenset(
 
 @dataclass(frozen=True)
 class Source:
-    """A raw file as it was read: rows used, rows of other people, whether its last line was cut, its fingerprint."""
+    """A raw file as it was read: rows used, rows of other runs, whether its last line was cut, its SHA-256."""
 
     role: str
     path: str
@@ -92,7 +92,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not fit, how often, and the first raw rows."""
+    """A disagreement or a defect, how often it occurs, and its first raw rows."""
 
     kind: Kind
     total: int
@@ -126,7 +126,7 @@ class Counts:
 
     @property
     def failed(self) -> int:
-        """Everything that is not a good answer."""
+        """All requests without a good answer."""
         return self.total - self.answered
 
     def plus(self, outcome: str, number: int) -> Counts:
@@ -135,7 +135,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What was planned, what was done; rates in requests per second. Zeroes where traffic.json says nothing."""
+    """Planned and achieved requests; rates in requests per second. All zero if traffic.json cannot be read."""
 
     planned: int = 0
     started: int = 0
@@ -147,7 +147,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class FenceReport:
-    """Requests that the old slot served although they were begun after the fence.
+    """Requests that the old slot answered although they began after the fence.
 
     `straddling` were begun before the fence and written completely after it: the proxy may have chosen their slot
     already (and the instant of a write is noted after it), so they are counted apart.
@@ -159,7 +159,7 @@ class FenceReport:
 
 @dataclass(frozen=True)
 class LedgerFindings:
-    """One run in numbers; None where the log that could tell was not given."""
+    """One run in numbers; a number is None if its log was not given."""
 
     total: int
     counts: Counts
@@ -182,7 +182,7 @@ class LedgerFindings:
 
     @property
     def integrity(self) -> tuple[Finding, ...]:
-        """Findings that leave the numbers unproven: with any of these no verdict can be PROMOTE."""
+        """Findings that leave the numbers unproven: with one of them no verdict is PROMOTE."""
         return tuple(finding for finding in self.findings if not finding.kind.is_mismatch)
 
     @property
@@ -195,5 +195,5 @@ class LedgerFindings:
         return failures_in_words(self.counts.lost, self.total)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values only, for JSON."""
+        """Return plain values only, for JSON."""
         return {**asdict(self), "is_complete": self.is_complete, "lost_in_words": self.lost_in_words}

@@ -1,4 +1,4 @@
-"""The formats of the raw files: columns with their DuckDB types, and reading what DuckDB will not."""
+"""The formats of the raw files: columns with their DuckDB types, and readers for what DuckDB refuses."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ APPLICATION_KEPT = {name: kind for name, kind in APPLICATION_TYPES.items() if na
 
 
 def json_reader() -> str:
-    """The table function that reads an access log; its parameter is the path. Unreadable lines become nulls."""
+    """Return the table function that reads an access log; its parameter is the path. Unreadable lines become NULL."""
     return f"read_ndjson(?, columns = {PROXY_TYPES}, ignore_errors = true, maximum_object_size = {_LONGEST_LINE})"
 
 
 def wash_json_lines(path: Path, washed: Path) -> tuple[list[str], bool]:
-    """Copies the readable rows of an access log; the text of the others, and whether a torn last line was among them.
+    """Copy the readable rows of an access log. Returns the text of the others, and whether the last line was torn.
 
     nginx escapes control characters but passes bytes above 0x7f as they came, so a stranger's address may not be
     UTF-8: that alone does not make a row malformed.
@@ -73,7 +73,7 @@ def wash_json_lines(path: Path, washed: Path) -> tuple[list[str], bool]:
 
 
 def json_row(text: str) -> dict[str, Any] | None:
-    """The row of an access log that a line spells, with the columns of PROXY_TYPES; None for anything else."""
+    """Return the row of an access log that a line holds, with the columns of PROXY_TYPES; None if it is no row."""
     try:
         row = json.loads(text) if len(text) < _LONGEST_LINE // 2 else None
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def json_row(text: str) -> dict[str, Any] | None:
 
 
 def _as_type(value: Any, kind: str) -> str | float | int | None:
-    """The value as the column has it, or None where it does not fit: then the row has no such value."""
+    """Return the value in the type of the column, or None if it does not fit."""
     if kind == "VARCHAR":
         return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -97,7 +97,7 @@ def _as_type(value: Any, kind: str) -> str | float | int | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """Every line that holds something, without its line feed, and whether it had one."""
+    """Yield every line that is not blank, without its line feed, and whether it had one."""
     with path.open("rb") as file:
         for line in file:
             if line.strip():
@@ -105,7 +105,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
 
 
 def tail_of(path: Path) -> str:
-    """What follows the last line feed."""
+    """Return the text after the last line feed."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _TORN_BYTES))
@@ -113,7 +113,7 @@ def tail_of(path: Path) -> str:
 
 
 def header_of(path: Path, needed: dict[str, str]) -> dict[str, str]:
-    """The file's own columns in their order, with types; raises TrafficError where one that is needed is missing."""
+    """Return the file's own columns in their order, with types. Raises TrafficError if a needed one is missing."""
     try:
         with path.open("rb") as file:
             names = file.readline(65_536).decode("utf-8", "replace").strip().split(",")
@@ -131,7 +131,7 @@ def header_of(path: Path, needed: dict[str, str]) -> dict[str, str]:
 
 
 def csv_reader(types: dict[str, str], *, quote: bool) -> str:
-    """The table function that reads separated text; its parameter is the path. Unreadable lines are kept as rejects."""
+    """Return the table function that reads separated text; its parameter is the path. Bad lines become rejects."""
     marks = (
         "quote = '\"', escape = '\"', header = true, delim = ','"
         if quote

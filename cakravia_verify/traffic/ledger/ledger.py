@@ -33,7 +33,7 @@ _MEMORY = "256MB"
 
 
 class Ledger:
-    """An open ledger; a context manager. `evidence` holds what was found when it was built."""
+    """An open ledger; a context manager. `evidence` holds the findings of the build."""
 
     def __init__(self, folder: Path, evidence: LedgerFindings | None = None) -> None:
         if not list(folder.glob("*.parquet")):
@@ -44,7 +44,7 @@ class Ledger:
 
     @classmethod
     def open(cls, folder: Path) -> Ledger:
-        """The ledger that `build` left in the folder; for queries, windows and fences."""
+        """Open the ledger that `build` wrote into the folder, for queries, windows and fences."""
         return cls(folder / LEDGER_FOLDER)
 
     @classmethod
@@ -60,11 +60,11 @@ class Ledger:
         run: str = "",
         examples: int = 20,
     ) -> Ledger:
-        """The ledger of one run, written into the folder; an earlier one there is replaced.
+        """Build the ledger of one run in the folder. It replaces an earlier one there.
 
         Rows of proxy and application count where their id starts with "<run>-"; without `run`, with what the client's
         own ids start with. `traffic` is the client's traffic.json: without it completeness is unproven and a finding.
-        `examples` raw rows are kept of whatever goes wrong. Raises TrafficError where requests.csv is no record file.
+        At most `examples` raw rows are kept of each kind of failure. Raises TrafficError if requests.csv is unusable.
         """
         files = RawFiles(requests, access_log, tuple(application_logs), events)
         if requests in files.missing:
@@ -91,11 +91,11 @@ class Ledger:
         return self._evidence
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a question in SQL; the view `ledger` holds the requests."""
+        """Return the rows of an SQL query; the view `ledger` holds the requests."""
         return self._database.execute(sql, parameters or {}).fetchall()
 
     def rows(self, sql: str, parameters: dict[str, Any] | None = None, *, examples: int = 20) -> Rows:
-        """How many rows the question has, and the first of them by name."""
+        """Return how many rows the query has, and the first of them by column name."""
         return rows_of(self._database, sql, parameters or {}, examples=examples)
 
     def fence_violations(
@@ -128,7 +128,7 @@ class Ledger:
 
 
 def _reconciled(files: RawFiles, *, scratch: Path, traffic: Path | None, run: str, examples: int) -> LedgerFindings:
-    """The evidence; the part files stand in the scratch folder afterwards."""
+    """Write the part files into the scratch folder. Returns the evidence."""
     missing = files.missing
     files = files.without(missing)
     has_proxy, has_application = files.access_log is not None, bool(files.application_logs)
@@ -168,7 +168,7 @@ def _source(staged: Staged, *, sha256: str) -> Source:
 
 
 def _connect(*, scratch: Path) -> DuckDBPyConnection:
-    """A DuckDB of bounded memory, which spills into the scratch folder and never fetches an extension."""
+    """Return a DuckDB of bounded memory. It spills into the scratch folder and never fetches an extension."""
     import duckdb
 
     return duckdb.connect(

@@ -40,7 +40,7 @@ _APPLICATION_BY_ID = """
 def reconcile(
     database: DuckDBPyConnection, folder: Path, *, has_proxy: bool, has_application: bool, has_duplicates: bool
 ) -> None:
-    """Fills the folder with part files, one row a client row, and shows all of them in the view `ledger`.
+    """Write part files into the folder, one ledger row for each client row, and make the view `ledger` of them.
 
     Table `strays` then holds the rows of proxy and application that no client row explains.
     """
@@ -64,7 +64,7 @@ def reconcile(
 
 
 def duplicate_ids(database: DuckDBPyConnection, *, examples: int) -> Rows:
-    """How many client rows too many there are, and the first of their ids with how often each stands there."""
+    """Return the number of surplus client rows, and the first of their ids with the count of each."""
     extra = 0
     first: list[LedgerRow] = []
     # Block by block, as one set of all ids would not fit into the memory of a long run.
@@ -79,7 +79,7 @@ def duplicate_ids(database: DuckDBPyConnection, *, examples: int) -> Rows:
 
 
 def _find_strays(database: DuckDBPyConnection, source: str, *, explained: str, has_duplicates: bool) -> None:
-    """Adds the rows of one source whose id no client row has; `explained` counts those that one ledger row took.
+    """Add the rows of one source whose id no client row has; `explained` counts those of one ledger row.
 
     Searched only where the sums differ. An id that the client used twice takes its rows twice, so then always.
     """
@@ -105,7 +105,7 @@ def _blocks(database: DuckDBPyConnection) -> list[int]:
 
 
 def show_ledger(database: DuckDBPyConnection, folder: Path) -> None:
-    """Creates the view `ledger` over the part files of the folder."""
+    """Create the view `ledger` over the part files of the folder."""
     parts = str(folder / "*.parquet").replace("'", "''")
     database.execute(f"CREATE TEMP VIEW ledger AS FROM read_parquet('{parts}')")
 
@@ -129,7 +129,7 @@ def _join(by_id: str, has_proxy: bool, has_application: bool) -> str:
 
 
 def _findings() -> str:
-    """What is wrong with one joined row; a log that was not given (null counts) accuses nobody."""
+    """Return the SQL for the findings of one joined row. A log that was not given (NULL counts) has no findings."""
     complete = "outcome IN ('answered', 'error')"
     conditions = {
         Kind.UNKNOWN_OUTCOME: f"recorded IS NULL OR recorded NOT IN ({_KNOWN})",

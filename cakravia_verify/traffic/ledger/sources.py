@@ -60,7 +60,7 @@ class RawFiles:
         return tuple(path for path in self.all if not path.is_file())
 
     def without(self, missing: Sequence[Path]) -> RawFiles:
-        """The same files but those."""
+        """Return the same files except the missing ones."""
         return RawFiles(
             self.requests,
             None if self.access_log in missing else self.access_log,
@@ -71,7 +71,7 @@ class RawFiles:
 
 @dataclass
 class Staged:
-    """What reading one file left besides its rows: lines that are not rows, and a last line that was cut."""
+    """The result of reading one file: its number of rows, lines that are no rows, and a last line that was cut."""
 
     role: str
     path: Path
@@ -89,13 +89,13 @@ def _forgive_torn_line(staged: Staged) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """The file's SHA-256, hexadecimal."""
+    """Return the file's SHA-256 as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Stage:
-    """Reads raw files into typed Parquet below a scratch folder, seen as the views client, proxy and application.
+    """Read raw files into typed Parquet below a scratch folder, as the views client, proxy and application.
 
     Each row carries its `block`. Files go through Parquet because a join over whole logs would need memory by their
     length: a join over one block of each does not, and Parquet finds a block without reading the others.
@@ -106,7 +106,7 @@ class Stage:
         self._scratch = scratch
 
     def everything(self, files: RawFiles, *, run: str) -> list[Staged]:
-        """All views and the table `events`; the client's file stands first. Without `run` its ids tell who is ours."""
+        """Make all views and the table `events`; the client's file is first. Without `run` its ids define the run."""
         client = self.client(files.requests)
         prefixes = [f"{run}-"] if run else self._prefixes()
         others = [
@@ -117,7 +117,7 @@ class Stage:
         return [client, *(staged for staged in others if staged is not None)]
 
     def client(self, path: Path) -> Staged:
-        """View `client` from requests.csv; columns may stand in any order and new ones are ignored."""
+        """Make the view `client` from requests.csv; columns may stand in any order and new ones are ignored."""
         staged = Staged("client", path)
         reader = csv_reader(header_of(path, CLIENT_TYPES), quote=True)
         self._read_text(staged, reader, CLIENT_TYPES, _BLOCK_SQL, "client")
@@ -126,7 +126,7 @@ class Stage:
         return staged
 
     def events(self, path: Path | None) -> Staged | None:
-        """Table `events`, which is empty where there is no file."""
+        """Make the table `events`, empty if there is no file."""
         columns = ", ".join(f'"{name}" {kind}' for name, kind in EVENT_TYPES.items())
         self._database.execute(f"CREATE TABLE events ({columns})")
         if path is None or path.stat().st_size == 0:
@@ -138,7 +138,7 @@ class Stage:
         return staged
 
     def applications(self, paths: Sequence[Path], prefixes: Sequence[str]) -> list[Staged]:
-        """View `application` with the rows of all logs whose id is one of ours."""
+        """Make the view `application` with the rows of all logs whose id is of this run."""
         bad = "event IS NULL OR event NOT IN ('begin', 'end')"
         result = []
         for number, path in enumerate(paths):
@@ -158,7 +158,7 @@ class Stage:
         return result
 
     def proxy(self, path: Path | None, prefixes: Sequence[str]) -> Staged | None:
-        """View `proxy` with the rows of the access log whose id is one of ours.
+        """Make the view `proxy` with the rows of the access log whose id is of this run.
 
         DuckDB reads the lines fast, but says only that some could not be read; where there are any, the file is washed
         line by line.
@@ -182,14 +182,14 @@ class Stage:
         return staged
 
     def _prefixes(self) -> list[str]:
-        """What the client's ids have before their last number, with the dash."""
+        """Return the parts of the client's ids before their last number, with the dash."""
         found = self._texts(
             "SELECT DISTINCT id[1:length(id) - length(split_part(id, '-', -1))] FROM client WHERE contains(id, '-')"
         )
         return sorted(prefix for prefix in found if prefix not in ("", "-"))
 
     def _read_json(self, path: Path, prefixes: Sequence[str]) -> int:
-        """The number of lines that are no row, or -1 where the file could not be read through."""
+        """Return the number of lines that are no row, or -1 if the file could not be read to its end."""
         import duckdb
 
         bad = 'status IS NULL OR "at" IS NULL OR id IS NULL'
@@ -200,7 +200,7 @@ class Stage:
         return self._count(self._file("proxy-0"), f"block = {_UNREADABLE}")
 
     def _read_text(self, staged: Staged, reader: str, types: dict[str, str], block: str, name: str) -> None:
-        """Reads separated text; lines that cannot be read become malformed ones."""
+        """Read separated text; lines that cannot be read become malformed ones."""
         import duckdb
 
         self._database.execute("DROP TABLE IF EXISTS reject_errors")
@@ -236,7 +236,7 @@ class Stage:
         self._database.execute(f"CREATE TEMP VIEW {view} AS {rows}")
 
     def _file(self, name: str) -> str:
-        """The staged file's path as an SQL string."""
+        """Return the staged file's path as an SQL string."""
         return "'" + str(self._scratch / f"{name}.parquet").replace("'", "''") + "'"
 
     def _count_rows(self, staged: Staged, name: str) -> None:
@@ -257,7 +257,7 @@ _BLOCK_SQL = f"coalesce((({_LAST_NUMBER} // {BLOCK}) % 4096)::BIGINT, -1 - (hash
 
 
 def _block_of_ours(prefixes: Sequence[str], bad: str) -> str:
-    """The block of a row that is one of ours, and a block of their own for the others."""
+    """Return the SQL for the block of a row: rows of other runs and unreadable rows have blocks of their own."""
     quoted = ["'" + prefix.replace("'", "''") + "'" for prefix in prefixes]
     ours = " OR ".join(f"starts_with(id, {prefix})" for prefix in quoted) or "false"
     return f"CASE WHEN {bad} THEN {_UNREADABLE} WHEN coalesce({ours}, false) THEN {_BLOCK_SQL} ELSE {_FOREIGN} END"

@@ -18,7 +18,7 @@ _GOOD_ENDS = ("asked", "finished")
 
 
 def read_schedule(traffic: Path | None, *, rows: int) -> tuple[Schedule, list[Finding]]:
-    """What traffic.json says, and whether it and the number of recorded rows prove the record complete."""
+    """Return the content of traffic.json, and findings if it does not prove that the records are complete."""
     try:
         facts: Any = json.loads(traffic.read_text()) if traffic is not None else None
         schedule = Schedule(
@@ -44,7 +44,7 @@ def read_schedule(traffic: Path | None, *, rows: int) -> tuple[Schedule, list[Fi
 
 
 def rows_of(database: DuckDBPyConnection, sql: str, parameters: dict[str, Any], *, examples: int) -> Rows:
-    """The number of rows of a question that starts with FROM, and the first of them by column name."""
+    """Return the number of rows of a query that starts with FROM, and the first of them by column name."""
     counted = database.execute(f"SELECT count(*) FROM ({sql})", parameters).fetchone()
     total = int(counted[0]) if counted else 0
     if not total:
@@ -55,7 +55,7 @@ def rows_of(database: DuckDBPyConnection, sql: str, parameters: dict[str, Any], 
 
 
 class Summary:
-    """Reads evidence from the tables `ledger`, `strays` and `events` of a staging database."""
+    """Read the evidence from the tables `ledger`, `strays` and `events` of a staging database."""
 
     def __init__(self, database: DuckDBPyConnection, *, examples: int) -> None:
         self._database = database

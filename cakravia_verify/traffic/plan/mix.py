@@ -13,7 +13,7 @@ REQUEST_ID = "{id}"
 """Replaced by the request's own id wherever it stands in a path, a header value or a text body."""
 
 SUCCESS = (200, 201, 202, 203, 204)
-"""Good answers where an entry names none; 206 and 304 beside them only to a request that asks for such (RFC 9110)."""
+"""Good answers if an entry names none; 206 and 304 too for a request that allows them (RFC 9110)."""
 
 PARTIAL, NOT_MODIFIED = 206, 304
 
@@ -60,11 +60,11 @@ class MixEntry:
 
     @property
     def successes(self) -> frozenset[int]:
-        """The statuses of good answers. An empty page is none: 304 and 206 answer only who asked for them."""
+        """The statuses of good answers. 304 and 206 are good only for a request that allows them."""
         if self.expected is not None:
             return frozenset(self.expected)
-        asked = {PARTIAL: ("range",), NOT_MODIFIED: ("if-none-match", "if-modified-since")}
-        return frozenset(SUCCESS) | {status for status, names in asked.items() if any(map(self._header, names))}
+        conditional = {PARTIAL: ("range",), NOT_MODIFIED: ("if-none-match", "if-modified-since")}
+        return frozenset(SUCCESS) | {status for status, names in conditional.items() if any(map(self._header, names))}
 
     @property
     def is_fresh(self) -> bool:

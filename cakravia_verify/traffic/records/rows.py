@@ -1,4 +1,4 @@
-"""The client's records: one row for every request, and reading them while they are still written."""
+"""The client's records: one row for every request, also read while they are written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOLLOW_UP = "~"
 
 
 def part_files(name: str, parts: int) -> tuple[str, ...]:
-    """What a file of the records is called in each of several processes that write together: `requests-0.csv`, ..."""
+    """Return the names of a file of the records in each of several processes: `requests-0.csv`, ..."""
     stem, _, kind = name.partition(".")
     return (name,) if parts == 1 else tuple(f"{stem}-{part}.{kind}" for part in range(parts))
 
@@ -161,7 +161,7 @@ def parse_rows(lines: Iterable[str]) -> list[Row]:
 
 
 class RecordTail:
-    """Reads requests.csv while it is written: `read()` returns the rows completed since the last call.
+    """Read requests.csv while it is written: `read()` returns the rows completed since the last call.
 
     A last line without its line feed is left for the next call, so a torn line is never a row.
     """
@@ -207,12 +207,12 @@ class RecordTail:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every complete row of a finished file."""
+    """Return every complete row of a finished file."""
     return RecordTail(path).read()
 
 
 def join_parts(parts: Sequence[Path], target: Path) -> Path:
-    """`target` holds the header of the first part that has one, and every whole line of all of them."""
+    """Write the header of the first part that has one, and every complete line of all parts, to `target`."""
     with target.open("wb") as joined:
         header = b""
         for part in parts:
@@ -225,13 +225,13 @@ def join_parts(parts: Sequence[Path], target: Path) -> Path:
                     joined.write(first)
                 end = _copy_lines(file, joined)
             if end:
-                # A torn line is a row for nobody; where the traffic has ended, the ledger finds it missing.
+                # A torn line is no row. If the traffic has ended, the ledger reports that the row is missing.
                 joined.truncate(joined.seek(0, os.SEEK_END) - end)
     return target
 
 
 def _copy_lines(file: BinaryIO, joined: BinaryIO) -> int:
-    """Copies what is left of the file; returns how many bytes after the last line feed were copied."""
+    """Copy the rest of the file. Returns how many bytes after the last line feed were copied."""
     torn = 0
     while chunk := file.read(1 << 20):
         joined.write(chunk)

@@ -17,8 +17,8 @@ _BUFFERED_LINES = 512
 class Recorder:
     """A file that lines are appended to, at most `_BUFFERED_LINES` of them in memory.
 
-    Every system call writes whole lines, so a reader beside it sees a torn line only when the disk is full. Whoever
-    owns it calls `flush()` every FLUSH_SECONDS. Raises TrafficError when the file cannot be written.
+    Every system call writes whole lines, so a reader gets a torn line only when the disk is full. The owner calls
+    `flush()` every FLUSH_SECONDS. Raises TrafficError when the file cannot be written.
     """
 
     def __init__(self, path: Path, *, header: str) -> None:
@@ -33,7 +33,7 @@ class Recorder:
         self.flush()
 
     def write(self, line: str) -> None:
-        """Takes a line that ends with its line feed."""
+        """Add a line that ends with its line feed."""
         lines = self._lines
         lines.append(line)
         if len(lines) >= _BUFFERED_LINES:

@@ -209,7 +209,7 @@ def run_load(tmp_path: Path) -> RunLoad:
         gevent.sleep(seconds)
         if beside is not None:
             beside.get()
-        generator.finish("asked", patience=plan.longest_timeout)
+        generator.finish("asked", grace=plan.longest_timeout)
         gevent.joinall(users, timeout=5)
         generator.timer.close()
         return Load(read_rows(folder / REQUESTS_FILE), generator.summary("asked"), begun)
