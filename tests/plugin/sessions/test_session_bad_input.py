@@ -292,7 +292,7 @@ def test_second_release_is_told_who_holds_the_site(holder: Holder) -> None:
     waiting = holder.shop.deploy("v6.0.0", "--wait", "0.5")
     assert waiting.status == 12
     assert "waiting up to 0.5 s for" in waiting.output
-    assert "busy" in holder.shop.cakravia("status").output
+    assert "held by" in holder.shop.cakravia("status").output
 
 
 def test_release_waits_for_the_one_before(shop: Shop) -> None:
