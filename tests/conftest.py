@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.memory_stage import Stage
-from tests.tiers import MARKS, Machine, Scheduling, mark_by_folder, rank
+from tests.tiers import MARKS, Machine, Scheduling, fail_for_skipping, mark_by_folder, must_not_skip, rank
 
 # A pipeline gives the same answer for the same commit; people at work get new examples in every run. How long one
 # example takes says nothing on a machine that does other things as well.
@@ -70,6 +70,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with item.config.stash[MACHINE].used(alone=item.get_closest_marker("quiet") is not None):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if must_not_skip() and report.skipped and not hasattr(report, "wasxfail"):
+        fail_for_skipping(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if must_not_skip() and report.skipped:
+        fail_for_skipping(report)
+    return report
 
 
 @pytest.fixture(scope="session")

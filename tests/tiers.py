@@ -59,6 +59,17 @@ def rank(item: pytest.Item) -> int:
     return 1 if item.get_closest_marker("real") else 2
 
 
+def must_not_skip() -> bool:
+    return os.environ.get("CAKRAVIA_TEST_SKIPS") == "fail"
+
+
+def fail_for_skipping(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn the report of a skipped test into a failure that names the reason of the skip."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{reason} (CAKRAVIA_TEST_SKIPS=fail)"
+
+
 class Scheduling(LoadGroupScheduling):  # type: ignore[misc]
     """Keep the tests of a group on one worker; tests without a group stay together by module."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import ImageNotFound
 
-from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, docker_site, unavailable
+from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, docker_site
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -23,13 +23,13 @@ def client() -> Iterator[DockerClient]:
     """The engine's client; the bases that applications are built on are there."""
     found = connect()
     if isinstance(found, str):
-        unavailable(found)
+        pytest.skip(found)
     for base in map(base_of, ("python", "nginx", "node")):
         try:
             found.images.get(base)
         except ImageNotFound:
             found.close()
-            unavailable(f"the engine has no image {base}; .ci/provide-base-images makes it")
+            pytest.skip(f"the engine has no image {base}; .ci/provide-base-images makes it")
     yield found
     found.close()
 

@@ -14,9 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
@@ -66,13 +64,6 @@ round_trip = 0.0
 profile = "{profile}"
 {more}
 """
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Docker's absence is a failure where it was promised, else a skip that says why."""
-    if os.environ.get("CAKRAVIA_TEST_DOCKER") == "required":
-        pytest.fail(f"{reason} (CAKRAVIA_TEST_DOCKER=required)", pytrace=False)
-    pytest.skip(reason)
 
 
 def connect() -> DockerClient | str:

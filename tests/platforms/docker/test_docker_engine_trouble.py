@@ -16,7 +16,7 @@ import pytest
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from tests.platforms.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of, unavailable
+from tests.platforms.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of
 from tests.platforms.docker.private_engine import THERE, PrivateEngine, missing
 from tests.ports import free_ports
 
@@ -30,7 +30,7 @@ WAYS_BACK = ("recover", *(pytest.param(way, marks=pytest.mark.slow) for way in (
 def engine(client: DockerClient) -> Iterator[PrivateEngine]:
     """An engine that may be restarted, with the bases that a Node server and a proxy need."""
     if reason := missing():
-        unavailable(reason)
+        pytest.skip(reason)
     engine = PrivateEngine()
     try:
         engine.connect_cable()

@@ -16,7 +16,7 @@ import pytest
 
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from tests.platforms.docker.docker_stage import DockerSite, unavailable
+from tests.platforms.docker.docker_stage import DockerSite
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SERVER = "/usr/sbin/sshd"
 def ssh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """A folder with an `ssh` that knows the way to an sshd of this test's own, and that sshd's port."""
     if not Path(SERVER).exists() or not shutil.which("ssh"):
-        unavailable("there is no sshd here")
+        pytest.skip("there is no sshd here")
     folder = tmp_path_factory.mktemp("ssh")
     folder.chmod(0o700)
     for key in ("host", "user"):

@@ -19,7 +19,7 @@ from docker.models.images import Image
 from docker.types import LogConfig
 
 from cakravia_verify.system.clock import Deadline, poll
-from tests.platforms.docker.docker_stage import connect, unavailable
+from tests.platforms.docker.docker_stage import connect
 
 REPOSITORY = Path(__file__).parents[4]
 HARDENED: dict[str, Any] = {
@@ -41,7 +41,7 @@ HARDENED: dict[str, Any] = {
 def engine() -> Iterator[docker.DockerClient]:
     client = connect()
     if isinstance(client, str):
-        unavailable(client)
+        pytest.skip(client)
     yield client
     client.close()
 
@@ -73,7 +73,7 @@ def build_image(engine: docker.DockerClient, label: str) -> BuildImage:
         try:
             engine.images.get(base_image)
         except ImageNotFound:
-            unavailable(f"the engine has no image {base_image}; .ci/provide-base-images makes it")
+            pytest.skip(f"the engine has no image {base_image}; .ci/provide-base-images makes it")
         image, _ = engine.images.build(
             path=str(REPOSITORY / folder), buildargs={"BASE": base_image}, labels={key: value}, rm=True, forcerm=True
         )
