@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -66,8 +65,3 @@ def test_exactly_one_older_log_is_kept(site: Site) -> None:
             log.truncate(LONGEST_LOG + 1)
         site.bound_logs()
     assert sorted(path.name for path in folder.glob("everyday.log*") if path.stat().st_size) == ["everyday.log.1"]
-
-
-def test_the_page_promises_the_bound_that_is_kept() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
-    assert f"{LONGEST_LOG // 2**20} MiB" in page
