@@ -17,149 +17,51 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.switching_result import Result, Task, measured
-from benchmarks.switching_run import Shuttle
-from benchmarks.throwaway_site import ROOT, SMOKE, free_ports
-from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
+from benchmarks.switching_result import Result, Task
+from benchmarks.switching_run import move_users
+from benchmarks.throwaway_site import SMOKE, throwaway_site
+from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.leftovers import clear_engine
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
-from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.traffic.ledger.ledger import Ledger
-from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
-from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
-from cakravia_verify.traffic.run import TrafficRun
+from cakravia_verify.testing.throwaway_site import REPOSITORY, ThrowawaySite
 
-RUN = "switchover"
 RATE_BAR, OVERHEAD_BAR, RELEASE_BAR, HELD_BAR = 500.0, 3.0, 20.0, 0.99
 BAKE = 2.0
-SETTINGS = """\
-[site]
-name = "{name}"
-platform = "docker"
-[proxy]
-listen = "127.0.0.1:{port}"
-[health]
-interval = 0.05
-[docker]
-context = "{context}"
-build_args = {{ BASE = "{base}", APP_VERSION = "{{version}}" }}
-proxy_build_args = {{ BASE = "{proxy_base}" }}
-[release]
-bake = 0.0
-smoke = {smoke}
-[traffic]
-users = {users}
-rate = {rate}
-round_trip = {round_trip}
-"""
 
 
 @contextlib.contextmanager
-def docker_site(task: Task, keep: Path | None) -> Iterator[Path]:
-    """The cakravia.toml of a site that nobody else knows; nothing of it is left in the engine."""
+def docker_site(task: Task, keep: Path | None) -> Iterator[ThrowawaySite]:
+    """A site that no other one shares its names with; nothing of it is left in the engine."""
     name = f"bench{uuid.uuid4().hex[:8]}"
-    folder = keep or Path(tempfile.mkdtemp(prefix="cakravia-benchmark-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "cakravia.toml"
-    smoke = ", ".join("{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in each.items()) + "}" for each in SMOKE)
-    file.write_text(
-        SETTINGS.format(
-            name=name,
-            port=free_ports(1)[0],
-            context=ROOT / "examples" / "reference_app",
-            base=os.environ.get("CAKRAVIA_TEST_PYTHON_BASE", "cakravia-base/python"),
-            proxy_base=os.environ.get("CAKRAVIA_TEST_NGINX_BASE", "cakravia-base/nginx"),
-            smoke=f"[{smoke}]",
-            users=task.users,
-            rate=float(task.rate),
-            round_trip=float(task.round_trip),
-        ),
-        encoding="utf-8",
-    )
-    try:
-        yield file
-    finally:
-        _clear(name)
-        if keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clear(name: str) -> None:
-    client = Engine().client
-    mine: dict[str, Any] = {"label": f"{SITE_LABEL}={name}"}
-    for container in client.containers.list(all=True, filters=mine):
-        container.remove(force=True, v=True)
-    for network in client.networks.list(filters=mine):
-        network.remove()
-    for volume in client.volumes.list():
-        if volume.name.startswith(f"{name}-"):
-            volume.remove(force=True)
-    for image in client.images.list():
-        for tag in image.tags:
-            if tag.startswith(f"cakravia-verify/{name}"):
-                client.images.remove(tag)
-
-
-def switches(site: Site, task: Task, folder: Path) -> Result:
-    """Users were moved under traffic, and every request is accounted for."""
-    shuttle = Shuttle(site)
-    shuttle.deploy()
-    shuttle.deploy()
-    shuttle.switchovers.clear()
-    shuttle.cold_starts = 0
-    plan = plan_of(
-        site.settings.traffic,
-        address=site.proxy.address,
-        folder=folder,
-        run=RUN,
-        headers=headers_of(site.settings),
-        root=site.settings.root,
-    )
-    site.fetch_logs()
-    traffic = TrafficRun(replace(plan, html_report=False), clock=site.clock)
-    try:
-        traffic.start(deadline=Deadline("traffic flows", 30), requests=task.users)
-        site.clock.sleep(1)
-        for _ in shuttle.move(task.switches):
-            traffic.ensure_alive()
-        site.clock.sleep(1)
-        summary = traffic.stop(deadline=Deadline("traffic stops", plan.longest_timeout + 5))
-    finally:
-        traffic.kill()
-    site.fetch_logs()
-    told = json.loads(site.prober.request(site.proxy.address, "GET", "/api/orders").body)
-    logs = [log for colour in Colour if (log := site.platform.request_log(colour)) is not None and log.exists()]
-    with Ledger.build(
-        folder,
-        requests=folder / REQUESTS_FILE,
-        access_log=site.proxy.access_log,
-        application_logs=logs,
-        events=folder / EVENTS_FILE,
-        traffic=folder / SUMMARY_FILE,
-        run=RUN,
-    ) as ledger:
-        return measured(
-            task,
-            ledger,
-            site=site,
-            switchovers=shuttle.switchovers,
-            cold_starts=shuttle.cold_starts,
-            summary=summary,
-            executed_twice=int(told["executions"]) - int(told["orders"]),
-        )
+    base = os.environ.get("CAKRAVIA_TEST_PYTHON_BASE", "cakravia-base/python")
+    proxy_base = os.environ.get("CAKRAVIA_TEST_NGINX_BASE", "cakravia-base/nginx")
+    settings: dict[str, dict[str, Any]] = {
+        "site": {"name": name, "platform": "docker"},
+        "proxy": {"listen": "127.0.0.1:$users"},
+        "health": {"interval": 0.05},
+        "docker": {
+            "context": str(REPOSITORY / "examples" / "reference_app"),
+            "build_args": {"BASE": base, "APP_VERSION": "{version}"},
+            "proxy_build_args": {"BASE": proxy_base},
+        },
+        "release": {"bake": 0.0, "smoke": SMOKE},
+        "traffic": {"users": task.users, "rate": float(task.rate), "round_trip": float(task.round_trip)},
+    }
+    with throwaway_site(settings, defaults={}, keep=keep) as site:
+        try:
+            yield site
+        finally:
+            clear_engine(Engine().client, name)
 
 
 def start_overhead(site: Site) -> tuple[float, float]:
@@ -184,21 +86,12 @@ def _until_healthy(site: Site, question: Any) -> None:
     poll(question, deadline=Deadline("the slot is healthy", 30), every=0.01)
 
 
-def second_release(file: Path) -> float:
+def second_release(made: ThrowawaySite) -> float:
     """Seconds for a whole `pytest suites/deploy` of a version whose layers are cached, its bake taken off."""
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "suites/deploy", "-q", "--site", str(file), "-p", "no:cacheprovider"]
-    ended = subprocess.run(
-        [*command, "--version", "v2.0.0", "--bake", str(BAKE), "--rate", "200"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    if ended.returncode != 0:
-        raise SystemExit(f"the second release failed:\n{ended.stdout}{ended.stderr}")
-    return time.monotonic() - began - BAKE
+    ended = made.deploy("v2.0.0", "-q", "--bake", str(BAKE), "--rate", "200")
+    if ended.status != 0:
+        raise SystemExit(f"the second release failed:\n{ended.output}")
+    return ended.seconds - BAKE
 
 
 def main() -> int:
@@ -212,12 +105,11 @@ def main() -> int:
     if Engine().is_remote:
         parser.error("instants of client and application are compared: this needs an engine of this machine")
     task = Task("flag", asked.switches, asked.rate, asked.users, asked.round_trip)
-    with docker_site(task, asked.keep) as file:
-        site = open_site(load_settings(file, environment={}))
-        site.platform.check()
-        result = switches(site, task, file.parent / "traffic")
+    with docker_site(task, asked.keep) as made:
+        site = open_site(load_settings(made.settings, environment={}))
+        result = move_users(site, task, folder=made.folder / "traffic")
         ours, bare = start_overhead(site)
-        release = second_release(file)
+        release = second_release(made)
     return _report(result, overhead=ours - bare, started=ours, release=release)
 
 

@@ -14,16 +14,15 @@ import argparse
 import itertools
 import json
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from benchmarks.throwaway_site import ROOT, throwaway_site
+from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
+from cakravia_verify.testing.throwaway_site import SUITES, ThrowawaySite
 
 BAR = 7.5
 HOME = "v1.0.0"
@@ -36,11 +35,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def interrupted(file: Path, version: str, *, number: signal.Signals, step: str) -> tuple[float, list[str]]:
+def interrupted(made: ThrowawaySite, version: str, *, number: signal.Signals, step: str) -> tuple[float, list[str]]:
     """Seconds from the signal to the end of the session, and everything that was not as it should be then."""
-    site = open_site(load_settings(file, environment={}))
+    site = open_site(load_settings(made.settings, environment={}))
     known = len(site.journal.entries())
-    session = _session(file, version)
+    session = made.begin_pytest(str(SUITES / "deploy"), *made.site, "--version", version).process
     while ("step.intent", step) not in {(each.event, each.step) for each in site.journal.entries()[known:]}:
         if session.poll() is not None:
             return 0.0, [f"ended with {session.returncode} before {step} began"]
@@ -62,27 +61,20 @@ def interrupted(file: Path, version: str, *, number: signal.Signals, step: str) 
     return seconds, wrong
 
 
-def _session(file: Path, version: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "suites/deploy", "--site", str(file), "--version", version]
-    return subprocess.Popen(
-        [*command, "-p", "no:cacheprovider"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="of each signal in each step")
     told = parser.parse_args()
     longest, failed, count = 0.0, False, 0
-    with throwaway_site(SETTINGS) as file:
-        if _session(file, HOME).wait():
+    with throwaway_site(SETTINGS) as made:
+        if made.deploy(HOME).status:
             print("the first release failed", file=sys.stderr)
             return 1
         for step, number in itertools.product(STEPS, SIGNALS):
             times = []
             for _ in range(told.rounds):
                 count += 1
-                seconds, wrong = interrupted(file, f"v2.{count}.0", number=number, step=step)
+                seconds, wrong = interrupted(made, f"v2.{count}.0", number=number, step=step)
                 times.append(seconds)
                 failed = failed or bool(wrong)
                 for each in wrong:

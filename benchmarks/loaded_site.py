@@ -24,11 +24,11 @@ def loaded_site(run: str, *, rate: float, processes: int, profile: str, mix: str
     settings as it is."""
     traffic = {"users": USERS, "rate": rate, "round_trip": 0.0, "profile": profile, "processes": processes}
     with (
-        throwaway_site({"traffic": traffic, "proxy": {"workers": 1}}) as file,
+        throwaway_site({"traffic": traffic, "proxy": {"workers": 1}}) as made,
         tempfile.TemporaryDirectory() as folder,
     ):
-        file.write_text(file.read_text() + mix)
-        settings = load_settings(file, environment={})
+        made.settings.write_text(made.settings.read_text() + mix)
+        settings = load_settings(made.settings, environment={})
         site = open_site(settings)
         shuttle = Shuttle(site)
         shuttle.deploy()

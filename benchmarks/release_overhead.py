@@ -16,7 +16,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -25,19 +24,20 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.throwaway_site import ROOT, throwaway_site
+from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.history.releases import records
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.testing.throwaway_site import SUITES, ThrowawaySite
 
 BAKE = 1.0
 OVERHEAD_BAR, START_BAR = 8.0, 1.0
 SESSIONS = (
-    ("first release", ("suites/deploy", "--version", "v1.1.0")),
-    ("second release", ("suites/deploy", "--version", "v1.2.0")),
-    ("rollback", ("suites/rollback", "--reason", "to measure it")),
+    ("first release", "deploy", ("--version", "v1.1.0")),
+    ("second release", "deploy", ("--version", "v1.2.0")),
+    ("rollback", "rollback", ("--reason", "to measure it")),
 )
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+(\d+) \|( *)(\S+)$", re.MULTILINE)
 
@@ -59,22 +59,22 @@ class Session:
         return self.total - BAKE - self.build - self.application_start
 
 
-def measure(name: str, arguments: tuple[str, ...], *, file: Path) -> Session:
+def measure(name: str, kind: str, arguments: tuple[str, ...], *, made: ThrowawaySite) -> Session:
     """The session as it ran; what it printed is shown where it did not promote."""
-    settings = load_settings(file, environment={})
+    settings = load_settings(made.settings, environment={})
     journal = Journal(settings.history)
     known = len(journal.entries())
     began = time.time()
-    ended = subprocess.run(_command(file, arguments), cwd=ROOT, env=_environment(), capture_output=True, check=False)
+    ended = made.pytest(str(SUITES / kind), *made.site, *arguments)
     over = time.time()
-    if ended.returncode:
-        print(ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"), file=sys.stderr)
+    if ended.status:
+        print(ended.output, file=sys.stderr)
     entries = [entry for entry in journal.entries()[known:] if entry.event != "notice"]
     told = records(entries)
     steps = dict(told[-1].step_seconds) if told else {}
     return Session(
         name=name,
-        status=ended.returncode,
+        status=ended.status,
         total=over - began,
         start_up=_at(entries[0]) - began if entries else over - began,
         build=steps.get("build", 0.0),
@@ -105,27 +105,11 @@ def _at(entry: JournalEntry) -> float:
     return datetime.fromisoformat(entry.at).timestamp()
 
 
-def _command(file: Path, arguments: tuple[str, ...], *options: str) -> list[str]:
-    fixed = ["--site", str(file), "-p", "no:cacheprovider"]
-    return [sys.executable, *options, "-m", "pytest", *arguments, *fixed]
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("CAKRAVIA_", "PYTEST_"))}
-
-
-def imports(file: Path, version: str) -> list[tuple[str, float]]:
+def imports(made: ThrowawaySite, version: str) -> list[tuple[str, float]]:
     """Packages by the milliseconds that a release session spends on importing them, their own modules only."""
-    ended = subprocess.run(
-        _command(file, ("suites/deploy", "--version", version), "-X", "importtime"),
-        cwd=ROOT,
-        env=_environment(),
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+    ended = made.deploy(version, environment={"PYTHONPROFILEIMPORTTIME": "1"})
     own: Counter[str] = Counter()
-    for microseconds, _, _, module in _IMPORT.findall(ended.stderr):
+    for microseconds, _, _, module in _IMPORT.findall(ended.output):
         own[".".join(module.split(".")[: 2 if module.startswith("cakravia_verify") else 1])] += int(microseconds)
     return [(name, microseconds / 1000) for name, microseconds in own.most_common()]
 
@@ -151,15 +135,15 @@ def main() -> int:
     print(f"load average: {', '.join(f'{load:.2f}' for load in os.getloadavg())}", flush=True)
     for number in range(options.rounds):
         keep = options.keep / str(number) if options.keep else None
-        with throwaway_site({"release": {"bake": BAKE}}, keep=keep) as file:
-            for name, arguments in SESSIONS:
-                measured.append(measure(name, arguments, file=file))
+        with throwaway_site({"release": {"bake": BAKE}}, keep=keep) as made:
+            for name, kind, arguments in SESSIONS:
+                measured.append(measure(name, kind, arguments, made=made))
                 show(measured[-1])
                 if measured[-1].status:
                     print(f"\n{name} did not promote; what follows it is not measured", file=sys.stderr)
                     return 1
             if options.imports and number == options.rounds - 1:
-                found = imports(file, "v1.3.0")
+                found = imports(made, "v1.3.0")
                 print(f"\nimports of one session, {sum(ms for _, ms in found):.0f} ms with tracing on:")
                 for package, ms in found[:25]:
                     print(f"  {ms:7.1f} ms  {package}")
@@ -173,7 +157,7 @@ def judged(measured: list[Session]) -> int:
     """Prints the bars; 0 when all are met."""
     print()
     is_met = True
-    for name, _ in SESSIONS:
+    for name, _, _ in SESSIONS:
         of_this = [session for session in measured if session.name == name]
         overhead = statistics.median(session.overhead for session in of_this)
         start_up = statistics.median(session.start_up for session in of_this)

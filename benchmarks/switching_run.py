@@ -19,11 +19,11 @@ from cakravia_verify.release.machine import Release
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
-from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.traffic.ledger.ledger import Ledger
-from cakravia_verify.traffic.plan.from_settings import plan_of
+from cakravia_verify.traffic.plan.from_settings import headers_of, plan_of
 from cakravia_verify.traffic.process import TrafficSummary
 from cakravia_verify.traffic.records.rows import EVENTS_FILE, REQUESTS_FILE, SUMMARY_FILE
 from cakravia_verify.traffic.run import TrafficRun
@@ -117,39 +117,43 @@ def run(task: Task, *, keep: Path | None = None) -> Result:
         "release": {"bake": 0},
         "traffic": {"users": task.users, "rate": task.rate, "round_trip": task.round_trip},
     }
-    with throwaway_site(settings, keep=keep) as file:
-        site = open_site(load_settings(file, environment={}))
-        site.platform.check()
+    with throwaway_site(settings, keep=keep) as made:
+        site = open_site(load_settings(made.settings, environment={}))
         site.proxy.check()
-        shuttle = Shuttle(site)
-        shuttle.deploy()
-        shuttle.deploy()
-        shuttle.switchovers.clear()
-        shuttle.cold_starts = 0
-        folder = file.parent / "traffic"
-        summary = _under_traffic(site, shuttle, task, folder)
-        executed_twice = _executed_twice(site)
-        with _ledger(site, folder) as ledger:
-            return measured(
-                task,
-                ledger,
-                site=site,
-                switchovers=shuttle.switchovers,
-                cold_starts=shuttle.cold_starts,
-                summary=summary,
-                executed_twice=executed_twice,
-            )
+        return move_users(site, task, folder=made.folder / "traffic")
+
+
+def move_users(site: Site, task: Task, *, folder: Path) -> Result:
+    """Move the users of this site `task.switches` times under traffic. Returns what every request saw of it."""
+    site.platform.check()
+    shuttle = Shuttle(site)
+    shuttle.deploy()
+    shuttle.deploy()
+    shuttle.switchovers.clear()
+    shuttle.cold_starts = 0
+    site.fetch_logs()
+    summary = _under_traffic(site, shuttle, task, folder)
+    site.fetch_logs()
+    executed_twice = _executed_twice(site)
+    with _ledger(site, folder) as ledger:
+        return measured(
+            task,
+            ledger,
+            site=site,
+            switchovers=shuttle.switchovers,
+            cold_starts=shuttle.cold_starts,
+            summary=summary,
+            executed_twice=executed_twice,
+        )
 
 
 def _under_traffic(site: Site, shuttle: Shuttle, task: Task, folder: Path) -> TrafficSummary:
-    contract = site.settings.contract
-    headers = {"slot": contract.slot_header, "version": contract.version_header, "served": SERVED_SLOT_HEADER}
     plan = plan_of(
         site.settings.traffic,
         address=site.proxy.address,
         folder=folder,
         run=RUN,
-        headers=headers,
+        headers=headers_of(site.settings),
         root=site.settings.root,
     )
     traffic = TrafficRun(replace(plan, html_report=False), clock=site.clock)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -22,12 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.throwaway_site import ROOT, throwaway_site
+from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.clock import Deadline
+from cakravia_verify.testing.throwaway_site import ThrowawaySite
 from cakravia_verify.traffic.records.rows import REQUESTS_FILE, RecordTail
 
 BAKE, TRIGGER_BAR, COLD_BAR = 0.5, 0.25, 2.0
@@ -53,19 +53,19 @@ class Rollback:
     requests: int
 
 
-def rolled_back(file: Path, *, to: str, is_warm: bool) -> Rollback:
-    site = open_site(load_settings(file, environment={}))
+def rolled_back(made: ThrowawaySite, *, to: str, is_warm: bool) -> Rollback:
+    site = open_site(load_settings(made.settings, environment={}))
     if not is_warm:
         site.platform.stop(site.observe().slots.idle_colour, deadline=Deadline("the idle slot ends", 15.0))
     known = len(site.journal.entries())
     began, began_wall = time.monotonic(), time.time()
-    ended = _session(file, "rollback", to)
-    whole = time.monotonic() - began
+    ended = made.release("rollback", to)
+    whole = ended.seconds
     entries = site.journal.entries()[known:]
     release = next((entry.release for entry in entries if entry.event == "release.started"), "")
-    if ended.returncode:
-        print(ended.stdout.decode(errors="replace"), file=sys.stderr)
-        return Rollback(is_warm, ended.returncode, 0.0, 0.0, 0.0, whole, 0, 0)
+    if ended.status:
+        print(ended.output, file=sys.stderr)
+        return Rollback(is_warm, ended.status, 0.0, 0.0, 0.0, whole, 0, 0)
     decided, done = _instant(entries, "step.intent"), _instant(entries, "step.done")
     offset = began - began_wall  # journal entries carry the wall clock, requests the monotonic one
     rows = RecordTail(site.settings.reports / release / REQUESTS_FILE).read()
@@ -77,20 +77,13 @@ def rolled_back(file: Path, *, to: str, is_warm: bool) -> Rollback:
     steps = {entry.step: float(entry.facts.get("seconds", 0.0)) for entry in entries if entry.event == "step.done"}
     return Rollback(
         is_warm=is_warm,
-        status=ended.returncode,
+        status=ended.status,
         trigger_to_users=users - decided,
         command_to_users=users - began_wall,
         start=steps["stage"] + steps["prove"],
         whole=whole,
         lost=sum(row.outcome in ("lost", "unreached") for row in rows),
         requests=len(rows),
-    )
-
-
-def _session(file: Path, kind: str, version: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "pytest", f"suites/{kind}", "--site", str(file), "--version", version]
-    return subprocess.run(
-        [*command, "-p", "no:cacheprovider"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
 
 
@@ -117,16 +110,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     told = parser.parse_args()
     seen: list[Rollback] = []
-    with throwaway_site(SETTINGS) as file:
+    with throwaway_site(SETTINGS) as made:
         for version in VERSIONS:
-            first = _session(file, "deploy", version)
-            if first.returncode:
-                print(first.stdout.decode(errors="replace"), file=sys.stderr)
+            first = made.deploy(version)
+            if first.status:
+                print(first.output, file=sys.stderr)
                 return 1
-        site = open_site(load_settings(file, environment={}))
+        site = open_site(load_settings(made.settings, environment={}))
         for number in range(told.rounds + told.cold):
             to = next(version for version in VERSIONS if version != current(site))
-            seen.append(rolled_back(file, to=to, is_warm=number < told.rounds))
+            seen.append(rolled_back(made, to=to, is_warm=number < told.rounds))
             _print(seen[-1])
     if told.json:
         told.json.write_text(json.dumps([asdict(each) for each in seen], indent=2) + "\n", encoding="utf-8")

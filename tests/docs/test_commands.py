@@ -24,8 +24,9 @@ import pytest
 
 from cakravia_verify.cli.main import main
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.platforms.docker.leftovers import clear_engine
 from tests.docs.pages import PAGES, ROOT, blocks, name_of, prose, script
-from tests.platforms.docker.docker_stage import DockerSite, base_of, connect, unavailable
+from tests.platforms.docker.docker_stage import base_of, connect
 from tests.ports import free_ports
 
 README, DOCKER = ROOT / "README.md", ROOT / "docs" / "DOCKER.md"
@@ -155,10 +156,10 @@ def test_make_prints_the_exit_status_of_a_refused_release(target: str, checkout:
 def docker_checkout(tmp_path: Path) -> Iterator[Checkout]:
     client = connect()
     if isinstance(client, str):
-        unavailable(client)
+        pytest.skip(client)
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
         client.close()
-        unavailable("the compose plugin is missing")
+        pytest.skip("the compose plugin is missing")
     name = f"t{uuid.uuid4().hex[:10]}"
     yield checkout_in(
         tmp_path / "checkout",
@@ -166,7 +167,7 @@ def docker_checkout(tmp_path: Path) -> Iterator[Checkout]:
         CAKRAVIA_DOCKER_BUILD_ARGS=f'{{ BASE = "{base_of("python")}", APP_VERSION = "{{version}}" }}',
         CAKRAVIA_DOCKER_PROXY_BUILD_ARGS=f'{{ BASE = "{base_of("nginx")}" }}',
     )
-    DockerSite(tmp_path / "site", name=name).remove(client)
+    clear_engine(client, name)
     client.close()
 
 

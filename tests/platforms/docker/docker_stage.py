@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import shutil
-import subprocess
-import sys
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.platforms.docker.leftovers import clear_engine
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
+from cakravia_verify.testing.throwaway_site import REPOSITORY, SUITES, Ended, Running, ThrowawaySite
 from tests.plugin.sessions.shop import QUICK_MIX
-from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-LONGEST_SESSION = 120.0
 SETTINGS = """\
 [site]
 name = "{name}"
 platform = "docker"
 [slots]
-blue = {blue}
-green = {green}
+blue = $blue
+green = $green
 [proxy]
-listen = "127.0.0.1:{users}"
+listen = "127.0.0.1:$users"
 [app]
 grace = 5.0
 [health]
@@ -89,103 +84,48 @@ def base_of(what: str) -> str:
     return os.environ.get(f"CAKRAVIA_TEST_{what.upper()}_BASE", f"cakravia-base/{what}")
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit status, and all it wrote."""
+class DockerSite(ThrowawaySite):
+    """A site on a real engine, with names that no other site has; all of it is gone after `remove_from`."""
 
-    status: int
-    output: str
-
-
-@dataclass
-class DockerSite:
-    """A site in a folder of its own, with names that nobody else has; all of it is gone after `remove`."""
-
-    folder: Path
-    application: str = "reference_app"
-    base: str = "python"
-    docker: str = ""
-    profile: str = "custom"
-    more: str = QUICK_MIX
-    environment: Mapping[str, str] = field(default_factory=dict)
-    name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
-
-    def __post_init__(self) -> None:
-        blue, green, self.port = free_ports(3)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(
-            SETTINGS.format(
-                name=self.name,
-                blue=blue,
-                green=green,
-                users=self.port,
-                context=REPOSITORY / "examples" / self.application,
-                base=base_of(self.base),
-                proxy_base=base_of("nginx"),
-                docker=self.docker,
-                profile=self.profile,
-                more=self.more,
-            ),
-            encoding="utf-8",
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        application: str = "reference_app",
+        base: str = "python",
+        docker: str = "",
+        profile: str = "custom",
+        more: str = QUICK_MIX,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = f"t{uuid.uuid4().hex[:10]}"
+        self.environment = environment or {}
+        settings = SETTINGS.format(
+            name=self.name,
+            context=REPOSITORY / "examples" / application,
+            base=base_of(base),
+            proxy_base=base_of("nginx"),
+            docker=docker,
+            profile=profile,
+            more=more,
         )
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "cakravia.toml"
+        super().__init__(folder, settings)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.users}"
 
     def open(self, *overrides: tuple[str, Any]) -> Site:
-        return open_site(load_settings(self.file, environment={}, overrides=overrides))
+        return open_site(load_settings(self.settings, environment={}, overrides=overrides))
 
-    def deploy(self, version: str, *arguments: str) -> Ended:
-        return self.pytest("suites/deploy", "--version", version, *arguments)
+    def begin(self, command: list[str], *, environment: Mapping[str, str]) -> Running:
+        return super().begin(command, environment={**self.environment, **environment})
 
-    def rollback(self, *arguments: str) -> Ended:
-        return self.pytest("suites/rollback", "--reason", "a test", *arguments)
+    def check_containers(self, *arguments: str) -> Ended:
+        return self.pytest(str(SUITES / "containers"), *self.site, "-q", *arguments)
 
-    def pytest(self, suite: str, *arguments: str) -> Ended:
-        command = [sys.executable, "-m", "pytest", suite, "--site", str(self.file), "-p", "no:cacheprovider"]
-        return self.run([*command, *arguments])
-
-    def cakravia(self, *arguments: str) -> Ended:
-        return self.run([sys.executable, "-m", "cakravia_verify.cli", "--site", str(self.file), *arguments])
-
-    def run(self, command: list[str]) -> Ended:
-        ended = subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-            | dict(self.environment),
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SESSION,
-            check=False,
-        )
-        return Ended(ended.returncode, ended.stdout + ended.stderr)
-
-    def verdict(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "reports" / "latest" / "verdict.json").read_text())
-        return found
-
-    def remove(self, client: DockerClient) -> None:
-        from docker.errors import APIError
-
-        mine: dict[str, Any] = {"label": f"cakravia.site={self.name}"}
-        for container in client.containers.list(all=True, filters=mine):
-            container.remove(force=True, v=True)
-        for network in client.networks.list(filters=mine):
-            network.remove()
-        for volume in client.volumes.list():
-            if volume.name.startswith(f"{self.name}-"):
-                volume.remove(force=True)
-        for image in client.images.list():
-            for tag in image.tags:
-                if tag.startswith(f"cakravia-verify/{self.name}"):
-                    with contextlib.suppress(APIError):
-                        client.images.remove(tag)
+    def remove_from(self, client: DockerClient) -> None:
+        clear_engine(client, self.name)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -195,4 +135,4 @@ def docker_site(client: DockerClient, folder: Path, **options: Any) -> Iterator[
     try:
         yield site
     finally:
-        site.remove(client)
+        site.remove_from(client)

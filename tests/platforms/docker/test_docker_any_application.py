@@ -49,13 +49,13 @@ def test_the_request_log_of_a_node_server_is_evidence(node: DockerSite) -> None:
 
 
 def test_a_node_server_goes_back_a_version(node: DockerSite) -> None:
-    ended = node.rollback()
+    ended = node.roll_back()
     assert ended.status == 0, ended.output
     assert httpx.get(node.url, trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
 
 
 def test_the_suite_for_containers_holds_for_a_node_server(node: DockerSite) -> None:
-    ended = node.pytest("suites/containers", "-q")
+    ended = node.check_containers()
     assert ended.status == 0, ended.output
 
 
@@ -74,12 +74,12 @@ def test_an_application_that_has_only_health_is_released_twice(plain: DockerSite
 
 
 def test_an_application_that_has_only_health_goes_back_a_version(plain: DockerSite) -> None:
-    ended = plain.rollback()
+    ended = plain.roll_back()
     assert ended.status == 0, ended.output
 
 
 def test_the_suite_for_containers_holds_for_an_application_that_has_only_health(plain: DockerSite) -> None:
-    ended = plain.pytest("suites/containers", "-q")
+    ended = plain.check_containers()
     assert ended.status == 0, ended.output
 
 

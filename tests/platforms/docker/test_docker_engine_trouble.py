@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +14,8 @@ import pytest
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from tests.platforms.docker.docker_stage import LONGEST_SESSION, REPOSITORY, DockerSite, Ended, base_of
+from cakravia_verify.testing.throwaway_site import SUITES, Ended
+from tests.platforms.docker.docker_stage import DockerSite, base_of
 from tests.platforms.docker.private_engine import THERE, PrivateEngine, missing
 from tests.ports import free_ports
 
@@ -55,9 +54,9 @@ def shop(engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Doc
         docker=f'host = "{engine.host}"\npublish_slots = true\nprobe = "published"\nusers = "{THERE}:{{users}}"',
     )
     blue, green = free_ports(2)
-    text = site.file.read_text().replace("{users}", str(site.port)).replace('"127.0.0.1:', '"0.0.0.0:')
+    text = site.settings.read_text().replace("{users}", str(site.users)).replace('"127.0.0.1:', '"0.0.0.0:')
     text = text.replace("[slots]", f'[slots]\nhost = "{THERE}"').replace("blue =", f"blue = {blue} #")
-    site.file.write_text(text.replace("green =", f"green = {green} #"))
+    site.settings.write_text(text.replace("green =", f"green = {green} #"))
     for version in ("v1.0.0", "v1.1.0"):
         ended = site.deploy(version)
         assert ended.status == 0, ended.output
@@ -95,7 +94,7 @@ class Witness:
 
 
 def url_of(site: DockerSite) -> str:
-    return f"http://{THERE}:{site.port}/"
+    return f"http://{THERE}:{site.users}/"
 
 
 def wait_until_users_are_served(site: DockerSite) -> None:
@@ -187,13 +186,11 @@ def released_with(
     site: DockerSite, trouble: Callable[[], object], *, version: str, when: Callable[[], bool], bake: int = 1
 ) -> Ended:
     """How a release ended that the trouble came upon."""
-    command = [sys.executable, "-m", "pytest", "suites/deploy", "--site", str(site.file), "-p", "no:cacheprovider"]
-    command += ["--version", version, "--bake", str(bake)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as release:
-        poll(when, deadline=Deadline("the release comes to where trouble waits", 30))
-        trouble()
-        output, _ = release.communicate(timeout=LONGEST_SESSION)
-    return Ended(release.returncode, output)
+    arguments = (*site.site, "--version", version, "--bake", str(bake))
+    running = site.begin_pytest(str(SUITES / "deploy"), *arguments)
+    poll(when, deadline=Deadline("the release comes to where trouble waits", 30))
+    trouble()
+    return running.wait()
 
 
 @pytest.mark.parametrize("options", [(), ("--live-restore",)], ids=["default", "live-restore"])

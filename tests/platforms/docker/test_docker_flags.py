@@ -12,7 +12,8 @@ from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.flags import VolumeFlags
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK
-from tests.platforms.docker.docker_stage import REPOSITORY, base_of
+from cakravia_verify.testing.throwaway_site import REPOSITORY
+from tests.platforms.docker.docker_stage import base_of
 
 if TYPE_CHECKING:
     from pathlib import Path

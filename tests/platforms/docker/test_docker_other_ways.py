@@ -126,7 +126,7 @@ def test_the_requests_lost_by_a_reload_are_reported(reloaded: DockerSite) -> Non
 
 @pytest.mark.slow
 def test_a_rollback_by_reload_and_a_release_by_flag_after_it_work(reloaded: DockerSite) -> None:
-    back = reloaded.rollback(*BY_RELOAD)
+    back = reloaded.roll_back(*BY_RELOAD)
     assert back.status == Exit.PROMOTED, back.output
     ended = reloaded.deploy("v1.3.0")
     assert ended.status == Exit.PROMOTED, ended.output

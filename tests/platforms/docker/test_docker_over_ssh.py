@@ -106,7 +106,7 @@ def test_proxy_and_application_testify_over_ssh(far: DockerSite) -> None:
 
 
 def test_the_way_back_works_over_ssh(far: DockerSite) -> None:
-    ended = far.rollback()
+    ended = far.roll_back()
     assert ended.status == 0, ended.output
     assert "v1.0.0 serves users" in far.cakravia("status").output
 

@@ -67,7 +67,7 @@ def shop(make_site: MakeSite, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     (port,) = free_ports(1)
     made = make_site(application="node_app", base="node", profile="generic", more="")
     tls = f'tls_listen = "127.0.0.1:{port}"\ntls_certificate = "{pair.certificate}"\ntls_key = "{pair.key}"\n'
-    made.file.write_text(made.file.read_text().replace("[proxy]\n", f'[proxy]\naccess_log = "file"\n{tls}'))
+    made.settings.write_text(made.settings.read_text().replace("[proxy]\n", f'[proxy]\naccess_log = "file"\n{tls}'))
     site = made.open()
     artifact = site.platform.build("v1.0.0", deadline=soon(60))
     for colour in Colour:
@@ -154,7 +154,7 @@ def test_a_slot_is_given_neither_certificate_nor_key(shop: Shop, client: DockerC
 
 
 def test_the_suite_for_containers_knows_the_port_for_tls(shop: Shop) -> None:
-    ended = shop.made.pytest("suites/containers", "-q", "-k", "publishes or listens or key or mounted")
+    ended = shop.made.check_containers("-k", "publishes or listens or key or mounted")
     assert ended.status == 0, ended.output
 
 

@@ -60,9 +60,9 @@ def test_a_foreign_network_with_the_sites_name_is_named_and_not_touched(site: Do
 def test_a_port_that_a_foreign_container_publishes_is_refused_with_its_name(
     site: DockerSite, client: DockerClient
 ) -> None:
-    other = client.containers.run(base_of("nginx"), detach=True, ports={"80/tcp": ("127.0.0.1", site.port)})
+    other = client.containers.run(base_of("nginx"), detach=True, ports={"80/tcp": ("127.0.0.1", site.users)})
     try:
-        with pytest.raises(UsageError, match=rf"port {site.port} is published by container {other.name}"):
+        with pytest.raises(UsageError, match=rf"port {site.users} is published by container {other.name}"):
             site.open().proxy.check()
     finally:
         other.remove(force=True, v=True)
@@ -83,8 +83,8 @@ def test_a_foreign_container_with_the_proxys_name_is_named_and_not_touched(
 
 def test_a_port_that_some_program_listens_on_is_refused(site: DockerSite) -> None:
     with (
-        socket.create_server(("127.0.0.1", site.port)),
-        pytest.raises(UsageError, match=rf"\[proxy\] listen.*{site.port}"),
+        socket.create_server(("127.0.0.1", site.users)),
+        pytest.raises(UsageError, match=rf"\[proxy\] listen.*{site.users}"),
     ):
         site.open().proxy.check()
 

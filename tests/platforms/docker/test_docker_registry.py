@@ -151,9 +151,9 @@ def first(registry: Registry) -> str:
 
 
 def from_registry(site: DockerSite, registry: Registry, *, pull: str = "missing") -> DockerSite:
-    text = site.file.read_text()
+    text = site.settings.read_text()
     context = next(line for line in text.splitlines() if line.startswith("context ="))
-    site.file.write_text(
+    site.settings.write_text(
         text.replace(context, f'image = "{registry.repository}:{{version}}"\npull = "{pull}"').replace(
             "build_args = {", "#build_args = {", 1
         )

@@ -70,14 +70,14 @@ def test_only_the_proxy_publishes_a_port(shop: DockerSite, client: DockerClient)
     published = {name: client.containers.get(name).ports for name in ids(shop, client)}
     shown = {name: [each for each in ports.values() if each] for name, ports in published.items()}
     assert shown == {
-        f"{shop.name}-nginx": [[{"HostIp": "127.0.0.1", "HostPort": str(shop.port)}]],
+        f"{shop.name}-nginx": [[{"HostIp": "127.0.0.1", "HostPort": str(shop.users)}]],
         f"{shop.name}-app-blue": [],
         f"{shop.name}-app-green": [],
     }
 
 
 def test_the_suite_for_containers_finds_everything_in_order(shop: DockerSite) -> None:
-    ended = shop.pytest("suites/containers", "-q")
+    ended = shop.check_containers()
     assert ended.status == 0, ended.output
     assert "skipped" not in ended.output
 
@@ -115,7 +115,7 @@ def test_status_and_logs_show_the_containers(shop: DockerSite) -> None:
 
 @pytest.mark.check
 def test_a_warm_rollback_brings_users_back(shop: DockerSite) -> None:
-    ended = shop.rollback()
+    ended = shop.roll_back()
     assert ended.status == 0, ended.output
     assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.0.0"
 
@@ -140,7 +140,7 @@ def test_retention_keeps_what_slots_and_rollbacks_need(shop: DockerSite, client:
 
 def test_a_cold_rollback_starts_the_kept_image_again(shop: DockerSite, client: DockerClient) -> None:
     assert shop.open().observe().slots.idle is None
-    ended = shop.rollback("--set", "slots.keep_warm=false")
+    ended = shop.roll_back("--set", "slots.keep_warm=false")
     assert ended.status == 0, ended.output
     assert httpx.get(f"{shop.url}/", trust_env=False).headers["X-Deployment-Version"] == "v1.2.0"
 

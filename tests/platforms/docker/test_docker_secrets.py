@@ -104,7 +104,7 @@ def test_no_other_part_of_the_site_contains_the_secret(
 
 
 def test_the_suite_for_containers_looks_at_secrets(keeper: Keeper, slot: Container) -> None:
-    ended = keeper.made.pytest("suites/containers", "-q", "-k", "secret and blue")
+    ended = keeper.made.check_containers("-k", "secret and blue")
     assert ended.status == 0, ended.output
     assert "3 passed" in ended.output
 

@@ -126,7 +126,7 @@ def test_a_load_makes_way_for_a_release(shop: Shop) -> None:
     lock = Lock(shop.state / "lock")
     lock.acquire("deploy v9")
     try:
-        ended = shop.finish(running, wait=30)
+        ended = running.wait(30)
     finally:
         lock.release()
     assert ended.status == 10, ended.output
@@ -150,7 +150,7 @@ def test_an_interrupted_load_is_inconclusive_and_leaves_no_traffic(shop: Shop) -
     running = shop.begin_pytest(str(SUITES / "load"), *shop.site, "--duration", "60")
     wait_for_requests(shop)
     os.kill(running.process.pid, signal.SIGTERM)
-    ended = shop.finish(running, wait=30)
+    ended = running.wait(30)
     assert (ended.status, verdict(shop)["decision"]) == (2, "INCONCLUSIVE")
     assert shop.traffic_left() == 0
 

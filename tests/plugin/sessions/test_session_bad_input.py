@@ -275,7 +275,7 @@ def holder(shop: Shop) -> Iterator[Holder]:
     wait_for(lambda: open_site(load_settings(shop.settings, environment={})).lock.holder())
     yield Holder(shop, running.process.pid)
     running.process.terminate()
-    ended = shop.finish(running)
+    ended = running.wait()
     assert ended.status == 2, ended.output
 
 
@@ -299,6 +299,6 @@ def test_release_waits_for_the_one_before(shop: Shop) -> None:
     running = shop.begin_pytest(DEPLOY, *shop.site, "--version", "v5.1.0")
     wait_for(lambda: open_site(load_settings(shop.settings, environment={})).lock.holder())
     waited = shop.deploy("v5.2.0", "--wait", "60")
-    assert shop.finish(running).status == 0
+    assert running.wait().status == 0
     assert waited.status == 0, waited.output
     assert shop.serving() == "v5.2.0"

@@ -39,7 +39,7 @@ def under_nohup(shop: Shop, version: str) -> Ended:
     """A release whose terminal is closed while both versions are looked at."""
     session = [sys.executable, "-m", "pytest", str(SUITES / "deploy"), *shop.site, "--version", version]
     sabotage = {"CAKRAVIA_TEST_SABOTAGE": "hang-up@bake.begins"}
-    return shop.finish(shop._begin(["nohup", *session, "-p", "sabotage"], environment=sabotage))
+    return shop.begin(["nohup", *session, "-p", "sabotage"], environment=sabotage).wait()
 
 
 ODD = Scenario("odd-surroundings", session=in_odd_surroundings)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ JUMPS = "clock-6@stage.done,clock+30@switch.done,clock-2@bake.begins,clock+72@ga
 class ShopInTime(Shop):
     """A site whose every process is told the time by its folder's clock."""
 
-    def _begin(self, command: list[str], *, environment: dict[str, str]) -> Running:
-        return super()._begin(command, environment=jumping.environment(self.folder) | environment)
+    def begin(self, command: list[str], *, environment: Mapping[str, str]) -> Running:
+        return super().begin(command, environment={**jumping.environment(self.folder), **environment})
 
 
 @pytest.fixture(scope="module")

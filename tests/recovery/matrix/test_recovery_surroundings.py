@@ -25,7 +25,7 @@ def constrained(lane: Lane, shell: str, *, kind: str = "deploy", version: str) -
     settings = [part for pair in QUICK.items() for part in ("--set", "=".join(pair))]
     session = [sys.executable, "-m", "pytest", str(SUITES / kind), *lane.shop.site, "--version", version, *settings]
     command = ["/bin/sh", "-c", f'{shell} && exec "$@"', "sh", *session, "-p", "no:cacheprovider"]
-    return lane.shop.finish(lane.shop._begin(command, environment={}))
+    return lane.shop.begin(command, environment={}).wait()
 
 
 def require_unharmed(lane: Lane, before: str) -> None:
@@ -79,7 +79,7 @@ def test_read_only_folder_is_told_and_harms_nobody(lane: Lane, part: str) -> Non
 def _in_namespace(lane: Lane, script: str, *, version: str) -> Ended:
     session = [sys.executable, "-m", "pytest", str(SUITES / "deploy"), *lane.shop.site, "--version", version]
     command = ["unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "sh", *session, "-p", "no:cacheprovider"]
-    return lane.shop.finish(lane.shop._begin(command, environment={}))
+    return lane.shop.begin(command, environment={}).wait()
 
 
 @pytest.mark.parametrize("descriptors", [16, 24, 40, 56] if IS_FULL else [24])
