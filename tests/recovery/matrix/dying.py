@@ -8,7 +8,8 @@ reads it.
 
 `clock-6` or `clock+72` sets the clock of every process that is told it by jumping.py, by hours.
 
-`full-state` and `full-reports` leave no byte and no file free on the disk of the site's state or of its reports,
+`full-state` and `full-reports` leave no byte and no file free on the disk of the site's state or of its reports, and
+`full-state` leaves the history no room in its last page either;
 `descriptors` leaves the release none to open.
 
 In place of a signal to the release, `traffic`, `proxy`, `active`, `candidate` and `machine` kill what they name: Locust
@@ -29,7 +30,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.recovery.matrix.filling import fill
+from tests.recovery.matrix.filling import fill, use_up_last_page
 from tests.recovery.matrix.jumping import jump
 
 # step: (part of the site, its method, how many calls of it within the step, whether it acts before the signal comes)
@@ -76,8 +77,11 @@ class Fate:
             note.write(f"{name}@{point}\n")
         if name in signal.Signals.__members__:
             os.kill(os.getpid(), signal.Signals[name])
-        elif name.startswith("full"):
-            fill(getattr(self.run.site.settings, name.removeprefix("full-")))
+        elif name == "full-reports":
+            fill(self.run.site.settings.reports)
+        elif name == "full-state":
+            use_up_last_page(self.run.site.journal.path)
+            fill(self.run.site.settings.state)
         elif name == "descriptors":
             leave_no_descriptor()
         elif name.startswith("clock"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from pathlib import Path
 
 FILLER = ".filler"
@@ -20,6 +21,14 @@ def fill(folder: Path) -> None:
                             pass
         except OSError:
             return
+
+
+def use_up_last_page(file: Path) -> None:
+    """Append blanks until the file ends where its last page ends, so that the next byte needs a page that is free."""
+    missing = -file.stat().st_size % os.sysconf("SC_PAGE_SIZE")
+    if missing:
+        with file.open("ab", buffering=0) as end:
+            end.write(b" " * (missing - 1) + b"\n")
 
 
 def make_room(*folders: Path) -> None:
