@@ -13,6 +13,8 @@ from cakravia_verify.traffic.plan.mix import Body, MixEntry
 if TYPE_CHECKING:
     from tests.traffic.client.conftest import MakeSender, Serve
 
+pytestmark = pytest.mark.quiet
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 DROPPED_AFTER = {"before headers": 0, "mid headers": 24, "after headers": len(ANSWER) - 5, "mid body": len(ANSWER) - 2}
 MOST = 100

@@ -17,6 +17,8 @@ from cakravia_verify.traffic.plan.mix import MixEntry
 if TYPE_CHECKING:
     from tests.traffic.client.conftest import RunLoad, Serve
 
+pytestmark = pytest.mark.quiet
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 

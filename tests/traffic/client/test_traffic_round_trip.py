@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.traffic.client.conftest import MakeSender, RunLoad, Serve
 
+pytestmark = pytest.mark.quiet
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 RATE = 400.0
 
