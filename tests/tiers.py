@@ -23,7 +23,7 @@ MARKS = {
     "slow": "breadth beside one test that always runs (CAKRAVIA_TEST_SLOW=1 runs it too)",
     "quiet": "measures instants; no other test of the run is under way meanwhile",
 }
-# The marks of all tests in a folder. Tests in other folders run in memory.
+# The marks of all tests in a folder. Tests in other folders run in memory; those of the ledger write and read files.
 FOLDERS = {
     "benchmarks": ("real", "quiet"),
     "cli": ("real", "check"),
@@ -32,6 +32,7 @@ FOLDERS = {
     "plugin": ("real",),
     "recovery/matrix": ("real",),
     "traffic/client": ("real",),
+    "traffic/ledger": ("check",),
     "traffic/zoo": ("real", "quiet"),
 }
 

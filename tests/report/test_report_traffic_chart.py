@@ -52,6 +52,7 @@ def test_the_chart_shows_200_a_second_if_200_were_answered(tmp_path: Path, secon
     assert peak_of(chart_of(buckets_of(tmp_path, seconds=seconds, rate=200), seconds=seconds)) == 200
 
 
+@pytest.mark.check
 @settings(deadline=None, max_examples=25)
 @given(st.integers(100, 36_000))
 def test_the_columns_of_a_run_of_any_length_touch_and_keep_its_rate(tenths: int) -> None:

@@ -70,7 +70,7 @@ def test_version_without_a_suite_is_an_error(nowhere: Shop) -> None:
     (nowhere.folder / "test_something.py").write_text("def test_it():\n    pass\n")
     ended = nowhere.pytest("test_something.py", "--version", "v1.2.0")
     assert ended.status == 4
-    assert "no release suite was given" in ended.output
+    assert "needs a release suite" in ended.output
 
 
 def test_pytest_is_one_whose_version_option_can_be_respelled() -> None:
