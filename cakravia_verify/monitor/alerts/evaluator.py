@@ -18,7 +18,7 @@ from cakravia_verify.monitor.alerts.machine import (
 )
 from cakravia_verify.monitor.alerts.maintenance import window_at
 from cakravia_verify.monitor.alerts.message import Surroundings, Told, message_about
-from cakravia_verify.monitor.alerts.model import Alert, Event, Reading, Silence, Verdict
+from cakravia_verify.monitor.alerts.model import Alert, Change, Event, Reading, Silence, Verdict
 from cakravia_verify.monitor.alerts.rules import Rule, View
 from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.notify.message import Message
@@ -94,7 +94,8 @@ class Evaluator:
         after = advance(before, reading, rule.policy)
         self.alerts[rule.name] = after
         if change := change_between(before, after):
-            yield Event(view.now, rule.name, change, after.detail)
+            is_bad = change in (Change.FIRED, Change.LOST_DATA)
+            yield Event(view.now, rule.name, change, after.detail if is_bad else "")
 
     def _messages(self, view: View) -> list[Message]:
         due: dict[Topic, list[Told]] = {}

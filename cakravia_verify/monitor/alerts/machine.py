@@ -80,7 +80,9 @@ def _after_good(alert: Alert, reading: Reading, policy: Policy) -> Alert:
         "recent": (*alert.recent, False)[-policy.window :],
     }
     if not alert.is_open:
-        return _moved(alert, State.RESOLVED, reading, **good)
+        # Bad readings before so many good ones belong to no trouble that may begin now.
+        is_calm = alert.good_run + 1 >= policy.up
+        return _moved(alert, State.RESOLVED, reading, **good | ({"recent": ()} if is_calm else {}))
     quiet = policy.quiet[min(len(alert.firings), len(policy.quiet)) - 1]
     if alert.good_run + 1 < policy.up or reading.at - alert.last_bad_at < quiet:
         return _moved(alert, State.RECOVERING, reading, **good)
