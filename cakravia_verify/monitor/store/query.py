@@ -50,6 +50,11 @@ def points(folder: Path, series: str, *, since: float, until: float) -> tuple[Po
     """Return minutes of a series, or hours for a long span or when its minutes are not kept any more."""
     if until - since <= MINUTES_SPAN and (found := _rollups(folder, "minutes", series, since=since, until=until)):
         return found
+    return hours(folder, series, since=since, until=until)
+
+
+def hours(folder: Path, series: str, *, since: float, until: float) -> tuple[Point, ...]:
+    """Return hours of a series."""
     return _rollups(folder, "hours", series, since=since, until=until)
 
 
