@@ -12,6 +12,7 @@ import click
 from cakravia_verify import __version__
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
+from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.site import down, logs, recover, status, up
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
@@ -83,5 +84,5 @@ def _override(pair: str) -> tuple[str, str]:
     return key, value
 
 
-for command in (status, up, down, recover, logs, history, gate, rollback):
+for command in (status, up, down, recover, logs, history, gate, rollback, monitor):
     main.add_command(command)

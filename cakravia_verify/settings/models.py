@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cakravia_verify.settings.docker import DockerSettings
+from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
     HOST_PATTERN,
@@ -266,6 +267,8 @@ class Settings(Section):
     release: ReleaseSettings = ReleaseSettings()
     traffic: TrafficSettings = TrafficSettings()
     budget: BudgetSettings = BudgetSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:

@@ -1,0 +1,239 @@
+"""`cakravia monitor`: the service that watches the site, and what it saw."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cakravia_verify.monitor.place import MonitorPlace
+    from cakravia_verify.site.site import Site
+
+NOT_RUNNING, OPEN_ALERTS = 1, 2
+_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_HOURS = click.option(
+    "--hours", default=24.0, show_default=True, type=click.FloatRange(0.1, 24 * 732), help="How far back."
+)
+
+
+@click.group()
+def monitor() -> None:
+    """Watch the site: probes, alerts, history.
+
+    Start with `cakravia monitor run`, or let `cakravia monitor install` set up a service.
+    """
+
+
+@monitor.command()
+@click.option("--log", "log_file", type=click.Path(path_type=Path), help="Write the log to this file.")
+@click.pass_obj
+def run(opened: Callable[[], Site], log_file: Path | None) -> None:
+    """Watch the site in the foreground until a signal ends it."""
+    from cakravia_verify.monitor.log import open_log
+    from cakravia_verify.monitor.service import Monitor, run_until_signal
+
+    settings = opened().settings
+    run_until_signal(Monitor(settings, log=open_log(log_file), log_file=log_file and log_file.absolute()))
+
+
+@monitor.command()
+@_JSON
+@click.pass_obj
+def status(opened: Callable[[], Site], as_json: bool) -> None:
+    """What the monitor sees now. Exit status: 0 all is well, 1 it does not run, 2 an alert is open."""
+    from cakravia_verify.monitor.service import is_fresh
+    from cakravia_verify.monitor.state import read_state
+    from cakravia_verify.monitor.text import status_lines
+
+    place = _place(opened)
+    state = read_state(place.state_file)
+    is_running = place.is_running() and is_fresh(state)
+    if as_json:
+        click.echo(json.dumps({"is_running": is_running} | state, indent=2))
+    else:
+        for line in status_lines(state, is_running=is_running):
+            click.echo(line)
+    if not is_running:
+        sys.exit(NOT_RUNNING)
+    if any(alert["is_open"] for alert in state.get("alerts", ())):
+        sys.exit(OPEN_ALERTS)
+
+
+@monitor.command()
+@_HOURS
+@_JSON
+@click.pass_obj
+def report(opened: Callable[[], Site], hours: float, as_json: bool) -> None:
+    """Availability, latency and alerts of the last hours."""
+    from cakravia_verify.monitor.report import report_lines, report_of
+
+    now = time.time()
+    site = opened()
+    made = report_of(_place(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
+    if as_json:
+        click.echo(json.dumps(made, indent=2))
+        return
+    for line in report_lines(made):
+        click.echo(line)
+
+
+@monitor.command()
+@_HOURS
+@click.option("--series", default="probe/users/", show_default=True, help="Series whose names begin with this.")
+@_JSON
+@click.pass_obj
+def history(opened: Callable[[], Site], hours: float, series: str, as_json: bool) -> None:
+    """Health over time: one line per series and hour (per minute for up to 2 hours)."""
+    from cakravia_verify.monitor.report import history_rows
+    from cakravia_verify.monitor.text import history_line
+
+    now = time.time()
+    rows = history_rows(_place(opened).folder, series, since=now - hours * 3600, until=now)
+    for row in rows:
+        click.echo(json.dumps(row) if as_json else history_line(row))
+    if not rows and not as_json:
+        click.echo("nothing was recorded in that time")
+
+
+@monitor.command()
+@click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines.")
+@_JSON
+@click.pass_obj
+def logs(opened: Callable[[], Site], lines: int, as_json: bool) -> None:
+    """The last lines of the monitor's log."""
+    from cakravia_verify.monitor.state import read_state
+    from cakravia_verify.monitor.text import clean
+
+    place = _place(opened)
+    named = read_state(place.state_file).get("log") or read_state(place.service_file).get("log")
+    path = Path(named) if named else place.log
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = list(deque(file, maxlen=lines))
+    except OSError as error:
+        from cakravia_verify.errors import UsageError
+
+        raise UsageError(
+            f"the log {path} cannot be read: {error.strerror}",
+            remedy="run the monitor with --log FILE or as a service; in the foreground it writes to the terminal",
+        ) from error
+    for line in found:
+        instant, _, text = line.rstrip("\n").partition(" ")
+        click.echo(json.dumps({"at": instant, "text": text}) if as_json else clean(line.rstrip("\n")))
+
+
+@monitor.group(invoke_without_command=True)
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many past changes.")
+@_JSON
+@click.pass_context
+def alerts(context: click.Context, last: int, as_json: bool) -> None:
+    """Open alerts, silences, what happened, and messages that wait."""
+    if context.invoked_subcommand is None:
+        _show_alerts(_place(context.obj), last=last, as_json=as_json)
+
+
+@alerts.command()
+@click.argument("name")
+@click.pass_obj
+def ack(opened: Callable[[], Site], name: str) -> None:
+    """Acknowledge an open alert: it sends no more reminders, and its end is still told."""
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor.alerts import book
+    from cakravia_verify.system.users import who_acts
+
+    who, now = who_acts(), time.time()
+    if not _change(_place(opened), lambda connection: book.acknowledge(connection, name, who=who, at=now)):
+        raise UsageError(f"there is no open alert {name}", remedy="list them with: cakravia monitor alerts")
+    click.echo(f"{name} is acknowledged by {who}")
+
+
+@alerts.command()
+@click.argument("pattern")
+@click.option("--hours", required=True, type=click.FloatRange(0.01, 24 * 366), help="How long.")
+@click.option("--reason", required=True, help="Why; it is shown with the silence.")
+@click.pass_obj
+def silence(opened: Callable[[], Site], pattern: str, hours: float, reason: str) -> None:
+    """Send no message about alerts whose name fits PATTERN, as in 'idle-slot' or '*'."""
+    from cakravia_verify.monitor.alerts import book
+    from cakravia_verify.monitor.alerts.message import instant
+    from cakravia_verify.system.users import who_acts
+
+    until, who = time.time() + hours * 3600, who_acts()
+    number = _change(
+        _place(opened),
+        lambda connection: book.add_silence(connection, pattern, until=until, reason=reason, who=who),
+    )
+    click.echo(f"silence {number}: no message about {pattern} until {instant(until)}")
+    click.echo(f"end it with: cakravia monitor alerts unsilence {number}")
+
+
+@alerts.command()
+@click.argument("number", type=int)
+@click.pass_obj
+def unsilence(opened: Callable[[], Site], number: int) -> None:
+    """End a silence."""
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor.alerts import book
+
+    if not _change(_place(opened), lambda connection: book.end_silence(connection, number)):
+        raise UsageError(f"there is no silence {number}", remedy="list them with: cakravia monitor alerts")
+    click.echo(f"silence {number} has ended")
+
+
+@alerts.command("test")
+@click.pass_obj
+def send_test(opened: Callable[[], Site]) -> None:
+    """Put a test message into the outbox. The running monitor delivers it to every channel."""
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor.notify.assembly import least_urgencies
+    from cakravia_verify.monitor.notify.message import Message, Urgency
+    from cakravia_verify.monitor.notify.outbox import Outbox
+
+    site = opened()
+    channels, now = least_urgencies(site.settings.notify), time.time()
+    if not channels:
+        raise UsageError("no channel is set", remedy="add a [[notify.channels]] table to cakravia.toml")
+    name = site.settings.site.name
+    text = "This is a test. Nothing is wrong."
+    message = Message(f"{name}-test-{int(now * 1000)}", name, now, "test", Urgency.PAGE, f"[{name}] test message", text)
+    with _book(_place(lambda: site)) as database:
+        Outbox(database, channels=channels).put([message])
+    click.echo(f"message {message.id} waits for {', '.join(channels)}")
+
+
+def _place(opened: Callable[[], Site]) -> MonitorPlace:
+    from cakravia_verify.monitor.place import place_of
+
+    return place_of(opened().settings)
+
+
+def _book(place: MonitorPlace) -> Any:
+    from contextlib import closing
+
+    from cakravia_verify.monitor.alerts.book import open_book
+
+    return closing(open_book(place.folder))
+
+
+def _change(place: MonitorPlace, action: Callable[[Any], Any]) -> Any:
+    with _book(place) as database:
+        return database.transact(action)
+
+
+def _show_alerts(place: MonitorPlace, *, last: int, as_json: bool) -> None:
+    from cakravia_verify.monitor.report import alerts_of
+    from cakravia_verify.monitor.text import alert_lines, clean
+
+    found = alerts_of(place.folder, now=time.time(), last=last)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for line in alert_lines(found):
+        click.echo(clean(line))

@@ -1,0 +1,1 @@
+"""The service that watches a site: samples, alerts, messages, and what it remembers."""

@@ -1,0 +1,1 @@
+"""From readings to alerts: pure functions and frozen facts."""

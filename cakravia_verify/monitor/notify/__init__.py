@@ -1,0 +1,1 @@
+"""Messages that arrive: a durable outbox and the channels that carry them."""

@@ -1,0 +1,99 @@
+"""What the lease and the history say: who changes the site, who should have the users, what changed last."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from cakravia_verify.errors import JournalError
+from cakravia_verify.history.journal import Journal, JournalEntry
+from cakravia_verify.history.journal_file import Entries
+from cakravia_verify.history.releases import STUCK, is_taken_down, last_holding, runs_still, unfinished
+from cakravia_verify.monitor.facts import LastChange, ReleaseFacts
+from cakravia_verify.monitor.sampling.source import Collected
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.site.lock import Lock
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
+
+EVERY: Final = 1.0
+_SITE_EVENTS: Final[Mapping[str, str]] = {
+    "site.down": "the site was taken down",
+    "site.up": "the site was started",
+    "site.repaired": "the site was repaired",
+}
+
+
+class ReleaseSource:
+    """Reads the lease every second, and of the history what was added."""
+
+    name = "release"
+    every = EVERY
+    deadline = 30.0
+
+    def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._keeps_warm = settings.slots.keep_warm
+        self._lock = Lock(settings.state / "lock")
+        self._journal = Journal(settings.history)
+        self._clock = clock
+
+    def collect(self) -> Collected:
+        holder = self._lock.holder()
+        entries = self._journal.entries()
+        last = last_holding(entries)
+        return Collected(
+            ReleaseFacts(
+                at=self._clock.wall(),
+                purpose=holder.purpose if holder else "",
+                has_users=last is not None,
+                is_down=is_taken_down(entries),
+                active=last.intent.candidate if last else None,
+                has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
+                left="" if holder else _left(entries),
+                last_change=last_change(entries),
+            )
+        )
+
+
+def _left(entries: Entries) -> str:
+    """Return what a release left behind that neither ended nor was undone, '' for nothing."""
+    with contextlib.suppress(JournalError):
+        for record in unfinished(entries):
+            if runs_still(record):
+                continue
+            what = "cannot be undone" if record.outcome == STUCK else "died and is neither finished nor undone"
+            return f"the {record.intent.kind} of {record.intent.version} ({record.intent.release}) {what}"
+    return ""
+
+
+def last_change(entries: Entries) -> LastChange | None:
+    """Return the newest entry that changed what users get, or may have."""
+    for entry in reversed(entries):
+        if (said := _SITE_EVENTS.get(entry.event)) is not None:
+            return LastChange(_seconds(entry), said)
+        if entry.event == "release.finished":
+            outcome = str(entry.facts.get("outcome", "ended"))
+            what = _what(entries, entry.release)
+            return LastChange(
+                _seconds(entry), f"{what} was promoted" if outcome == "promoted" else f"{what}: {outcome}"
+            )
+        if entry.event in ("step.done", "step.intent") and entry.step == "switch":
+            return LastChange(_seconds(entry), f"users were switched to {_what(entries, entry.release)}")
+        if entry.event == "undo.done" and entry.step == "switch":
+            return LastChange(_seconds(entry), f"users were switched back from {_what(entries, entry.release)}")
+    return None
+
+
+def _what(entries: Entries, release: str) -> str:
+    for entry in reversed(entries):
+        if entry.release == release and entry.event == "release.started":
+            kind = "" if entry.facts.get("kind") == "deploy" else f" (by a {entry.facts.get('kind')})"
+            return f"{entry.facts.get('version', 'a version')}{kind}"
+    return f"release {release}"
+
+
+def _seconds(entry: JournalEntry) -> float:
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(entry.at.replace("Z", "+00:00")).timestamp()
+    return 0.0

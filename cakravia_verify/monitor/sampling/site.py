@@ -1,0 +1,55 @@
+"""The slow looks at a site: drift, and whether a rollback would succeed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cakravia_verify.monitor.facts import DriftFacts, RollbackFacts
+from cakravia_verify.monitor.sampling.source import Collected
+from cakravia_verify.recovery.rollback_target import preview_rollback
+from cakravia_verify.site.site import Site
+from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
+
+DRIFT_EVERY: Final = 30.0
+ROLLBACK_EVERY: Final = 600.0
+
+
+class DriftSource:
+    """Compares journal, proxy, platform and answers."""
+
+    name = "drift"
+    every = DRIFT_EVERY
+    deadline = 4 * DRIFT_EVERY
+
+    def __init__(self, site: Site, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._site = site
+        self._clock = clock
+
+    def collect(self) -> Collected:
+        return Collected(DriftFacts(self._clock.wall(), self._site.observe().drift))
+
+
+class RollbackSource:
+    """Previews a rollback; nothing is changed. It is woken as soon as an alert is pending that a rollback may end."""
+
+    name = "rollback"
+    every = ROLLBACK_EVERY
+    deadline = 2 * ROLLBACK_EVERY
+
+    def __init__(self, site: Site, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._site = site
+        self._clock = clock
+
+    def collect(self) -> Collected:
+        way = preview_rollback(self._site)
+        refused = next((finding.seen for finding in way.findings if not finding.is_ok), "")
+        version = way.target.version if way.target else ""
+        return Collected(
+            RollbackFacts(
+                at=self._clock.wall(),
+                is_possible=way.is_open,
+                detail=version if way.is_open else refused or "there is no version to go back to",
+                users_back=way.estimate.users_back if way.estimate else None,
+                basis=way.estimate.basis if way.estimate else "",
+            )
+        )
