@@ -75,12 +75,6 @@ def render_nginx(
             switch=settings.switch,
             blue=str(blue),
             green=str(green),
-            pools=[
-                ("blue", blue, None),
-                ("green", green, None),
-                ("blue_with_backup", blue, green),
-                ("green_with_backup", green, blue),
-            ],
             keepalive=settings.keepalive,
             upstream_idle=_milliseconds(settings.upstream_idle),
             client_idle=_milliseconds(settings.client_idle),
