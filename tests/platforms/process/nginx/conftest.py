@@ -57,6 +57,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Served-Slot", "purple")
+        for wanted in self.headers.get_all("X-Answer-With", []):
+            self.send_header(*wanted.split(": ", 1))
+        if self.path.startswith("/cookies/"):
+            self.send_header("Set-Cookie", "s=" + "x" * int(self.path.removeprefix("/cookies/")))
         self.end_headers()
         self.wfile.write(body)
 
