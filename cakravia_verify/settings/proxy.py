@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
 from cakravia_verify.slots import Address
+
+
+# nginx's configuration contains the value between double quotes.
+HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"""^[^"$\\\x00-\x1f\x7f]*$""")]
+
+
+class SecurityHeaders(Section):
+    """Headers that the proxy adds to an answer that has none of that name. An empty value adds nothing."""
+
+    x_content_type_options: HeaderValue = "nosniff"
+    x_frame_options: HeaderValue = "SAMEORIGIN"
+    referrer_policy: HeaderValue = "strict-origin-when-cross-origin"
+    strict_transport_security: HeaderValue = ""
 
 
 class ProxySettings(Section):
@@ -26,6 +39,7 @@ class ProxySettings(Section):
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
     access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
+    security_headers: SecurityHeaders = SecurityHeaders()
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""

@@ -43,6 +43,7 @@ def _templates() -> Environment:
         autoescape=False,  # noqa: S701 - nginx configuration, not HTML; every value comes from validated settings
     )
     environment.filters["regex"] = re.escape
+    environment.filters["variable"] = lambda header: header.lower().replace("-", "_")
     return environment
 
 
@@ -75,12 +76,6 @@ def render_nginx(
             switch=settings.switch,
             blue=str(blue),
             green=str(green),
-            pools=[
-                ("blue", blue, None),
-                ("green", green, None),
-                ("blue_with_backup", blue, green),
-                ("green_with_backup", green, blue),
-            ],
             keepalive=settings.keepalive,
             upstream_idle=_milliseconds(settings.upstream_idle),
             client_idle=_milliseconds(settings.client_idle),
@@ -90,6 +85,7 @@ def render_nginx(
             connect_timeout=_milliseconds(settings.connect_timeout),
             read_timeout=_milliseconds(settings.read_timeout),
             max_body=settings.max_body,
+            security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
             tls_listen=tls_listen if certificate else "",
             certificate=certificate.digest if certificate else "",
@@ -127,6 +123,12 @@ def _everyday_log(settings: ProxySettings, paths: NginxPaths) -> str:
     """Return the log of requests outside measured runs as nginx's directive names it, empty for none."""
     named = {"": "", "file": paths.everyday_log, "stdout": "/dev/stdout"}
     return named.get(settings.access_log, settings.access_log)
+
+
+def _security_headers(settings: ProxySettings) -> dict[str, str]:
+    """Return the headers with a value, under their names on the wire."""
+    given = settings.security_headers.model_dump()
+    return {name.replace("_", "-").title(): value for name, value in given.items() if value}
 
 
 def _milliseconds(seconds: float) -> str:

@@ -50,16 +50,21 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         status = 404 if self.path == "/nothing" else 200
+        if self.path.startswith("/status/"):
+            status = int(self.path.removeprefix("/status/"))
         told = {"slot": self.server.slot, "received": length, "headers": dict(self.headers.items())}
         body = json.dumps(told).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Served-Slot", "purple")
+        for wanted in self.headers.get_all("X-Answer-With", []):
+            self.send_header(*wanted.split(": ", 1))
+        if self.path.startswith("/cookies/"):
+            self.send_header("Set-Cookie", "s=" + "x" * int(self.path.removeprefix("/cookies/")))
         self.end_headers()
         self.wfile.write(body)
 
-    def do_POST(self) -> None:
-        self.do_GET()
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - the names are the protocol's
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -78,6 +83,7 @@ class Backend(ThreadingHTTPServer):
         self.seen: list[str] = []
         self.entered = threading.Event()
         self.may_go_on = threading.Event()
+        self.opened: list[socket.socket] = []
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
         self.thread.start()
 
@@ -88,10 +94,17 @@ class Backend(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.opened.append(request)
+        super().process_request(request, client_address)
+
     def end(self) -> None:
         self.may_go_on.set()
         self.shutdown()
         self.server_close()
+        for connection in self.opened:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.thread.join()
 
 

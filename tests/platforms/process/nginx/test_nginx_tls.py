@@ -50,6 +50,18 @@ def test_users_come_in_by_https_and_http2_before_and_after_a_switch(door: Door) 
     assert seen == [("HTTP/2", "blue"), ("HTTP/2", "green")]
 
 
+def test_hsts_on_request_is_sent_over_https(door: Door, front: Front) -> None:
+    assert "Strict-Transport-Security" not in door.ask(door.pair).headers
+    changed = front.nginx(
+        tls_listen=f"127.0.0.1:{door.port}",
+        tls_certificate=str(door.pair.certificate),
+        tls_key=str(door.pair.key),
+        security_headers={"strict_transport_security": "max-age=60; preload"},
+    )
+    changed.refresh(deadline=deadline())
+    assert door.ask(door.pair).headers["Strict-Transport-Security"] == "max-age=60; preload"
+
+
 def test_a_renewed_certificate_is_loaded_by_exactly_one_reload(door: Door) -> None:
     door.pair.take_over(door.newer)
     assert door.proxy.refresh(deadline=deadline())
