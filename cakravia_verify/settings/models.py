@@ -301,6 +301,11 @@ class Settings(Section):
         return self.root / self.site.reports
 
     @property
+    def compose_project(self) -> str:
+        """The compose project of the site's containers. By default no project of a user has this name."""
+        return self.docker.project or f"{self.site.name}-blue-green"
+
+    @property
     def history(self) -> Path:
         return self.state / "deployment-history.log"
 

@@ -207,7 +207,7 @@ def test_labels_name_release_version_and_slot(slot: ContainerView) -> None:
 
 
 def test_compose_finds_every_container(container: ContainerView, site: ContainerSite) -> None:
-    assert container.labels["com.docker.compose.project"] == (site.project)
+    assert container.labels["com.docker.compose.project"] == site.settings.compose_project
     assert container.labels["com.docker.compose.service"] == container.part
 
 

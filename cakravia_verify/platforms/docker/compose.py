@@ -13,10 +13,11 @@ from typing import Any
 from cakravia_verify.platforms.docker.containers import COMPOSE, Spec
 from cakravia_verify.system.files import write_atomically
 
-HEADER = """\
-# Rendered by Cakravia Verify from the running containers. The next release overwrites it.
-#   docker compose -f {name} ps
-#   docker compose -f {name} logs app-blue
+RENDERED = "# Rendered by Cakravia Verify"
+HEADER = f"""\
+{RENDERED} from the running containers. The next release overwrites it.
+#   docker compose -f {{name}} ps
+#   docker compose -f {{name}} logs app-blue
 # Releases create the containers. `docker compose up` finds nothing to change.
 """
 HASH_SECONDS = 20.0

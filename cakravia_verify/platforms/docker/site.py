@@ -21,7 +21,7 @@ def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[Doc
         docker.host, home=settings.state, api_version=docker.api_version, patience=docker.patience, clock=clock
     )
     network = SiteNetwork(engine, project, settings.site.name, wanted=docker.subnet)
-    compose = ComposeFile(settings.root / docker.compose_file, project, state / "services")
+    compose = ComposeFile(settings.root / docker.compose_file, settings.compose_project, state / "services")
     images = ImageStore(engine, docker, f"cakravia-verify/{settings.site.name}", state / "images", settings.root)
     proxy = DockerNginx(settings, engine=engine, network=network, compose=compose, clock=clock)
     platform = DockerPlatform(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.compose import ComposeFile
+from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import open_connections
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog
@@ -77,6 +78,8 @@ class DockerPlatform:
             for colour in Colour:
                 self._engine.ours(self._name(colour), site=self._site)
             self._network.find()
+        refuse_foreign_file(self._compose)
+        refuse_shared_project(self._engine, self._compose, site=self._site)
         self._refuse_moved_slots()
 
     def reconnect(self) -> tuple[str, ...]:
