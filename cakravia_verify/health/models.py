@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEALTHY_WORDS = frozenset({"healthy", "degraded", "ok", "up", "pass", "ready", "alive"})
-# States of a deployment with a healthy slot. On the health endpoints these words do not mean healthy.
-DEPLOYMENT_WORDS = HEALTHY_WORDS | {"active", "inactive", "deploying"}
-
 
 @dataclass(frozen=True)
 class Reading:

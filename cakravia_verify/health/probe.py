@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -15,7 +14,8 @@ from typing import Any, Final, Protocol, Self
 
 import httpx
 
-from cakravia_verify.health.models import DEPLOYMENT_WORDS, HEALTHY_WORDS, Reading, field_of
+from cakravia_verify.health.models import Reading, field_of
+from cakravia_verify.health.wording import DEPLOYMENT_WORDS, failing_checks, first_line, means_ill, payload_of, word_of
 from cakravia_verify.settings.models import ContractSettings
 from cakravia_verify.slots import Address
 
@@ -98,8 +98,9 @@ class HttpProber:
     def read(self, address: Address, endpoint: str) -> Reading:
         path = self._contract.endpoints[endpoint]
         answer = self.request(address, "GET", path)
-        payload = _payload(answer.body)
-        state = field_of(payload, "status" if endpoint != "status" else "deployment.status|status") or ""
+        payload = payload_of(answer.body)
+        field = self._contract.health_field
+        state = word_of(payload, answer.body, field=f"deployment.status|{field}" if endpoint == "status" else field)
         return Reading(
             endpoint=endpoint,
             url=address.url + path,
@@ -110,19 +111,22 @@ class HttpProber:
             or answer.headers.get(self._contract.version_header),
             in_flight=_whole_number(field_of(payload, self._contract.in_flight_field)),
             latency=answer.latency,
-            problem=answer.problem or self._complaint(endpoint, answer.status_code, state, payload),
+            problem=answer.problem or self._complaint(endpoint, answer, state, payload),
         )
 
     def read_all(self, address: Address) -> tuple[Reading, ...]:
         return tuple(self.read(address, endpoint) for endpoint in self._contract.endpoints)
 
-    def _complaint(self, endpoint: str, status_code: int | None, state: str, payload: Any) -> str:
-        if status_code not in self._contract.healthy_codes:
-            failing = _failing_checks(payload)
-            return f"status {status_code}{f', state {state}' if state else ''}{f': {failing}' if failing else ''}"
-        if state and state.lower() not in (DEPLOYMENT_WORDS if endpoint == "status" else HEALTHY_WORDS):
-            return f"state {state}"
-        return ""
+    def _complaint(self, endpoint: str, answer: Answer, state: str, payload: Any) -> str:
+        """Return why the answer is not healthy, with its failing checks or its first line; '' if it is healthy."""
+        words = set(self._contract.unhealthy_words) - (DEPLOYMENT_WORDS if endpoint == "status" else set())
+        is_ill = means_ill(state, words)
+        if answer.status_code in self._contract.healthy_codes:
+            return _in_short(f"state {state}", failing_checks(payload)) if is_ill else ""
+        named = f", state {state}" if is_ill else ""
+        goes = f" to {first_line(answer.headers['location'].encode())}" if "location" in answer.headers else ""
+        told = failing_checks(payload) or ("" if goes else first_line(answer.body))
+        return _in_short(f"status {answer.status_code}{goes}{named}", told)
 
 
 class _Hangup:
@@ -167,20 +171,8 @@ def _content(answer: httpx.Response) -> bytes:
     return bytes(content)
 
 
-def _payload(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _failing_checks(payload: Any) -> str:
-    checks = payload.get("checks") if isinstance(payload, Mapping) else None
-    rows = checks if isinstance(checks, list) else []
-    bad = [row for row in rows if isinstance(row, Mapping) and str(row.get("status", "")) in ("fail", "unhealthy")]
-    return ", ".join(
-        f"{row.get('name')} {row.get('message') or row.get('detail') or row.get('status')}" for row in bad
-    )[:300]
+def _in_short(complaint: str, told: str) -> str:
+    return f"{complaint}: {told}" if told else complaint
 
 
 def _whole_number(text: str | None) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
+from cakravia_verify.health.wording import first_line
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.site.site import Site
@@ -58,7 +59,8 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
     )
     if answer.status_code not in request.expect:
         codes = " or ".join(str(code) for code in request.expect)
-        return f"{answer.problem or f'status {answer.status_code}'}, expected {codes}"
+        told = f": {first_line(answer.body)}" if answer.body else ""
+        return f"{answer.problem or f'status {answer.status_code}'}, expected {codes}{told}"
     if request.contains and request.contains.encode() not in answer.body:
         return f"the answer does not contain {request.contains!r}"
     named = {
@@ -77,8 +79,14 @@ def is_healthy(site: Site, slot: Slot) -> bool:
 
 
 def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]) -> None:
-    """Raise NotHealthy unless the answers name the slot and the version: another program may listen on that port."""
+    """Raise NotHealthy if an application with a deployment status does not name its slot and its version.
+
+    Another program may listen on that port. Without a deployment status, the proxy's record of the answering slot
+    decides.
+    """
     contract = release.site.settings.contract
+    if not contract.status:
+        return
     for what, named, places in (
         ("slot", any(reading.slot for reading in readings), (contract.slot_field, contract.slot_header)),
         ("version", any(reading.version for reading in readings), (contract.version_field, contract.version_header)),
@@ -87,7 +95,7 @@ def require_its_name(release: Release, slot: Slot, readings: tuple[Reading, ...]
             raise NotHealthy(
                 f"{slot} answers, but nothing in its answers names its {what}: {readings[0]}",
                 remedy=f"name it in {' or '.join(filter(None, places))}. If the application cannot, set "
-                f'{what}_field = "" and {what}_header = "" in [contract]',
+                f'status = "", or {what}_field = "" and {what}_header = "", in [contract]',
             )
 
 

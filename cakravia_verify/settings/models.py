@@ -32,6 +32,12 @@ from cakravia_verify.slots import Address, Colour
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
 # Variables of tests, CI and the traffic's child process. They are not settings.
 OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
+# Words that say that an application is ill. Case does not count; a space, "-" and "_" are the same.
+UNHEALTHY_WORDS = (
+    *("unhealthy", "down", "fail", "failed", "failing", "failure", "error", "critical", "dead", "red", "false"),
+    *("unavailable", "out of service", "not serving", "service unknown", "not ready", "not ok", "offline"),
+    *("starting", "initializing", "deploying", "inactive", "stopping", "stopped", "terminating", "shutting down"),
+)
 
 
 class SiteSettings(Section):
@@ -94,6 +100,8 @@ class ContractSettings(Section):
     live: UrlPath = "/api/health/live"
     status: UrlPath = "/api/deployment/status"
     healthy_codes: Codes = (200,)
+    health_field: str = "status|status.code|status.status|status.state|state|healthy|ok"
+    unhealthy_words: Annotated[tuple[str, ...], Field(strict=False)] = UNHEALTHY_WORDS
     slot_field: str = "deployment.slot"
     version_field: str = "deployment.version|version"
     slot_header: OptionalHeaderName = "X-Deployment-Slot"

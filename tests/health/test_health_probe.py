@@ -65,7 +65,7 @@ def test_an_unlisted_status_code_is_not_healthy(status: int) -> None:
     assert str(status) in reading.problem
 
 
-@pytest.mark.parametrize("word", ["unhealthy", "down", "starting", "FAIL", "deploying", "inactive", "no idea"])
+@pytest.mark.parametrize("word", ["unhealthy", "down", "starting", "FAIL", "deploying", "inactive", "NOT_SERVING", 503])
 def test_a_200_with_an_unhealthy_state_is_not_healthy(word: str) -> None:
     assert not answering(200, {"status": word}).read(SOMEWHERE, "health").is_healthy
 
@@ -77,6 +77,81 @@ def test_the_status_endpoint_may_answer_active_or_inactive(word: str) -> None:
 
 def test_a_degraded_application_is_up() -> None:
     assert answering(200, {"status": "degraded"}).read(SOMEWHERE, "health").is_healthy
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"status": word} for word in ("success", "warn", "running", True, 200, "serving", "no idea", "UP", "green")),
+        {"status": {"code": "ok"}},
+        {"ok": True},
+        ["ok"],
+        "fine",
+        200,
+    ],
+)
+def test_what_is_no_word_for_ill_is_healthy_with_a_healthy_code(body: Any) -> None:
+    assert answering(200, body, **{"Content-Type": "application/health+json"}).read(SOMEWHERE, "health").is_healthy
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": {"code": "error"}},
+        {"status": False},
+        {"ok": False},
+        {"state": "out_of_service"},
+        {"status": "shutting-down"},
+        False,
+        503,
+        b"DOWN\n",
+    ],
+)
+def test_a_word_for_ill_is_not_healthy_whatever_its_form(body: Any) -> None:
+    assert not answering(200, body).read(SOMEWHERE, "health").is_healthy
+
+
+def test_words_for_ill_can_be_set() -> None:
+    asked = prober(lambda request: httpx.Response(200, json={"mood": "Sad"}), health_field="mood")
+    assert asked.read(SOMEWHERE, "health").is_healthy
+    asked = prober(
+        lambda request: httpx.Response(200, json={"mood": "Sad"}), health_field="mood", unhealthy_words=("sad",)
+    )
+    assert asked.read(SOMEWHERE, "health").problem == "state Sad"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"DisallowedHost: 127.0.0.1:3001\nTraceback ...", "DisallowedHost: 127.0.0.1:3001"),
+        (b"<html><head><title>DisallowedHost\n at /health</title></head><h1>x</h1>", "DisallowedHost at /health"),
+        (b"<!doctype html><body><h1>Bad Request (400)</h1></body>", "Bad Request (400)"),
+        (b"<p>no &lt;title&gt;</p>", "no <title>"),
+        (b"\n\n  no\x1b[31m database\x07\x00 \r\nmore", "no[31m database"),
+        (b'{\n  "detail": "no database"\n}', '{"detail": "no database"}'),
+        (b"x" * 5_000, "x" * 197 + "..."),
+        (b"", ""),
+    ],
+)
+def test_a_refused_reading_shows_the_first_line_of_the_body(body: bytes, told: str) -> None:
+    problem = answering(400, body).read(SOMEWHERE, "health").problem
+    assert problem == (f"status 400: {told}" if told else "status 400")
+
+
+def test_a_redirect_shows_where_it_leads() -> None:
+    reading = answering(301, b"Moved", Location="https://shop.example.com/health").read(SOMEWHERE, "health")
+    assert reading.problem == "status 301 to https://shop.example.com/health"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"status": "fail", "checks": {"db:time": [{"status": "fail", "output": "no answer"}]}},
+        {"status": "DOWN", "components": {"db:time": {"status": "DOWN", "message": "no answer"}}},
+    ],
+)
+def test_failing_checks_of_other_health_formats_are_told_by_name(body: Any) -> None:
+    assert "db:time no answer" in answering(503, body).read(SOMEWHERE, "health").problem
 
 
 def test_failing_checks_are_in_the_problem_by_name() -> None:

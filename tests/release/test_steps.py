@@ -132,6 +132,15 @@ def test_an_application_that_is_said_to_name_nothing_may_name_nothing(quick_fold
     started(stage, "v1", to="prove")
 
 
+def test_an_application_with_one_plain_endpoint_may_name_nothing(quick_folder: Path) -> None:
+    stage = Stage(quick_folder)
+    stage.memory = Nameless(stage.clock)
+    contract = ContractSettings(health="/health", ready="", live="", status="")
+    stage.settings = stage.settings.model_copy(update={"contract": contract})
+    stage.opened()
+    started(stage, "v1", to="prove")
+
+
 def test_a_candidate_that_ends_while_it_is_proved_is_refused(site_with_v1: Stage) -> None:
     site_with_v1.memory.sick.add("v2")
     site_with_v1.clock.on_sleep = partial(site_with_v1.memory.running.__delitem__, Colour.GREEN)

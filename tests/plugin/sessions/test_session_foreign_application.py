@@ -1,0 +1,88 @@
+"""Applications that know nothing of this project are asked as their users ask them, and released by settings alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.sessions.shop import REPOSITORY, Shop
+
+APPLICATIONS = Path(__file__).resolve().parent / "applications"
+SETTINGS = """\
+[site]
+name = "foreign"
+{site}
+[slots]
+blue = {blue}
+green = {green}
+[proxy]
+listen = "127.0.0.1:{users}"
+workers = 1
+[app]
+command = ["{{python}}", "foreign.py"]
+source = "{source}"
+grace = 3.0
+environment = {{ {environment} }}
+[health]
+consecutive = 2
+interval = 0.1
+timeout = 1.0
+deadline = 6.0
+[release]
+bake = 2.0
+drain = 3.0
+drain_minimum = 0.1
+[budget]
+min_requests = 100
+min_rate_held = 0.7
+{contract}
+[traffic]
+users = 10
+rate = 60.0
+round_trip = 0.0
+timeout = 2.0
+{traffic}
+"""
+PLAIN = '[contract]\nhealth = "/health"\nready = ""\nlive = ""\nstatus = ""\n'
+GENERIC = 'profile = "generic"'
+
+
+@pytest.fixture
+def new_site(new_shop: Callable[..., Shop]) -> Callable[..., Shop]:
+    """Make a site of the foreign application from parts of its settings."""
+
+    def make(*, site: str = "", environment: str = "", contract: str = PLAIN, traffic: str = GENERIC) -> Shop:
+        shop = new_shop()
+        parts = {"site": site, "environment": environment, "contract": contract, "traffic": traffic}
+        ports = {"users": shop.users, "blue": shop.blue, "green": shop.green}
+        shop.settings.write_text(SETTINGS.format(source=APPLICATIONS, **ports, **parts))
+        return shop
+
+    return make
+
+
+def printed_contract() -> str:
+    """Return the example of an application with one plain endpoint, as docs/APPLICATION.md prints it."""
+    page = (REPOSITORY / "docs" / "APPLICATION.md").read_text()
+    blocks: list[str] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    return next(block for block in blocks if 'status = ""' in block)
+
+
+@pytest.mark.check
+def test_the_printed_example_of_one_plain_endpoint_is_released_twice(new_site: Callable[..., Shop]) -> None:
+    shop = new_site(contract=printed_contract())
+    for version in ("v1.0.0", "v1.1.0"):
+        ended = shop.deploy(version)
+        assert ended.status == 0, ended.output
+    measured = shop.verdict()["evidence"]["measured"]
+    assert (measured["lost"], measured["errors"]) == (0, 0)
+    assert shop.answer("/")[:2] == (200, "green")
+
+
+def test_a_health_answer_that_is_success_in_other_words_is_released(new_site: Callable[..., Shop]) -> None:
+    body = """HEALTH_BODY = '{"status": {"code": "success"}}', HEALTH_TYPE = "application/health+json" """
+    ended = new_site(environment=body).deploy("v1.0.0")
+    assert ended.status == 0, ended.output
