@@ -23,7 +23,7 @@ from pathlib import Path
 
 from cakravia_verify.monitor.store.query import points, raw_samples
 from cakravia_verify.monitor.store.sample_store import SampleStore
-from cakravia_verify.monitor.store.samples import Outcome, Phases, Sample
+from cakravia_verify.monitor.store.samples import MetricSample, Phases, ProbeOutcome
 from cakravia_verify.testing.memory import FakeClock
 
 CHECKS = [f"probe/{target}/{endpoint}" for target in ("proxy", "blue") for endpoint in "abcde"]
@@ -31,14 +31,14 @@ EVERY, DAY, KEPT_DAYS = 2, 86_400, 32
 BAR_BYTES, BAR_SECONDS = 100_000_000, 0.1
 
 
-def samples_of(minute: float, chance: random.Random) -> list[Sample]:
+def samples_of(minute: float, chance: random.Random) -> list[MetricSample]:
     found = []
     for name in CHECKS:
         for second in range(0, 60, EVERY):
             first_byte = chance.lognormvariate(-6, 0.5)
-            outcome = Outcome.STATUS if chance.random() < 0.001 else Outcome.OK
+            outcome = ProbeOutcome.STATUS if chance.random() < 0.001 else ProbeOutcome.OK
             phases = Phases(connect=chance.uniform(5e-5, 3e-4), first_byte=first_byte)
-            found.append(Sample(name, minute + second, first_byte * 1.1, outcome, 200, phases))
+            found.append(MetricSample(name, minute + second, first_byte * 1.1, outcome, 200, phases))
     return found
 
 
@@ -65,7 +65,9 @@ def fill(store: SampleStore, clock: FakeClock, *, days: int, chance: random.Rand
         step = 1 if day >= days - KEPT_DAYS else 10
         for hour in range(0, DAY, 3600):
             store.add(
-                Sample(each.series, clock.wall() + hour + minute + each.at, each.value, each.outcome, 200, each.phases)
+                MetricSample(
+                    each.series, clock.wall() + hour + minute + each.at, each.value, each.outcome, 200, each.phases
+                )
                 for minute in range(0, 3600, 60)
                 for each in chance.choice(templates)[::step]
             )

@@ -34,25 +34,25 @@ def monitor() -> None:
 @monitor.command()
 @click.option("--log", "log_file", type=click.Path(path_type=Path), help="Write the log to this file.")
 @click.pass_obj
-def run(opened: Callable[[], Site], log_file: Path | None) -> None:
+def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
     """Watch the site in the foreground until a signal ends it."""
     from cakravia_verify.monitor.log import open_log
     from cakravia_verify.monitor.service import Monitor, run_until_signal
 
-    settings = opened().settings
+    settings = open_site().settings
     run_until_signal(Monitor(settings, log=open_log(log_file), log_file=log_file and log_file.absolute()))
 
 
 @monitor.command()
 @_JSON
 @click.pass_obj
-def status(opened: Callable[[], Site], as_json: bool) -> None:
+def status(open_site: Callable[[], Site], as_json: bool) -> None:
     """What the monitor sees now. Exit status: 0 all is well, 1 it does not run, 2 an alert is open."""
     from cakravia_verify.monitor.service import is_fresh
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import status_lines
 
-    place = _place(opened)
+    place = _place(open_site)
     state = read_state(place.state_file)
     is_running = place.is_running() and is_fresh(state)
     if as_json:
@@ -70,12 +70,12 @@ def status(opened: Callable[[], Site], as_json: bool) -> None:
 @_HOURS
 @_JSON
 @click.pass_obj
-def report(opened: Callable[[], Site], hours: float, as_json: bool) -> None:
+def report(open_site: Callable[[], Site], hours: float, as_json: bool) -> None:
     """Availability, latency and alerts of the last hours."""
     from cakravia_verify.monitor.report import report_lines, report_of
 
     now = time.time()
-    site = opened()
+    site = open_site()
     made = report_of(_place(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
     if as_json:
         click.echo(json.dumps(made, indent=2))
@@ -89,13 +89,13 @@ def report(opened: Callable[[], Site], hours: float, as_json: bool) -> None:
 @click.option("--series", default="probe/users/", show_default=True, help="Series whose names begin with this.")
 @_JSON
 @click.pass_obj
-def history(opened: Callable[[], Site], hours: float, series: str, as_json: bool) -> None:
+def history(open_site: Callable[[], Site], hours: float, series: str, as_json: bool) -> None:
     """Health over time: one line per series and hour (per minute for up to 2 hours)."""
     from cakravia_verify.monitor.report import history_rows
     from cakravia_verify.monitor.text import history_line
 
     now = time.time()
-    rows = history_rows(_place(opened).folder, series, since=now - hours * 3600, until=now)
+    rows = history_rows(_place(open_site).folder, series, since=now - hours * 3600, until=now)
     for row in rows:
         click.echo(json.dumps(row) if as_json else history_line(row))
     if not rows and not as_json:
@@ -106,12 +106,12 @@ def history(opened: Callable[[], Site], hours: float, series: str, as_json: bool
 @click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines.")
 @_JSON
 @click.pass_obj
-def logs(opened: Callable[[], Site], lines: int, as_json: bool) -> None:
+def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
     """The last lines of the monitor's log."""
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import clean
 
-    place = _place(opened)
+    place = _place(open_site)
     named = read_state(place.state_file).get("log") or read_state(place.service_file).get("log")
     path = Path(named) if named else place.log
     try:
@@ -142,14 +142,14 @@ def alerts(context: click.Context, last: int, as_json: bool) -> None:
 @alerts.command()
 @click.argument("name")
 @click.pass_obj
-def ack(opened: Callable[[], Site], name: str) -> None:
+def ack(open_site: Callable[[], Site], name: str) -> None:
     """Acknowledge an open alert: it sends no more reminders, and its end is still told."""
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.alerts import book
     from cakravia_verify.system.users import who_acts
 
     who, now = who_acts(), time.time()
-    if not _change(_place(opened), lambda connection: book.acknowledge(connection, name, who=who, at=now)):
+    if not _change(_place(open_site), lambda connection: book.acknowledge(connection, name, who=who, at=now)):
         raise UsageError(f"there is no open alert {name}", remedy="list them with: cakravia monitor alerts")
     click.echo(f"{name} is acknowledged by {who}")
 
@@ -159,7 +159,7 @@ def ack(opened: Callable[[], Site], name: str) -> None:
 @click.option("--hours", required=True, type=click.FloatRange(0.01, 24 * 366), help="How long.")
 @click.option("--reason", required=True, help="Why; it is shown with the silence.")
 @click.pass_obj
-def silence(opened: Callable[[], Site], pattern: str, hours: float, reason: str) -> None:
+def silence(open_site: Callable[[], Site], pattern: str, hours: float, reason: str) -> None:
     """Send no message about alerts whose name fits PATTERN, as in 'idle-slot' or '*'."""
     from cakravia_verify.monitor.alerts import book
     from cakravia_verify.monitor.alerts.message import instant
@@ -167,7 +167,7 @@ def silence(opened: Callable[[], Site], pattern: str, hours: float, reason: str)
 
     until, who = time.time() + hours * 3600, who_acts()
     number = _change(
-        _place(opened),
+        _place(open_site),
         lambda connection: book.add_silence(connection, pattern, until=until, reason=reason, who=who),
     )
     click.echo(f"silence {number}: no message about {pattern} until {instant(until)}")
@@ -177,26 +177,26 @@ def silence(opened: Callable[[], Site], pattern: str, hours: float, reason: str)
 @alerts.command()
 @click.argument("number", type=int)
 @click.pass_obj
-def unsilence(opened: Callable[[], Site], number: int) -> None:
+def unsilence(open_site: Callable[[], Site], number: int) -> None:
     """End a silence."""
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.alerts import book
 
-    if not _change(_place(opened), lambda connection: book.end_silence(connection, number)):
+    if not _change(_place(open_site), lambda connection: book.end_silence(connection, number)):
         raise UsageError(f"there is no silence {number}", remedy="list them with: cakravia monitor alerts")
     click.echo(f"silence {number} has ended")
 
 
 @alerts.command("test")
 @click.pass_obj
-def send_test(opened: Callable[[], Site]) -> None:
+def send_test(open_site: Callable[[], Site]) -> None:
     """Put a test message into the outbox. The running monitor delivers it to every channel."""
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.notify.assembly import least_urgencies
     from cakravia_verify.monitor.notify.message import Message, Urgency
     from cakravia_verify.monitor.notify.outbox import Outbox
 
-    site = opened()
+    site = open_site()
     channels, now = least_urgencies(site.settings.notify), time.time()
     if not channels:
         raise UsageError("no channel is set", remedy="add a [[notify.channels]] table to cakravia.toml")
@@ -208,10 +208,10 @@ def send_test(opened: Callable[[], Site]) -> None:
     click.echo(f"message {message.id} waits for {', '.join(channels)}")
 
 
-def _place(opened: Callable[[], Site]) -> MonitorPlace:
+def _place(open_site: Callable[[], Site]) -> MonitorPlace:
     from cakravia_verify.monitor.place import place_of
 
-    return place_of(opened().settings)
+    return place_of(open_site().settings)
 
 
 def _book(place: MonitorPlace) -> Any:

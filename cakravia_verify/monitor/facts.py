@@ -9,7 +9,7 @@ from enum import StrEnum
 from cakravia_verify.slots import Colour
 
 
-class Target(StrEnum):
+class ProbeTarget(StrEnum):
     """Whom the probes ask: users' way through the proxy, by plain HTTP, TLS or from outside, and each slot."""
 
     USERS = "users"
@@ -33,7 +33,7 @@ class Probe:
 class Round:
     """One probe of every endpoint of a target. `is_there` is false for a slot in which nothing runs."""
 
-    target: Target
+    target: ProbeTarget
     at: float
     probes: tuple[Probe, ...]
     is_there: bool = True
@@ -143,7 +143,7 @@ class LastChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseFacts:
+class ReleaseStatus:
     """What lease and history say. `purpose` is that of the holder of the lease, '' when the site is free.
 
     `has_users` says that a release once gave users to a version; `is_down` that the site was taken down on purpose;

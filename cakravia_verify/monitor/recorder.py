@@ -14,7 +14,7 @@ EVERY: Final = 10.0
 PRUNE_EVERY: Final = 600.0
 
 
-class Recorder(threading.Thread):
+class SampleRecorder(threading.Thread):
     """Moves samples from the board to the store. `trouble` says why it cannot, '' when it can."""
 
     def __init__(self, board: Board, store: SampleStore, *, log: Callable[[str], None]) -> None:

@@ -18,20 +18,21 @@ from cakravia_verify.monitor.alerts.evaluator import Evaluation, Evaluator
 from cakravia_verify.monitor.alerts.message import Surroundings
 from cakravia_verify.monitor.alerts.model import State
 from cakravia_verify.monitor.alerts.rules import View, rules_for
-from cakravia_verify.monitor.facts import PlatformFacts, ReleaseFacts, RollbackFacts, Target
+from cakravia_verify.monitor.facts import PlatformFacts, ProbeTarget, ReleaseStatus, RollbackFacts
 from cakravia_verify.monitor.notify.alive import AliveCalls
 from cakravia_verify.monitor.notify.assembly import least_urgencies, open_channel
 from cakravia_verify.monitor.notify.courier import Courier
 from cakravia_verify.monitor.notify.message import Urgency
 from cakravia_verify.monitor.notify.outbox import Outbox
 from cakravia_verify.monitor.place import place_of
-from cakravia_verify.monitor.recorder import Recorder
+from cakravia_verify.monitor.recorder import SampleRecorder
 from cakravia_verify.monitor.sampling.assembly import open_sources
 from cakravia_verify.monitor.sampling.source import Board, SourceThread
 from cakravia_verify.monitor.state import alert_as_json, facts_as_json, sources_as_json, write_state
 from cakravia_verify.monitor.store.sample_store import Retention, SampleStore
 from cakravia_verify.monitor.systemd import ServiceNotifier
-from cakravia_verify.settings.models import Settings, size_in_bytes
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
@@ -69,7 +70,7 @@ class Monitor:
         self._place = place_of(settings)
         self._board = Board(clock)
         self._store = SampleStore(self._place.folder, retention=retention_of(settings), clock=clock)
-        self._recorder = Recorder(self._board, self._store, log=log)
+        self._recorder = SampleRecorder(self._board, self._store, log=log)
         self._database = open_book(self._place.folder)
         self._outbox = Outbox(self._database, channels=least_urgencies(settings.notify))
         self._evaluator = Evaluator(
@@ -171,7 +172,7 @@ class Monitor:
 
     def _view(self) -> View:
         facts, now = self._board.facts(), self._clock.wall()
-        release: ReleaseFacts | None = facts.get("release")
+        release: ReleaseStatus | None = facts.get("release")
         if release is not None and release.is_busy:
             self._settled_at = now + SETTLE_ROUNDS * self._settings.monitor.interval
         platform: PlatformFacts | None = facts.get("platform")
@@ -179,7 +180,7 @@ class Monitor:
             self._note_restarts(platform, is_planned=now < self._settled_at)
         return View(
             now=now,
-            rounds={target: facts[target] for target in Target if facts.get(target) is not None},
+            rounds={target: facts[target] for target in ProbeTarget if facts.get(target) is not None},
             release=release,
             platform=platform,
             host=facts.get("host"),
@@ -217,12 +218,12 @@ class Monitor:
 
     def _surroundings(self) -> Surroundings:
         facts = self._board.facts()
-        release: ReleaseFacts | None = facts.get("release")
+        release: ReleaseStatus | None = facts.get("release")
         return Surroundings(self._settings.site.name, release.last_change if release else None, facts.get("rollback"))
 
     def _is_well(self) -> bool:
         """Whether the monitor does its work: probes report, alerts are stored, and messages leave."""
-        if str(Target.USERS) in self._board.silent() or self._evaluator.store_error:
+        if str(ProbeTarget.USERS) in self._board.silent() or self._evaluator.store_error:
             return False
         with contextlib.suppress(sqlite3.Error):
             now = self._clock.wall()

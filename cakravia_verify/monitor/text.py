@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cakravia_verify.monitor.alerts.message import duration, instant
-from cakravia_verify.monitor.facts import Target
+from cakravia_verify.monitor.facts import ProbeTarget
 
 
 def clean(text: str) -> str:
@@ -44,7 +44,7 @@ def status_lines(state: Mapping[str, Any], *, is_running: bool) -> Iterator[str]
     else:
         yield f"{state['site']}: the monitor does not run; it last did {duration(now - state['at'])} ago"
     facts = state.get("facts", {})
-    for target in Target:
+    for target in ProbeTarget:
         if seen := facts.get(target):
             yield f"  {target:<10} {_round_in_words(seen)}{' (active)' if target == state.get('active') else ''}"
     yield from map(clean, _resource_lines(facts))

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from cakravia_verify.monitor.alerts.model import Alert, Change, Event, Silence, State
+from cakravia_verify.monitor.alerts.model import Alert, AlertEvent, Change, Silence, State
 from cakravia_verify.monitor.database import Database, Durability
 from cakravia_verify.monitor.notify.outbox import SCHEMA as OUTBOX_SCHEMA
 
@@ -54,7 +54,7 @@ def save_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None
         connection.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?)", (alert.name, content))
 
 
-def add_events(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
+def add_events(connection: sqlite3.Connection, events: Iterable[AlertEvent]) -> None:
     for event in events:
         connection.execute(
             "INSERT INTO events (at, name, change, detail) VALUES (?, ?, ?, ?)",
@@ -63,10 +63,10 @@ def add_events(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
     connection.execute("DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?", (KEEP_EVENTS,))
 
 
-def load_events(connection: sqlite3.Connection, *, last: int) -> tuple[Event, ...]:
+def load_events(connection: sqlite3.Connection, *, last: int) -> tuple[AlertEvent, ...]:
     """Return the newest events, oldest first."""
     rows = connection.execute("SELECT at, name, change, detail FROM events ORDER BY number DESC LIMIT ?", (last,))
-    return tuple(Event(at, name, Change(change), detail) for at, name, change, detail in reversed(rows.fetchall()))
+    return tuple(AlertEvent(at, name, Change(change), detail) for at, name, change, detail in reversed(rows.fetchall()))
 
 
 def acknowledge(connection: sqlite3.Connection, name: str, *, who: str, at: float) -> bool:
@@ -76,7 +76,7 @@ def acknowledge(connection: sqlite3.Connection, name: str, *, who: str, at: floa
         return False
     values = (name, alert.episode, who, at)
     connection.execute("INSERT OR REPLACE INTO acknowledgements VALUES (?, ?, ?, ?)", values)
-    add_events(connection, [Event(at, name, Change.ACKNOWLEDGED, who)])
+    add_events(connection, [AlertEvent(at, name, Change.ACKNOWLEDGED, who)])
     return True
 
 

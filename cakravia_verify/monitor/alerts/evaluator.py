@@ -18,7 +18,7 @@ from cakravia_verify.monitor.alerts.machine import (
 )
 from cakravia_verify.monitor.alerts.maintenance import window_at
 from cakravia_verify.monitor.alerts.message import Surroundings, Told, message_about
-from cakravia_verify.monitor.alerts.model import Alert, Change, Event, Reading, Silence, Verdict
+from cakravia_verify.monitor.alerts.model import Alert, AlertEvent, AlertReading, Change, Judgement, Silence
 from cakravia_verify.monitor.alerts.rules import Rule, View
 from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.notify.message import Message
@@ -35,7 +35,7 @@ MOST_UNSTORED: Final = 100
 class Evaluation:
     """What one look at the site led to."""
 
-    events: tuple[Event, ...] = ()
+    events: tuple[AlertEvent, ...] = ()
     messages: tuple[Message, ...] = ()
 
 
@@ -62,7 +62,7 @@ class Evaluator:
         self._silences: tuple[Silence, ...] = ()
         self._reread_at = 0.0
         self._saved: dict[str, Alert] = {}
-        self._events: list[Event] = []
+        self._events: list[AlertEvent] = []
         self.unstored: list[Message] = []
         self.alerts: dict[str, Alert] = {}
         self.store_error = ""
@@ -82,20 +82,20 @@ class Evaluator:
         self._store()
         return Evaluation(tuple(events), tuple(messages))
 
-    def _judge(self, rule: Rule, view: View) -> Iterable[Event]:
+    def _judge(self, rule: Rule, view: View) -> Iterable[AlertEvent]:
         reading = rule.read(view)
         if rule.source in view.silent:
-            reading = Reading(Verdict.MISSING, view.now, f"{rule.source} reports nothing")
+            reading = AlertReading(Judgement.MISSING, view.now, f"{rule.source} reports nothing")
         if reading is None:
             return
         before = self.alerts.get(rule.name) or Alert(rule.name)
-        if reading.at <= before.last_at and reading.verdict is not Verdict.MISSING:
+        if reading.at <= before.last_at and reading.verdict is not Judgement.MISSING:
             return
         after = advance(before, reading, rule.policy)
         self.alerts[rule.name] = after
         if change := change_between(before, after):
             is_bad = change in (Change.FIRED, Change.LOST_DATA)
-            yield Event(view.now, rule.name, change, after.detail if is_bad else "")
+            yield AlertEvent(view.now, rule.name, change, after.detail if is_bad else "")
 
     def _messages(self, view: View) -> list[Message]:
         due: dict[Topic, list[Told]] = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from cakravia_verify.monitor.alerts.model import Alert, Change, Policy, Reading, State, Verdict
+from cakravia_verify.monitor.alerts.model import Alert, AlertReading, Change, Judgement, Policy, State
 
 
 class Topic(StrEnum):
@@ -17,34 +17,34 @@ class Topic(StrEnum):
     RESOLVED = "resolved"
 
 
-def advance(alert: Alert, reading: Reading, policy: Policy) -> Alert:
+def advance(alert: Alert, reading: AlertReading, policy: Policy) -> Alert:
     """Return the alert after one more reading. A reading that is not newer than the last one changes nothing."""
-    if reading.verdict is Verdict.MISSING:
+    if reading.verdict is Judgement.MISSING:
         return _without_data(alert, reading)
     if reading.at <= alert.last_at:
         return alert
     match reading.verdict:
-        case Verdict.BAD:
+        case Judgement.BAD:
             return _after_bad(alert, reading, policy)
-        case Verdict.GOOD:
+        case Judgement.GOOD:
             return _after_good(alert, reading, policy)
     return _after_undecided(alert, reading)
 
 
-def _without_data(alert: Alert, reading: Reading) -> Alert:
+def _without_data(alert: Alert, reading: AlertReading) -> Alert:
     """An open episode stays open: missing data is neither good nor bad."""
     if alert.state is State.NO_DATA:
         return alert
     return _moved(alert, State.NO_DATA, reading, bad_run=0, good_run=0, recent=())
 
 
-def _after_undecided(alert: Alert, reading: Reading) -> Alert:
+def _after_undecided(alert: Alert, reading: AlertReading) -> Alert:
     """A planned change interrupts what is counted, and an open episode waits."""
     state = State.RECOVERING if alert.is_open else State.RESOLVED
     return _moved(alert, state, reading, last_at=reading.at, bad_run=0, good_run=0, recent=())
 
 
-def _after_bad(alert: Alert, reading: Reading, policy: Policy) -> Alert:
+def _after_bad(alert: Alert, reading: AlertReading, policy: Policy) -> Alert:
     recent = (*alert.recent, True)[-policy.window :]
     is_first = not alert.is_open and not any(alert.recent)
     bad: dict[str, Any] = {
@@ -72,7 +72,7 @@ def _after_bad(alert: Alert, reading: Reading, policy: Policy) -> Alert:
     return _moved(alert, State.FIRING, reading, **bad, **opened)
 
 
-def _after_good(alert: Alert, reading: Reading, policy: Policy) -> Alert:
+def _after_good(alert: Alert, reading: AlertReading, policy: Policy) -> Alert:
     good: dict[str, Any] = {
         "last_at": reading.at,
         "bad_run": 0,
@@ -89,7 +89,7 @@ def _after_good(alert: Alert, reading: Reading, policy: Policy) -> Alert:
     return _moved(alert, State.RESOLVED, reading, **good | {"is_open": False, "recent": ()})
 
 
-def _moved(alert: Alert, state: State, reading: Reading, **changes: Any) -> Alert:
+def _moved(alert: Alert, state: State, reading: AlertReading, **changes: Any) -> Alert:
     since = alert.since if alert.state is state else reading.at
     return replace(alert, state=state, since=since, detail=reading.detail or alert.detail, **changes)
 

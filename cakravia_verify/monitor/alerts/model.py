@@ -18,7 +18,7 @@ class State(StrEnum):
     NO_DATA = "no data"
 
 
-class Verdict(StrEnum):
+class Judgement(StrEnum):
     """What one reading says. UNDECIDED changes nothing: a value between two limits, or a planned change."""
 
     GOOD = "good"
@@ -28,10 +28,10 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reading:
+class AlertReading:
     """One judgement about one alert. `at` is when its data was taken, in seconds since 1970."""
 
-    verdict: Verdict
+    verdict: Judgement
     at: float
     detail: str = ""
 
@@ -111,7 +111,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
+class AlertEvent:
     """One change of one alert."""
 
     at: float

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cakravia_verify.monitor.alerts.burn import FAST, SLOW, BurnRate, in_words, is_burning
-from cakravia_verify.monitor.alerts.model import Policy, Reading, Verdict
+from cakravia_verify.monitor.alerts.model import AlertReading, Judgement, Policy
 from cakravia_verify.monitor.facts import (
     CertificateFacts,
     DriftFacts,
     HostFacts,
     PlatformFacts,
-    ReleaseFacts,
+    ProbeTarget,
+    ReleaseStatus,
     Round,
     SlotFacts,
-    Target,
     TrafficFacts,
     VantageFacts,
 )
@@ -41,8 +41,8 @@ class View:
     """
 
     now: float
-    rounds: Mapping[Target, Round] = field(default_factory=dict)
-    release: ReleaseFacts | None = None
+    rounds: Mapping[ProbeTarget, Round] = field(default_factory=dict)
+    release: ReleaseStatus | None = None
     platform: PlatformFacts | None = None
     host: HostFacts | None = None
     certificate: CertificateFacts | None = None
@@ -66,7 +66,7 @@ class View:
     @property
     def active(self) -> Colour | None:
         """The slot that users get: by their own answers, else by the history."""
-        users = self.rounds.get(Target.USERS)
+        users = self.rounds.get(ProbeTarget.USERS)
         if users is not None and users.served_slot is not None:
             return users.served_slot
         return self.release.active if self.release else None
@@ -83,86 +83,88 @@ class Rule:
     name: str
     title: str
     source: str
-    read: Callable[[View], Reading | None]
+    read: Callable[[View], AlertReading | None]
     policy: Policy
     folds_into: tuple[str, ...] = ()
     command: str = ""
 
 
 def _of_round(
-    view: View, target: Target, source_round: Round | None, *, is_planned: bool, says: str = ""
-) -> Reading | None:
+    view: View, target: ProbeTarget, source_round: Round | None, *, is_planned: bool, says: str = ""
+) -> AlertReading | None:
     if source_round is None:
         return None
     if is_planned:
-        return Reading(Verdict.UNDECIDED, source_round.at)
+        return AlertReading(Judgement.UNDECIDED, source_round.at)
     if source_round.is_good:
-        return Reading(Verdict.GOOD, source_round.at)
-    return Reading(Verdict.BAD, source_round.at, says or f"{target}: {source_round.problems()}")
+        return AlertReading(Judgement.GOOD, source_round.at)
+    return AlertReading(Judgement.BAD, source_round.at, says or f"{target}: {source_round.problems()}")
 
 
-def users(view: View) -> Reading | None:
+def users(view: View) -> AlertReading | None:
     """Bad when an endpoint gives no good answer through the proxy. A release is no excuse; `cakravia down` is."""
-    return _of_round(view, Target.USERS, view.rounds.get(Target.USERS), is_planned=view.is_planned_downtime)
+    return _of_round(view, ProbeTarget.USERS, view.rounds.get(ProbeTarget.USERS), is_planned=view.is_planned_downtime)
 
 
-def tls(view: View) -> Reading | None:
-    return _of_round(view, Target.TLS, view.rounds.get(Target.TLS), is_planned=view.is_planned_downtime)
+def tls(view: View) -> AlertReading | None:
+    return _of_round(view, ProbeTarget.TLS, view.rounds.get(ProbeTarget.TLS), is_planned=view.is_planned_downtime)
 
 
-def outside(view: View) -> Reading | None:
+def outside(view: View) -> AlertReading | None:
     """The site from outside. While this machine is offline, that says nothing about the site."""
-    seen = view.rounds.get(Target.OUTSIDE)
+    seen = view.rounds.get(ProbeTarget.OUTSIDE)
     if seen is not None and view.vantage is not None and not view.vantage.is_online:
-        return Reading(Verdict.MISSING, seen.at, "this machine is offline")
-    return _of_round(view, Target.OUTSIDE, seen, is_planned=view.is_planned_downtime)
+        return AlertReading(Judgement.MISSING, seen.at, "this machine is offline")
+    return _of_round(view, ProbeTarget.OUTSIDE, seen, is_planned=view.is_planned_downtime)
 
 
-def active_slot(view: View) -> Reading | None:
+def active_slot(view: View) -> AlertReading | None:
     active = view.active
     if active is None:
         return None
-    seen = view.rounds.get(Target(active))
+    seen = view.rounds.get(ProbeTarget(active))
     planned = view.is_busy or view.is_planned_downtime
     says = "" if seen is None or seen.is_there else f"{active}: nothing runs there"
-    return _of_round(view, Target(active), seen, is_planned=planned, says=says)
+    return _of_round(view, ProbeTarget(active), seen, is_planned=planned, says=says)
 
 
-def idle_slot(view: View) -> Reading | None:
+def idle_slot(view: View) -> AlertReading | None:
     """Replacing the idle slot never fires: while a command holds the site, nothing is decided about it."""
     active, release = view.active, view.release
     if active is None or release is None:
         return None
     idle = active.other
-    seen = view.rounds.get(Target(idle))
+    seen = view.rounds.get(ProbeTarget(idle))
     if seen is None or (not seen.is_there and not release.has_previous):
         return None
     says = "" if seen.is_there else f"{idle}: nothing runs there, so a rollback has to start it first"
     planned = view.is_busy or view.is_planned_downtime
-    return _of_round(view, Target(idle), seen, is_planned=planned, says=says)
+    return _of_round(view, ProbeTarget(idle), seen, is_planned=planned, says=says)
 
 
-def proxy(view: View) -> Reading | None:
+def proxy(view: View) -> AlertReading | None:
     platform = view.platform
     if platform is None:
         return None
     if view.is_planned_downtime:
-        return Reading(Verdict.UNDECIDED, platform.at)
+        return AlertReading(Judgement.UNDECIDED, platform.at)
     if platform.is_proxy_running:
-        return Reading(Verdict.GOOD, platform.at)
-    return Reading(Verdict.BAD, platform.at, "nginx does not run")
+        return AlertReading(Judgement.GOOD, platform.at)
+    return AlertReading(Judgement.BAD, platform.at, "nginx does not run")
 
 
-def restarts(view: View) -> Reading | None:
+def restarts(view: View) -> AlertReading | None:
     platform = view.platform
     if platform is None:
         return None
     if view.is_busy or view.is_planned_downtime:
-        return Reading(Verdict.UNDECIDED, platform.at)
+        return AlertReading(Judgement.UNDECIDED, platform.at)
     recent = [colour for colour, at in view.restarted.items() if platform.at - at < RESTART_SECONDS]
     if not recent:
-        return Reading(Verdict.GOOD, platform.at)
-    return Reading(Verdict.BAD, platform.at, "; ".join(_restart_in_words(platform.slot(each), each) for each in recent))
+        return AlertReading(Judgement.GOOD, platform.at)
+    return AlertReading(
+        Judgement.BAD, platform.at, "; ".join(_restart_in_words(platform.slot(each), each) for each in recent)
+    )
 
 
 def _restart_in_words(slot: SlotFacts | None, colour: Colour) -> str:
@@ -173,7 +175,7 @@ def _restart_in_words(slot: SlotFacts | None, colour: Colour) -> str:
     return f"{colour} ({slot.version}) restarted without a release{why}{count}"
 
 
-def memory(view: View, limit: float) -> Reading | None:
+def memory(view: View, limit: float) -> AlertReading | None:
     platform = view.platform
     if platform is None:
         return None
@@ -185,75 +187,81 @@ def memory(view: View, limit: float) -> Reading | None:
     return _above(shares, limit, platform.at, "of the memory limit is used by") if shares else None
 
 
-def disk(view: View, limit: float) -> Reading | None:
+def disk(view: View, limit: float) -> AlertReading | None:
     return _above(view.host.disks, limit, view.host.at, "of the disk is used at") if view.host else None
 
 
-def _above(shares: Mapping[str, float], limit: float, at: float, what: str) -> Reading:
+def _above(shares: Mapping[str, float], limit: float, at: float, what: str) -> AlertReading:
     """Compare the highest share with a limit. Between the limit and a little below it nothing is decided."""
     name, share = max(shares.items(), key=lambda pair: pair[1])
     if share >= limit:
-        return Reading(Verdict.BAD, at, f"{share:.0%} {what} {name}; the limit is {limit:.0%}")
+        return AlertReading(Judgement.BAD, at, f"{share:.0%} {what} {name}; the limit is {limit:.0%}")
     if share >= limit * (1 - HYSTERESIS):
-        return Reading(Verdict.UNDECIDED, at)
-    return Reading(Verdict.GOOD, at)
+        return AlertReading(Judgement.UNDECIDED, at)
+    return AlertReading(Judgement.GOOD, at)
 
 
-def certificate(view: View, days: float) -> Reading | None:
+def certificate(view: View, days: float) -> AlertReading | None:
     facts = view.certificate
     if facts is None:
         return None
     left = (facts.ends_at - facts.at) / DAY
     if left >= days:
-        return Reading(Verdict.GOOD, facts.at)
+        return AlertReading(Judgement.GOOD, facts.at)
     ends = f"ends in {left:.1f} days" if left > 0 else f"ended {-left:.1f} days ago"
-    return Reading(Verdict.BAD, facts.at, f"the certificate {ends}")
+    return AlertReading(Judgement.BAD, facts.at, f"the certificate {ends}")
 
 
-def drift(view: View) -> Reading | None:
+def drift(view: View) -> AlertReading | None:
     facts = view.drift
     if facts is None:
         return None
     if view.is_busy or view.is_planned_downtime:
-        return Reading(Verdict.UNDECIDED, facts.at)
-    return Reading(Verdict.BAD, facts.at, "; ".join(facts.drift)) if facts.drift else Reading(Verdict.GOOD, facts.at)
+        return AlertReading(Judgement.UNDECIDED, facts.at)
+    return (
+        AlertReading(Judgement.BAD, facts.at, "; ".join(facts.drift))
+        if facts.drift
+        else AlertReading(Judgement.GOOD, facts.at)
+    )
 
 
-def unfinished_release(view: View) -> Reading | None:
+def unfinished_release(view: View) -> AlertReading | None:
     facts = view.release
     if facts is None:
         return None
     if facts.is_busy:
-        return Reading(Verdict.UNDECIDED, facts.at)
-    return Reading(Verdict.BAD, facts.at, facts.left) if facts.left else Reading(Verdict.GOOD, facts.at)
+        return AlertReading(Judgement.UNDECIDED, facts.at)
+    return AlertReading(Judgement.BAD, facts.at, facts.left) if facts.left else AlertReading(Judgement.GOOD, facts.at)
 
 
-def budget(view: View, rate: BurnRate, objective: float) -> Reading | None:
+def budget(view: View, rate: BurnRate, objective: float) -> AlertReading | None:
     facts = view.traffic
     if facts is None:
         return None
     if is_burning(facts.windows, rate, objective=objective):
-        return Reading(Verdict.BAD, facts.at, in_words(facts.windows, rate, objective=objective))
-    return Reading(Verdict.GOOD, facts.at)
+        return AlertReading(Judgement.BAD, facts.at, in_words(facts.windows, rate, objective=objective))
+    return AlertReading(Judgement.GOOD, facts.at)
 
 
-def offline(view: View) -> Reading | None:
+def offline(view: View) -> AlertReading | None:
     facts = view.vantage
     if facts is None:
         return None
-    return Reading(Verdict.GOOD if facts.is_online else Verdict.BAD, facts.at, "" if facts.is_online else facts.detail)
+    return AlertReading(
+        Judgement.GOOD if facts.is_online else Judgement.BAD, facts.at, "" if facts.is_online else facts.detail
+    )
 
 
-def no_data(view: View) -> Reading | None:
+def no_data(view: View) -> AlertReading | None:
     """Bad while a source that should report does not: its alerts have no data, which is no good news."""
     if not view.silent:
-        return Reading(Verdict.GOOD, view.now)
+        return AlertReading(Judgement.GOOD, view.now)
     names = ", ".join(sorted(view.silent))
-    return Reading(Verdict.BAD, view.now, f"nothing is known from: {names}")
+    return AlertReading(Judgement.BAD, view.now, f"nothing is known from: {names}")
 
 
-def own_health(view: View) -> Reading | None:
-    return Reading(Verdict.BAD if view.trouble else Verdict.GOOD, view.now, view.trouble)
+def own_health(view: View) -> AlertReading | None:
+    return AlertReading(Judgement.BAD if view.trouble else Judgement.GOOD, view.now, view.trouble)
 
 
 def rules_for(settings: MonitorSettings) -> tuple[Rule, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from cakravia_verify.history.journal import Journal
-from cakravia_verify.monitor.facts import Target
+from cakravia_verify.monitor.facts import ProbeTarget
 from cakravia_verify.monitor.sampling.certificate import CertificateSource
 from cakravia_verify.monitor.sampling.machine import HostSource, VantageSource
 from cakravia_verify.monitor.sampling.platform import (
@@ -21,7 +21,7 @@ from cakravia_verify.monitor.sampling.platform import (
 from cakravia_verify.monitor.sampling.releases import ReleaseSource
 from cakravia_verify.monitor.sampling.rounds import PageSource, RoundSource, without_names
 from cakravia_verify.monitor.sampling.site import DriftSource, RollbackSource
-from cakravia_verify.monitor.sampling.source import Source
+from cakravia_verify.monitor.sampling.source import FactSource
 from cakravia_verify.monitor.sampling.traffic import TrafficSource
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.assembly import open_site
@@ -34,7 +34,7 @@ class Sources:
     """Every source of a site. `rollback` is also asked between its turns."""
 
     rollback: RollbackSource
-    others: tuple[Source, ...]
+    others: tuple[FactSource, ...]
 
 
 def open_sources(settings: Settings, *, on_probes: Callable[[], None]) -> Sources:
@@ -50,16 +50,16 @@ def _apart(site: Site) -> Site:
     return replace(site, journal=Journal(site.settings.history))
 
 
-def _others(site: Site, on_probes: Callable[[], None]) -> Iterator[Source]:
+def _others(site: Site, on_probes: Callable[[], None]) -> Iterator[FactSource]:
     settings = site.settings
     reader, every = _reader(site)
     platform = PlatformSource(site, reader, every=every)
-    yield RoundSource(Target.USERS, settings, lambda: site.proxy.address, on_round=on_probes)
-    yield RoundSource(Target.BLUE, settings, lambda: platform.address_of(Colour.BLUE))
-    yield RoundSource(Target.GREEN, settings, lambda: platform.address_of(Colour.GREEN))
+    yield RoundSource(ProbeTarget.USERS, settings, lambda: site.proxy.address, on_round=on_probes)
+    yield RoundSource(ProbeTarget.BLUE, settings, lambda: platform.address_of(Colour.BLUE))
+    yield RoundSource(ProbeTarget.GREEN, settings, lambda: platform.address_of(Colour.GREEN))
     tls = tls_address(settings)
     if tls is not None:
-        yield RoundSource(Target.TLS, settings, lambda: tls, tls=without_names())
+        yield RoundSource(ProbeTarget.TLS, settings, lambda: tls, tls=without_names())
     if settings.monitor.url:
         yield PageSource(settings)
     yield platform

@@ -11,7 +11,7 @@ from typing import Final
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.monitor.facts import CertificateFacts
 from cakravia_verify.monitor.sampling.source import Collected
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.slots import Address
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
@@ -38,7 +38,7 @@ class CertificateSource:
             return Collected()
         at = self._clock.wall()
         ends_at = end_of(certificate_at(address, server_name=self._server_name))
-        return Collected(CertificateFacts(at, ends_at), [Sample("certificate/seconds_left", at, ends_at - at)])
+        return Collected(CertificateFacts(at, ends_at), [MetricSample("certificate/seconds_left", at, ends_at - at)])
 
 
 def certificate_at(address: Address, *, server_name: str) -> bytes:

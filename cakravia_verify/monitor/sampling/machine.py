@@ -15,7 +15,7 @@ import psutil
 
 from cakravia_verify.monitor.facts import HostFacts, VantageFacts
 from cakravia_verify.monitor.sampling.source import Collected
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 HOST_EVERY: Final = 10.0
@@ -48,8 +48,8 @@ class HostSource:
             memory=psutil.virtual_memory().percent / 100,
             disks=self._disks(),
         )
-        samples = [Sample("host/load", at, facts.load), Sample("host/memory", at, facts.memory)]
-        samples += [Sample(f"host/disk{folder}", at, share) for folder, share in facts.disks.items()]
+        samples = [MetricSample("host/load", at, facts.load), MetricSample("host/memory", at, facts.memory)]
+        samples += [MetricSample(f"host/disk{folder}", at, share) for folder, share in facts.disks.items()]
         return Collected(facts, samples)
 
     def _disks(self) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ import psutil
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.monitor.facts import PlatformFacts, SlotFacts
 from cakravia_verify.monitor.sampling.source import Collected
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site
@@ -126,12 +126,12 @@ class PlatformSource:
         return max(0.0, (seconds - before[1]) / (now - before[0]))
 
 
-def _samples(slots: tuple[SlotFacts, ...], at: float) -> Iterator[Sample]:
+def _samples(slots: tuple[SlotFacts, ...], at: float) -> Iterator[MetricSample]:
     for slot in slots:
         values = {"cpu": slot.cpu, "memory": slot.memory, "received": slot.received, "sent": slot.sent}
         for name, value in values.items():
             if value is not None:
-                yield Sample(f"slot/{slot.colour}/{name}", at, float(value))
+                yield MetricSample(f"slot/{slot.colour}/{name}", at, float(value))
 
 
 class ProcessReader:

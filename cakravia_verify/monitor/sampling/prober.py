@@ -18,7 +18,7 @@ import httpx
 
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer, HttpProber
-from cakravia_verify.monitor.store.samples import Outcome, Phases
+from cakravia_verify.monitor.store.samples import Phases, ProbeOutcome
 from cakravia_verify.settings.models import ContractSettings
 from cakravia_verify.slots import Address
 
@@ -28,10 +28,10 @@ _UNUSED_TRANSPORT: Final = httpx.BaseTransport()
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ProbeTiming:
     """How one request went on the wire. `total` is in seconds."""
 
-    outcome: Outcome
+    outcome: ProbeOutcome
     total: float
     phases: Phases
 
@@ -56,12 +56,12 @@ class PhaseProber(HttpProber):
         self._server_name = server_name
         self._last = threading.local()
 
-    def measure(self, address: Address, endpoint: str) -> tuple[Reading, Measured]:
+    def measure(self, address: Address, endpoint: str) -> tuple[Reading, ProbeTiming]:
         """Return the reading of an endpoint of the contract, and how long its phases took."""
         reading = self.read(address, endpoint)
         return reading, self._last.measured
 
-    def measure_page(self, address: Address, path: str) -> tuple[Answer, Measured]:
+    def measure_page(self, address: Address, path: str) -> tuple[Answer, ProbeTiming]:
         """Return the answer of any path, and how long its phases took."""
         answer = self.request(address, "GET", path)
         return answer, self._last.measured
@@ -89,7 +89,7 @@ class PhaseProber(HttpProber):
     def _secured(self, attempt: _Attempt, plain: socket.socket, address: Address) -> socket.socket:
         if self._tls is None:
             return plain
-        with attempt.phase("tls", Outcome.TLS_FAILED):
+        with attempt.phase("tls", ProbeOutcome.TLS_FAILED):
             plain.settimeout(attempt.remaining())
             return self._tls.wrap_socket(plain, server_hostname=self._server_name or address.host)
 
@@ -101,7 +101,7 @@ class _Attempt:
         self._began = time.monotonic()
         self._ends = self._began + seconds
         self._took: dict[str, float] = {}
-        self._failing = Outcome.BROKEN
+        self._failing = ProbeOutcome.BROKEN
 
     def remaining(self) -> float:
         """Return the seconds that are left. Raises TimeoutError when none are."""
@@ -111,17 +111,17 @@ class _Attempt:
         return left
 
     @contextlib.contextmanager
-    def phase(self, name: str, failing: Outcome) -> Iterator[None]:
+    def phase(self, name: str, failing: ProbeOutcome) -> Iterator[None]:
         """Measure a phase. A failure inside is one of this kind."""
         before = time.monotonic()
         self._failing = failing
         yield
         self._took[name] = time.monotonic() - before
-        self._failing = Outcome.BROKEN
+        self._failing = ProbeOutcome.BROKEN
 
     def connect(self, address: Address) -> socket.socket:
         family, place = self._resolved(address)
-        with self.phase("connect", Outcome.REFUSED):
+        with self.phase("connect", ProbeOutcome.REFUSED):
             connection = socket.socket(family, socket.SOCK_STREAM)
             try:
                 connection.settimeout(self.remaining())
@@ -136,14 +136,14 @@ class _Attempt:
         with contextlib.suppress(ValueError):
             version = ip_address(address.host).version
             return socket.AF_INET6 if version == 6 else socket.AF_INET, (address.host, address.port)
-        with self.phase("dns", Outcome.NAME_UNKNOWN):
+        with self.phase("dns", ProbeOutcome.NAME_UNKNOWN):
             found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         family, _, _, _, place = found[0]
         return family, (str(place[0]), int(place[1]))
 
     def receive(self, connection: socket.socket, method: str) -> tuple[int, dict[str, str], bytes]:
         response = HTTPResponse(_Patient(connection, self), method=method)  # type: ignore[arg-type]
-        with self.phase("first_byte", Outcome.BROKEN):
+        with self.phase("first_byte", ProbeOutcome.BROKEN):
             response.begin()
         content = response.read(LONGEST_BODY + 1)
         if len(content) > LONGEST_BODY:
@@ -154,19 +154,19 @@ class _Attempt:
 
     def explain(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
-            self._failing = Outcome.NO_ANSWER
+            self._failing = ProbeOutcome.NO_ANSWER
             return "no answer in time"
         if isinstance(error, ConnectionRefusedError):
             return "connection refused"
-        if self._failing is Outcome.NAME_UNKNOWN:
+        if self._failing is ProbeOutcome.NAME_UNKNOWN:
             return "its name is not known"
-        if self._failing is Outcome.TLS_FAILED:
+        if self._failing is ProbeOutcome.TLS_FAILED:
             return f"no TLS: {getattr(error, 'verify_message', '') or error}"
         return f"{type(error).__name__}: {error}"
 
-    def measured(self, *, is_answered: bool) -> Measured:
-        outcome = Outcome.OK if is_answered else self._failing
-        return Measured(outcome, time.monotonic() - self._began, Phases(**self._took))
+    def measured(self, *, is_answered: bool) -> ProbeTiming:
+        outcome = ProbeOutcome.OK if is_answered else self._failing
+        return ProbeTiming(outcome, time.monotonic() - self._began, Phases(**self._took))
 
 
 class _Patient(io.RawIOBase):

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from cakravia_verify.errors import JournalError
-from cakravia_verify.history.journal import Journal, JournalEntry
-from cakravia_verify.history.journal_file import Entries
-from cakravia_verify.history.releases import STUCK, is_taken_down, last_holding, runs_still, unfinished
-from cakravia_verify.monitor.facts import LastChange, ReleaseFacts
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.journal_file import Entries, JournalEntry
+from cakravia_verify.history.releases import STUCK, is_taken_down, last_holding, unfinished
+from cakravia_verify.history.running_release import runs_still
+from cakravia_verify.monitor.facts import LastChange, ReleaseStatus
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
@@ -43,7 +44,7 @@ class ReleaseSource:
         entries = self._journal.entries()
         last = last_holding(entries)
         return Collected(
-            ReleaseFacts(
+            ReleaseStatus(
                 at=self._clock.wall(),
                 purpose=holder.purpose if holder else "",
                 has_users=last is not None,

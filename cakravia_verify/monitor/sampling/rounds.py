@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cakravia_verify.health.models import Reading
-from cakravia_verify.monitor.facts import Probe, Round, Target
-from cakravia_verify.monitor.sampling.prober import Measured, PhaseProber
+from cakravia_verify.monitor.facts import Probe, ProbeTarget, Round
+from cakravia_verify.monitor.sampling.prober import PhaseProber, ProbeTiming
 from cakravia_verify.monitor.sampling.source import Collected
-from cakravia_verify.monitor.store.samples import Outcome, Phases, Sample
+from cakravia_verify.monitor.store.samples import MetricSample, Phases, ProbeOutcome
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
@@ -27,7 +27,7 @@ class RoundSource:
 
     def __init__(
         self,
-        target: Target,
+        target: ProbeTarget,
         settings: Settings,
         address: Callable[[], Address | None],
         *,
@@ -61,30 +61,30 @@ class RoundSource:
             [sample for _, sample in results],
         )
 
-    def _result(self, endpoint: str, job: Future[tuple[Reading, Measured]], at: float) -> tuple[Probe, Sample]:
+    def _result(self, endpoint: str, job: Future[tuple[Reading, ProbeTiming]], at: float) -> tuple[Probe, MetricSample]:
         series = f"probe/{self._target}/{endpoint}"
         if not job.done():
             job.cancel()
-            late = Sample(series, at, self._timeout, Outcome.NO_ANSWER, phases=Phases())
+            late = MetricSample(series, at, self._timeout, ProbeOutcome.NO_ANSWER, phases=Phases())
             return Probe(endpoint, "no answer in time"), late
         reading, measured = job.result()
         problem = reading.problem or self._wrong_slot(reading)
         outcome = measured.outcome
-        if outcome is Outcome.OK and problem:
+        if outcome is ProbeOutcome.OK and problem:
             outcome = _outcome_of(reading)
-        sample = Sample(series, at, measured.total, outcome, reading.status_code or 0, measured.phases)
+        sample = MetricSample(series, at, measured.total, outcome, reading.status_code or 0, measured.phases)
         return Probe(endpoint, problem, reading.slot, reading.version), sample
 
     def _wrong_slot(self, reading: Reading) -> str:
-        if self._target not in (Target.BLUE, Target.GREEN) or reading.slot in (None, str(self._target)):
+        if self._target not in (ProbeTarget.BLUE, ProbeTarget.GREEN) or reading.slot in (None, str(self._target)):
             return ""
         return f"answers as slot {reading.slot}"
 
 
-def _outcome_of(reading: Reading) -> Outcome:
+def _outcome_of(reading: Reading) -> ProbeOutcome:
     if not reading.problem:
-        return Outcome.WRONG_SLOT
-    return Outcome.STATUS if reading.problem.startswith("status ") else Outcome.UNHEALTHY
+        return ProbeOutcome.WRONG_SLOT
+    return ProbeOutcome.STATUS if reading.problem.startswith("status ") else ProbeOutcome.UNHEALTHY
 
 
 class PageSource:
@@ -93,7 +93,7 @@ class PageSource:
     def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
         parts = urlsplit(settings.monitor.url)
         is_tls = parts.scheme == "https"
-        self.name = str(Target.OUTSIDE)
+        self.name = str(ProbeTarget.OUTSIDE)
         self.every = settings.monitor.interval
         self.deadline = settings.monitor.timeout + 3 * self.every
         self._host = Address(parts.hostname or "", parts.port or (443 if is_tls else 80))
@@ -114,14 +114,20 @@ class PageSource:
         wait([job], timeout=self._timeout + EXTRA_SECONDS)
         if not job.done():
             job.cancel()
-            problem, measured, status = "no answer in time", Measured(Outcome.NO_ANSWER, self._timeout, Phases()), 0
+            problem, measured, status = (
+                "no answer in time",
+                ProbeTiming(ProbeOutcome.NO_ANSWER, self._timeout, Phases()),
+                0,
+            )
         else:
             answer, measured = job.result()
             status = answer.status_code or 0
             problem = answer.problem or (f"status {status}" if status >= 400 else "")
-        outcome = Outcome.STATUS if problem and measured.outcome is Outcome.OK else measured.outcome
-        sample = Sample(f"probe/{Target.OUTSIDE}/{PAGE}", at, measured.total, outcome, status, measured.phases)
-        return Collected(Round(Target.OUTSIDE, self._clock.wall(), (Probe(PAGE, problem),)), [sample])
+        outcome = ProbeOutcome.STATUS if problem and measured.outcome is ProbeOutcome.OK else measured.outcome
+        sample = MetricSample(
+            f"probe/{ProbeTarget.OUTSIDE}/{PAGE}", at, measured.total, outcome, status, measured.phases
+        )
+        return Collected(Round(ProbeTarget.OUTSIDE, self._clock.wall(), (Probe(PAGE, problem),)), [sample])
 
 
 def without_names() -> ssl.SSLContext:

@@ -41,15 +41,15 @@ class RollbackSource:
         self._clock = clock
 
     def collect(self) -> Collected:
-        way = preview_rollback(self._site)
-        refused = next((finding.seen for finding in way.findings if not finding.is_ok), "")
-        version = way.target.version if way.target else ""
+        preview = preview_rollback(self._site)
+        refused = next((check.detail for check in preview.checks if not check.is_ok), "")
+        version = preview.target.version if preview.target else ""
         return Collected(
             RollbackFacts(
                 at=self._clock.wall(),
-                is_possible=way.is_open,
-                detail=version if way.is_open else refused or "there is no version to go back to",
-                users_back=way.estimate.users_back if way.estimate else None,
-                basis=way.estimate.basis if way.estimate else "",
+                is_possible=preview.is_possible,
+                detail=version if preview.is_possible else refused or "there is no version to go back to",
+                users_back=preview.estimate.users_back if preview.estimate else None,
+                basis=preview.estimate.basis if preview.estimate else "",
             )
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cakravia_verify.errors import CakraviaError
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 # About ten minutes of samples: what a disk that refuses writes may hold back.
@@ -22,10 +22,10 @@ class Collected:
     """What one look brought: facts for the alerts (None for none) and samples for the store."""
 
     facts: Any = None
-    samples: Sequence[Sample] = ()
+    samples: Sequence[MetricSample] = ()
 
 
-class Source(Protocol):
+class FactSource(Protocol):
     """Reads one part of the site. `collect` may block or raise; its thread alone waits for it.
 
     It should report every `every` seconds. After `deadline` seconds more without a report it counts as silent.
@@ -61,11 +61,11 @@ class Board:
     _facts: dict[str, Any] = field(default_factory=dict)
     _states: dict[str, SourceState] = field(default_factory=dict)
     _limits: dict[str, float] = field(default_factory=dict)
-    _samples: deque[Sample] = field(default_factory=deque)
+    _samples: deque[MetricSample] = field(default_factory=deque)
     _news: threading.Condition = field(default_factory=threading.Condition)
     _count: int = 0
 
-    def expect(self, source: Source) -> None:
+    def expect(self, source: FactSource) -> None:
         """Count the source as silent when it reports nothing for long."""
         with self._news:
             self._limits[source.name] = source.every + source.deadline
@@ -84,7 +84,7 @@ class Board:
             state = self._states[name]
             self._states[name] = SourceState(name, state.reported_at, problem)
 
-    def keep(self, samples: Sequence[Sample]) -> None:
+    def keep(self, samples: Sequence[MetricSample]) -> None:
         """Hold samples until they are stored. The oldest go when there are too many."""
         with self._news:
             self._samples.extend(samples)
@@ -92,7 +92,7 @@ class Board:
                 self._samples.popleft()
                 self.dropped += 1
 
-    def take_samples(self) -> list[Sample]:
+    def take_samples(self) -> list[MetricSample]:
         with self._news:
             taken = list(self._samples)
             self._samples.clear()
@@ -126,7 +126,7 @@ class Board:
 class SourceThread(threading.Thread):
     """Asks one source again and again. A source that blocks or fails delays no other."""
 
-    def __init__(self, source: Source, board: Board, *, log: Callable[[str], None]) -> None:
+    def __init__(self, source: FactSource, board: Board, *, log: Callable[[str], None]) -> None:
         super().__init__(name=f"source-{source.name}", daemon=True)
         self._source = source
         self._board = board

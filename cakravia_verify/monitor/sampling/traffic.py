@@ -11,7 +11,7 @@ from cakravia_verify.monitor.alerts.burn import WINDOWS
 from cakravia_verify.monitor.facts import TrafficFacts
 from cakravia_verify.monitor.sampling.prober import USER_AGENT
 from cakravia_verify.monitor.sampling.source import Collected
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 EVERY: Final = 10.0
@@ -45,7 +45,10 @@ class TrafficSource:
         else:
             self._minutes.append((minute, failed, total))
         windows = {length: self._in_last(length, minute) for length in WINDOWS}
-        samples = [Sample("traffic/requests", at, float(total)), Sample("traffic/failed", at, float(failed))]
+        samples = [
+            MetricSample("traffic/requests", at, float(total)),
+            MetricSample("traffic/failed", at, float(failed)),
+        ]
         return Collected(TrafficFacts(at, windows), samples)
 
     def _in_last(self, length: int, minute: int) -> tuple[int, int]:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cakravia_verify.monitor.store.samples import Outcome, Sample
+from cakravia_verify.monitor.store.samples import MetricSample, ProbeOutcome
 
 # Each bucket is 10% wider than the one before: a quantile is wrong by 5% at most. 255 buckets reach from 1 us to 9 h.
 _GROWTH: Final = math.log(1.1)
 _HIGHEST: Final = 254
 _PAIR: Final = struct.Struct("<BH")
-_ANSWERED: Final = frozenset({Outcome.OK, Outcome.STATUS, Outcome.UNHEALTHY, Outcome.WRONG_SLOT})
+_ANSWERED: Final = frozenset({ProbeOutcome.OK, ProbeOutcome.STATUS, ProbeOutcome.UNHEALTHY, ProbeOutcome.WRONG_SLOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Aggregate:
         return None
 
 
-def aggregate_of(samples: Iterable[Sample]) -> Aggregate:
+def aggregate_of(samples: Iterable[MetricSample]) -> Aggregate:
     """Return the aggregate of at least one sample."""
     rows = list(samples)
     values = [each.value for each in rows if each.outcome in _ANSWERED]

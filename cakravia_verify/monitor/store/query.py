@@ -12,7 +12,7 @@ from typing import Any, Final
 from cakravia_verify.monitor.database import reading
 from cakravia_verify.monitor.store.aggregate import Aggregate, aggregate_of, merged
 from cakravia_verify.monitor.store.sample_store import FILE_NAME, LEVELS, ROLLUP_COLUMNS, SCHEMA, aggregate_from
-from cakravia_verify.monitor.store.samples import LONGEST_BLOCK, Sample, unpacked
+from cakravia_verify.monitor.store.samples import LONGEST_BLOCK, MetricSample, unpacked
 
 # A longer span is answered from minutes, and beyond the second limit from hours.
 RAW_SPAN: Final = 2 * 3600.0
@@ -33,7 +33,7 @@ def series_names(folder: Path) -> tuple[str, ...]:
         return tuple(name for (name,) in connection.execute("SELECT name FROM series ORDER BY name"))
 
 
-def raw_samples(folder: Path, series: str, *, since: float, until: float) -> tuple[Sample, ...]:
+def raw_samples(folder: Path, series: str, *, since: float, until: float) -> tuple[MetricSample, ...]:
     """Return the single samples of a series between two instants, oldest first."""
     question = (
         "SELECT at, block FROM raw WHERE series = (SELECT id FROM series WHERE name = ?) AND at BETWEEN ? AND ? "

@@ -18,7 +18,7 @@ from cakravia_verify.monitor.store.aggregate import (
     packed_histogram,
     unpacked_histogram,
 )
-from cakravia_verify.monitor.store.samples import Sample, blocks, packed
+from cakravia_verify.monitor.store.samples import MetricSample, blocks, packed
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 FILE_NAME: Final = "samples.db"
@@ -76,7 +76,7 @@ class SampleStore:
         """Corrupt files that were found, oldest first."""
         return tuple(self._database.set_aside)
 
-    def add(self, samples: Iterable[Sample]) -> None:
+    def add(self, samples: Iterable[MetricSample]) -> None:
         """Write the samples with their minutes and hours in one transaction. Raises sqlite3.Error."""
         rows = sorted(samples, key=lambda each: (each.series, each.at))
         if rows:
@@ -97,7 +97,7 @@ class SampleStore:
     def close(self) -> None:
         self._database.close()
 
-    def _add(self, connection: sqlite3.Connection, rows: Sequence[Sample]) -> None:
+    def _add(self, connection: sqlite3.Connection, rows: Sequence[MetricSample]) -> None:
         for name, group in groupby(rows, key=lambda each: each.series):
             if (number := self._number_of(connection, name)) is None:
                 continue

@@ -15,7 +15,7 @@ _GAUGE: Final = struct.Struct("<Hf")
 _MOST_MICROSECONDS: Final = 2**32 - 1
 
 
-class Outcome(IntEnum):
+class ProbeOutcome(IntEnum):
     """How a probe ended. The numbers are on disk: add new ones at the end."""
 
     OK = 0
@@ -40,7 +40,7 @@ class Phases:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MetricSample:
     """One value of a series. For a probe `value` is its whole duration in seconds and `phases` is set.
 
     `at` is in seconds since 1970. `status` is the HTTP status, 0 without an answer.
@@ -49,18 +49,18 @@ class Sample:
     series: str
     at: float
     value: float
-    outcome: Outcome = Outcome.OK
+    outcome: ProbeOutcome = ProbeOutcome.OK
     status: int = 0
     phases: Phases | None = None
 
     @property
     def is_bad(self) -> bool:
-        return self.outcome is not Outcome.OK
+        return self.outcome is not ProbeOutcome.OK
 
 
-def blocks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+def blocks(samples: Iterable[MetricSample]) -> Iterator[list[MetricSample]]:
     """Yield the samples of one series in runs that one block can hold, oldest first."""
-    run: list[Sample] = []
+    run: list[MetricSample] = []
     for sample in sorted(samples, key=lambda each: each.at):
         if run and sample.at - run[0].at >= LONGEST_BLOCK:
             yield run
@@ -70,7 +70,7 @@ def blocks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
         yield run
 
 
-def packed(run: Sequence[Sample]) -> bytes:
+def packed(run: Sequence[MetricSample]) -> bytes:
     """Return the block of a run. The first byte says which kind of record follows."""
     start = int(run[0].at * 1000)
     if run[0].phases is None:
@@ -78,19 +78,19 @@ def packed(run: Sequence[Sample]) -> bytes:
     return b"p" + b"".join(_packed_probe(each, start) for each in run)
 
 
-def _packed_probe(sample: Sample, start: int) -> bytes:
+def _packed_probe(sample: MetricSample, start: int) -> bytes:
     phases = sample.phases or Phases()
     parts = (sample.value, phases.dns, phases.connect, phases.tls, phases.first_byte)
     micros = (min(_MOST_MICROSECONDS, max(0, round(part * 1_000_000))) for part in parts)
     return _PROBE.pack(int(sample.at * 1000) - start, sample.outcome, sample.status, *micros)
 
 
-def unpacked(series: str, start: int, block: bytes) -> Iterator[Sample]:
+def unpacked(series: str, start: int, block: bytes) -> Iterator[MetricSample]:
     """Yield the samples of a block that began at `start` milliseconds since 1970."""
     if block[:1] == b"g":
         for offset, value in _GAUGE.iter_unpack(block[1:]):
-            yield Sample(series, (start + offset) / 1000, value)
+            yield MetricSample(series, (start + offset) / 1000, value)
         return
     for offset, outcome, status, *micros in _PROBE.iter_unpack(block[1:]):
         value, *phases = (each / 1_000_000 for each in micros)
-        yield Sample(series, (start + offset) / 1000, value, Outcome(outcome), status, Phases(*phases))
+        yield MetricSample(series, (start + offset) / 1000, value, ProbeOutcome(outcome), status, Phases(*phases))

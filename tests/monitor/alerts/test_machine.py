@@ -18,7 +18,7 @@ from cakravia_verify.monitor.alerts.machine import (
     after_message,
     due_topic,
 )
-from cakravia_verify.monitor.alerts.model import Alert, Policy, Reading, State, Verdict
+from cakravia_verify.monitor.alerts.model import Alert, AlertReading, Judgement, Policy, State
 
 POLICY = Policy()
 INTERVAL = 2.0
@@ -35,14 +35,14 @@ class Run:
     interval: float = INTERVAL
     told: list[tuple[float, Topic]] = field(default_factory=list)
 
-    def read(self, verdict: Verdict, *, is_muted: bool = False) -> None:
+    def read(self, verdict: Judgement, *, is_muted: bool = False) -> None:
         self.now += self.interval
-        self.alert = advance(self.alert, Reading(verdict, self.now), self.policy)
+        self.alert = advance(self.alert, AlertReading(verdict, self.now), self.policy)
         if topic := due_topic(self.alert, self.policy, self.now, is_muted=is_muted):
             self.told.append((self.now, topic))
             self.alert = after_message(self.alert, topic, self.now)
 
-    def read_all(self, verdicts: Iterable[Verdict]) -> Run:
+    def read_all(self, verdicts: Iterable[Judgement]) -> Run:
         for verdict in verdicts:
             self.read(verdict)
         return self
@@ -52,8 +52,8 @@ class Run:
         return [topic for _, topic in self.told]
 
 
-def spelled(text: str) -> list[Verdict]:
-    words = {"g": Verdict.GOOD, "b": Verdict.BAD, "u": Verdict.UNDECIDED, "-": Verdict.MISSING}
+def spelled(text: str) -> list[Judgement]:
+    words = {"g": Judgement.GOOD, "b": Judgement.BAD, "u": Judgement.UNDECIDED, "-": Judgement.MISSING}
     return [words[letter] for letter in text]
 
 
@@ -90,7 +90,7 @@ def test_an_alert_tells_since_when_from_its_first_bad_reading() -> None:
 def test_a_reading_counts_once_however_often_it_is_looked_at() -> None:
     alert = Alert("site")
     for _ in range(5):
-        alert = advance(alert, Reading(Verdict.BAD, 10.0), POLICY)
+        alert = advance(alert, AlertReading(Judgement.BAD, 10.0), POLICY)
     assert (alert.state, alert.bad_run) == (State.PENDING, 1)
 
 
@@ -98,13 +98,13 @@ def test_a_reading_counts_once_however_often_it_is_looked_at() -> None:
 def test_a_day_of_alternating_readings_sends_at_most_three_messages(block: int) -> None:
     run = Run()
     for number in range(int(DAY / INTERVAL)):
-        run.read(Verdict.BAD if number // block % 2 else Verdict.GOOD)
+        run.read(Judgement.BAD if number // block % 2 else Judgement.GOOD)
     assert 1 <= len(run.told) <= 3, run.topics
 
 
 def test_random_readings_of_a_day_send_few_messages() -> None:
     chance = random.Random(3)
-    run = Run().read_all(chance.choice((Verdict.GOOD, Verdict.BAD)) for _ in range(int(DAY / INTERVAL)))
+    run = Run().read_all(chance.choice((Judgement.GOOD, Judgement.BAD)) for _ in range(int(DAY / INTERVAL)))
     assert 1 <= len(run.told) <= 3
 
 
@@ -112,16 +112,16 @@ def test_every_one_of_a_thousand_faults_is_told_within_three_intervals() -> None
     chance, run = random.Random(11), Run()
     for _ in range(1000):
         for _ in range(chance.randint(5, 40)):
-            run.read(Verdict.GOOD)
+            run.read(Judgement.GOOD)
         run.now += 7 * 3600  # beyond the memory of flapping
         count, began = len(run.told), run.now
         for _ in range(chance.randint(3, 20)):
-            run.read(Verdict.BAD)
+            run.read(Judgement.BAD)
         (told_at, topic) = run.told[count]
         assert topic is Topic.FIRING
         assert told_at - began <= 3 * INTERVAL
         for _ in range(POLICY.up):
-            run.read(Verdict.GOOD)
+            run.read(Judgement.GOOD)
         assert run.topics[-1] is Topic.RESOLVED
 
 
@@ -131,23 +131,23 @@ def test_a_fault_soon_after_another_is_told_though_the_alert_flaps() -> None:
 
 
 def test_reminders_come_ever_later_and_stop_after_acknowledgement() -> None:
-    run = Run(interval=60.0).read_all(spelled("gbb") + [Verdict.BAD] * int(3 * DAY / 60))
+    run = Run(interval=60.0).read_all(spelled("gbb") + [Judgement.BAD] * int(3 * DAY / 60))
     hours = [round((at - run.told[0][0]) / 3600) for at, _ in run.told]
     assert hours == [0, 4, 20, 44, 68]
     run.alert = acknowledged(run.alert, "ann@host")
     count = len(run.told)
-    run.read_all([Verdict.BAD] * int(3 * DAY / 60))
+    run.read_all([Judgement.BAD] * int(3 * DAY / 60))
     assert len(run.told) == count
-    run.read_all([Verdict.GOOD] * 5)
+    run.read_all([Judgement.GOOD] * 5)
     assert run.topics[-1] is Topic.RESOLVED
 
 
 def test_an_alert_that_outlasts_its_silence_is_told_at_its_end() -> None:
     run = Run()
     for _ in range(10):
-        run.read(Verdict.BAD, is_muted=True)
+        run.read(Judgement.BAD, is_muted=True)
     assert run.topics == []
-    run.read(Verdict.BAD)
+    run.read(Judgement.BAD)
     assert run.topics == [Topic.FIRING]
 
 
@@ -173,8 +173,8 @@ class AnyReadings(RuleBasedStateMachine):
         super().__init__()
         self.run = Run()
 
-    @rule(verdicts=st.lists(st.sampled_from(Verdict), max_size=12), is_muted=st.booleans())
-    def read(self, verdicts: Sequence[Verdict], is_muted: bool) -> None:
+    @rule(verdicts=st.lists(st.sampled_from(Judgement), max_size=12), is_muted=st.booleans())
+    def read(self, verdicts: Sequence[Judgement], is_muted: bool) -> None:
         for verdict in verdicts:
             self.run.read(verdict, is_muted=is_muted)
 
@@ -191,7 +191,7 @@ class AnyReadings(RuleBasedStateMachine):
         """However an alert got here, a day of good readings ends it, and receivers know."""
         for _ in range(20):
             self.run.now += 7200
-            self.run.read(Verdict.GOOD)
+            self.run.read(Judgement.GOOD)
         assert self.run.alert.state is State.RESOLVED
         assert not self.run.alert.is_told
 
@@ -199,7 +199,7 @@ class AnyReadings(RuleBasedStateMachine):
     def fail_for_good(self) -> None:
         """However an alert got here, lasting bad readings fire, and receivers know."""
         for _ in range(3):
-            self.run.read(Verdict.BAD)
+            self.run.read(Judgement.BAD)
         assert self.run.alert.state is State.FIRING
         assert self.run.alert.is_told
 

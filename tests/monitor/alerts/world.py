@@ -17,11 +17,11 @@ from cakravia_verify.monitor.facts import (
     LastChange,
     PlatformFacts,
     Probe,
-    ReleaseFacts,
+    ProbeTarget,
+    ReleaseStatus,
     RollbackFacts,
     Round,
     SlotFacts,
-    Target,
     VantageFacts,
 )
 from cakravia_verify.monitor.notify.message import Message, Urgency
@@ -80,14 +80,16 @@ class World:
         return View(
             now=self.now,
             rounds={
-                Target.USERS: _round(Target.USERS, self.now, self.users, slot=self.served),
-                Target.OUTSIDE: _round(Target.OUTSIDE, self.now, self.outside),
+                ProbeTarget.USERS: _round(ProbeTarget.USERS, self.now, self.users, slot=self.served),
+                ProbeTarget.OUTSIDE: _round(ProbeTarget.OUTSIDE, self.now, self.outside),
                 **{
-                    Target(colour): _round(Target(colour), self.now, problem or "", is_there=problem is not None)
+                    ProbeTarget(colour): _round(
+                        ProbeTarget(colour), self.now, problem or "", is_there=problem is not None
+                    )
                     for colour, problem in self.slots.items()
                 },
             },
-            release=ReleaseFacts(self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change),
+            release=ReleaseStatus(self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change),
             platform=PlatformFacts(
                 self.now,
                 tuple(
@@ -116,7 +118,7 @@ class World:
             setattr(self, name, value)
 
 
-def _round(target: Target, at: float, problem: str, *, slot: Colour | None = None, is_there: bool = True) -> Round:
+def _round(target: ProbeTarget, at: float, problem: str, *, slot: Colour | None = None, is_there: bool = True) -> Round:
     probes = tuple(Probe(endpoint, problem, slot=str(slot) if slot else None) for endpoint in ENDPOINTS)
     return Round(target, at, probes if is_there else (), is_there)
 

@@ -17,7 +17,7 @@ import pytest
 from cakravia_verify.monitor.sampling.certificate import certificate_at, end_of
 from cakravia_verify.monitor.sampling.prober import PhaseProber
 from cakravia_verify.monitor.sampling.rounds import without_names
-from cakravia_verify.monitor.store.samples import Outcome
+from cakravia_verify.monitor.store.samples import ProbeOutcome
 from cakravia_verify.settings.models import ContractSettings
 from cakravia_verify.slots import Address
 from tests.ports import free_ports
@@ -80,7 +80,7 @@ def prober(timeout: float = 2.0, *, tls: ssl.SSLContext | None = None) -> PhaseP
 def test_a_good_answer_has_its_slot_and_its_phases() -> None:
     with server(says(GOOD)) as address:
         reading, measured = prober().measure(address, "health")
-    assert (reading.problem, reading.slot, measured.outcome) == ("", "blue", Outcome.OK)
+    assert (reading.problem, reading.slot, measured.outcome) == ("", "blue", ProbeOutcome.OK)
     phases = measured.phases
     assert phases.dns == phases.tls == 0
     assert 0 < phases.connect <= measured.total
@@ -90,13 +90,13 @@ def test_a_good_answer_has_its_slot_and_its_phases() -> None:
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [
-        (b"", Outcome.BROKEN),
-        (b"nonsense\r\n\r\n", Outcome.BROKEN),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nhalf", Outcome.BROKEN),
-        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Outcome.OK),
+        (b"", ProbeOutcome.BROKEN),
+        (b"nonsense\r\n\r\n", ProbeOutcome.BROKEN),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\nhalf", ProbeOutcome.BROKEN),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", ProbeOutcome.OK),
     ],
 )
-def test_what_breaks_an_answer_is_a_problem(content: bytes, outcome: Outcome) -> None:
+def test_what_breaks_an_answer_is_a_problem(content: bytes, outcome: ProbeOutcome) -> None:
     with server(says(content)) as address:
         reading, measured = prober().measure(address, "health")
     assert reading.problem
@@ -113,20 +113,20 @@ def test_an_answer_longer_than_a_mebibyte_is_a_problem() -> None:
 def test_a_closed_port_is_refused() -> None:
     (port,) = free_ports(1)
     reading, measured = prober().measure(Address("127.0.0.1", port), "health")
-    assert (reading.problem, measured.outcome) == ("connection refused", Outcome.REFUSED)
+    assert (reading.problem, measured.outcome) == ("connection refused", ProbeOutcome.REFUSED)
 
 
 @pytest.mark.parametrize("answer", [drips, lambda connection: time.sleep(3)], ids=["drips", "silent"])
 def test_an_answer_that_takes_too_long_ends_at_the_deadline(answer: Callable[[socket.socket], None]) -> None:
     with server(answer) as address:
         reading, measured = prober(0.4).measure(address, "health")
-    assert (reading.problem, measured.outcome) == ("no answer in time", Outcome.NO_ANSWER)
+    assert (reading.problem, measured.outcome) == ("no answer in time", ProbeOutcome.NO_ANSWER)
     assert measured.total < 2
 
 
 def test_a_name_that_does_not_exist_says_so() -> None:
     reading, measured = prober().measure(Address("no-such-host.invalid", 80), "health")
-    assert (reading.problem, measured.outcome) == ("its name is not known", Outcome.NAME_UNKNOWN)
+    assert (reading.problem, measured.outcome) == ("its name is not known", ProbeOutcome.NAME_UNKNOWN)
 
 
 def test_a_name_has_a_phase_of_its_own() -> None:
@@ -162,7 +162,7 @@ def test_a_certificate_that_no_client_trusts_fails_the_handshake(certificate: Pa
     context.load_cert_chain(certificate)
     with server(says(GOOD), context=context) as address:
         reading, measured = prober(tls=ssl.create_default_context()).measure(address, "health")
-    assert measured.outcome is Outcome.TLS_FAILED
+    assert measured.outcome is ProbeOutcome.TLS_FAILED
     assert "self-signed" in reading.problem
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from cakravia_verify.errors import PlatformError
 from cakravia_verify.history.journal import Journal
-from cakravia_verify.monitor.facts import HostFacts, ReleaseFacts, Target, TrafficFacts, VantageFacts
-from cakravia_verify.monitor.recorder import Recorder
+from cakravia_verify.monitor.facts import HostFacts, ProbeTarget, ReleaseStatus, TrafficFacts, VantageFacts
+from cakravia_verify.monitor.recorder import SampleRecorder
 from cakravia_verify.monitor.sampling.machine import HostSource, VantageSource, default_gateway
 from cakravia_verify.monitor.sampling.releases import ReleaseSource, last_change
 from cakravia_verify.monitor.sampling.rounds import RoundSource
@@ -21,7 +21,7 @@ from cakravia_verify.monitor.sampling.source import MOST_SAMPLES, Board, Collect
 from cakravia_verify.monitor.sampling.traffic import MOST_BYTES, TrafficSource
 from cakravia_verify.monitor.store.query import raw_samples
 from cakravia_verify.monitor.store.sample_store import SampleStore
-from cakravia_verify.monitor.store.samples import Sample
+from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address
 from cakravia_verify.testing.memory import FakeClock
@@ -99,7 +99,7 @@ def test_a_source_without_reports_is_silent_after_its_deadline() -> None:
 
 def test_samples_that_cannot_be_stored_are_bounded() -> None:
     board = Board()
-    board.keep([Sample("host/load", float(number), 1.0) for number in range(MOST_SAMPLES + 500)])
+    board.keep([MetricSample("host/load", float(number), 1.0) for number in range(MOST_SAMPLES + 500)])
     kept = board.take_samples()
     assert (len(kept), board.dropped, kept[0].at) == (MOST_SAMPLES, 500, 500.0)
 
@@ -108,9 +108,9 @@ def test_a_store_that_refuses_loses_no_sample(tmp_path: Path) -> None:
     board = Board()
     folder = tmp_path / "in-the-way"
     folder.write_text("a file where the folder should be")
-    recorder = Recorder(board, SampleStore(folder), log=lambda _: None)
+    recorder = SampleRecorder(board, SampleStore(folder), log=lambda _: None)
     now = time.time()
-    board.keep([Sample("host/load", now, 1.0)])
+    board.keep([MetricSample("host/load", now, 1.0)])
     recorder.record()
     assert recorder.trouble
     folder.unlink()
@@ -123,7 +123,7 @@ def test_a_release_under_way_is_seen_by_its_lease(stage: Stage) -> None:
     source = ReleaseSource(stage.settings)
     assert source.collect().facts.is_planned_downtime
     stage.deploy("v1")
-    facts: ReleaseFacts = source.collect().facts
+    facts: ReleaseStatus = source.collect().facts
     assert (facts.has_users, facts.is_busy, facts.has_previous) == (True, False, False)
     stage.deploy("v2")
     stage.site.lock.acquire("deploy of v3")
@@ -166,14 +166,14 @@ def test_the_watchdog_is_fed_after_a_round_of_probes_and_not_without(tmp_path: P
     fed: list[int] = []
     settings = Settings(root=tmp_path)
     address = Address("127.0.0.1", port)
-    source = RoundSource(Target.USERS, settings, lambda: address, on_round=lambda: fed.append(1))
+    source = RoundSource(ProbeTarget.USERS, settings, lambda: address, on_round=lambda: fed.append(1))
     source.collect()
     assert fed == [1]
 
     def unknown() -> Address:
         raise PlatformError("the slots cannot be seen")
 
-    blind = RoundSource(Target.USERS, settings, unknown, on_round=lambda: fed.append(2))
+    blind = RoundSource(ProbeTarget.USERS, settings, unknown, on_round=lambda: fed.append(2))
     with pytest.raises(PlatformError):
         blind.collect()
     assert fed == [1]

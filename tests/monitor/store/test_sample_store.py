@@ -11,7 +11,7 @@ import pytest
 
 from cakravia_verify.monitor.store.query import points, raw_samples, series_names, whole_of
 from cakravia_verify.monitor.store.sample_store import FILE_NAME, Retention, SampleStore
-from cakravia_verify.monitor.store.samples import Outcome, Phases, Sample
+from cakravia_verify.monitor.store.samples import MetricSample, Phases, ProbeOutcome
 from cakravia_verify.testing.memory import FakeClock
 
 NAME = "probe/proxy/health"
@@ -29,8 +29,8 @@ def store(tmp_path: Path, clock: FakeClock) -> Iterator[SampleStore]:
     opened.close()
 
 
-def probe(at: float, value: float = 0.01, *, outcome: Outcome = Outcome.OK, name: str = NAME) -> Sample:
-    return Sample(name, at, value, outcome, 200, Phases(connect=0.001, first_byte=0.005))
+def probe(at: float, value: float = 0.01, *, outcome: ProbeOutcome = ProbeOutcome.OK, name: str = NAME) -> MetricSample:
+    return MetricSample(name, at, value, outcome, 200, Phases(connect=0.001, first_byte=0.005))
 
 
 def fill(store: SampleStore, *, since: float, seconds: int, every: int = 2) -> None:
@@ -40,7 +40,7 @@ def fill(store: SampleStore, *, since: float, seconds: int, every: int = 2) -> N
 
 def test_single_samples_are_read_back_with_their_phases(store: SampleStore, tmp_path: Path, clock: FakeClock) -> None:
     now = clock.wall()
-    store.add([probe(now), probe(now + 2, outcome=Outcome.STATUS)])
+    store.add([probe(now), probe(now + 2, outcome=ProbeOutcome.STATUS)])
     first, second = raw_samples(tmp_path, NAME, since=now - 1, until=now + 10)
     assert first.phases == Phases(connect=0.001, first_byte=0.005)
     assert (first.is_bad, second.is_bad) == (False, True)
