@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
 from cakravia_verify.slots import Address
 
-
 # nginx's configuration contains the value between double quotes.
 HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"""^[^"$\\\x00-\x1f\x7f]*$""")]
 
