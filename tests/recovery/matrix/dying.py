@@ -38,7 +38,7 @@ MIDDLES = {
     "build": ("platform", "build", 1, True),
     "prepare": ("proxy", "set_failover", 1, True),
     # The process runs, and nobody has written down yet that it does.
-    "stage": ("platform", "_recorded_anew", 1, False),
+    "stage": ("platform", "_recorded", 1, False),
     "prove": ("prober", "read_all", 1, True),
     "smoke": ("prober", "request", 1, False),
     "switch": ("proxy", "point_at", 1, True),
