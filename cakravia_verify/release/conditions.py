@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
-from cakravia_verify.health.wording import first_line
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.site.site import Site
@@ -59,7 +58,7 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
     )
     if answer.status_code not in request.expect:
         codes = " or ".join(str(code) for code in request.expect)
-        told = f": {first_line(answer.body)}" if answer.body else ""
+        told = f": {answer.first_line}" if answer.first_line else ""
         return f"{answer.problem or f'status {answer.status_code}'}, expected {codes}{told}"
     if request.contains and request.contains.encode() not in answer.body:
         return f"the answer does not contain {request.contains!r}"

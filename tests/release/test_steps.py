@@ -13,7 +13,8 @@ from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, Prox
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.release.machine import Release
-from cakravia_verify.settings.models import ContractSettings, SmokeRequest
+from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.slots import Address, Artifact, Colour
 from cakravia_verify.testing.memory import MemorySite
 from tests.memory_stage import Stage
