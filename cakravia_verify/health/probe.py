@@ -149,7 +149,13 @@ class HttpProber:
         )
 
     def read_all(self, address: Address) -> tuple[Reading, ...]:
-        return tuple(self.read(address, endpoint) for endpoint in self._contract.endpoints)
+        """Read the endpoints in order, up to the first one without an answer: each of the others could hang as long."""
+        readings: list[Reading] = []
+        for endpoint in self._contract.endpoints:
+            readings.append(self.read(address, endpoint))
+            if readings[-1].status_code is None:
+                break
+        return tuple(readings)
 
     def _complaint(self, endpoint: str, answer: Answer, state: str, payload: Any) -> str:
         """Return why the answer is not healthy, with its failing checks or its first line; '' if it is healthy."""

@@ -154,11 +154,13 @@ def kept_artifact(site: Site, *, version: str, digest: str) -> Artifact | None:
     return min(found, key=lambda artifact: artifact.version != version, default=None)
 
 
-def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
+def require_confirmed(site: Site, slot: Slot, *, count: int, pause: Callable[[float], None] | None = None) -> None:
     """Wait until `count` answers in a row, through the proxy, name the slot and its version.
 
-    Raises NotConfirmed after `[release] confirm_timeout`. No request is sent if `count` is 0.
+    `pause` waits between answers that do not, and may raise. Raises NotConfirmed after `[release] confirm_timeout`. No
+    request is sent if `count` is 0.
     """
+    pause = pause or site.clock.sleep
     deadline = Deadline(f"users reach {slot}", site.settings.release.confirm_timeout, clock=site.clock)
     streak, last = 0, "no answer"
     while streak < count:
@@ -172,7 +174,7 @@ def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
                     f"users do not reach {slot}: through the proxy {last}",
                     remedy="cakravia status shows the slot that serves",
                 )
-            site.clock.sleep(0.02)
+            pause(0.02)
 
 
 def is_confirmed(site: Site, slot: Slot, *, count: int) -> bool:

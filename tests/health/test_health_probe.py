@@ -53,6 +53,18 @@ def test_all_four_endpoints_are_read_once_each() -> None:
     assert asked == ["/api/health", "/api/health/ready", "/api/health/live", "/api/deployment/status"]
 
 
+def test_an_application_that_hangs_is_not_asked_at_every_endpoint() -> None:
+    asked: list[str] = []
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ReadTimeout("slow")
+
+    readings = prober(hang).read_all(SOMEWHERE)
+    assert [reading.is_healthy for reading in readings] == [False]
+    assert asked == ["/api/health"]
+
+
 def test_headers_name_slot_and_version_if_the_body_does_not() -> None:
     reading = answering(200, b"fine", **{"X-Deployment-Slot": "green", "X-Deployment-Version": "v2"}).read(
         SOMEWHERE, "health"

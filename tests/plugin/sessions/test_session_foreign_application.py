@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.platforms.process.nginx.certificates import make_pair
-from tests.plugin.sessions.shop import REPOSITORY, Shop
+from tests.plugin.sessions.shop import REPOSITORY, Shop, Witness
 from tests.ports import free_ports
 
 APPLICATIONS = Path(__file__).resolve().parent / "applications"
@@ -137,3 +137,21 @@ def test_an_application_that_does_not_know_our_host_says_so_in_the_refusal(new_s
     ended = new_site(environment=f'ALLOWED_HOST = "{HOST}"').deploy("v1.0.0", "--set", "health.deadline=1")
     assert ended.status == 1
     assert "status 400: DisallowedHost: 127.0.0.1" in ended.output
+
+
+def test_a_candidate_that_dies_before_it_is_confirmed_loses_its_users_at_once(new_site: Callable[..., Shop]) -> None:
+    shop = new_site()
+    assert shop.deploy("v1.0.0").status == 0
+    patient = ("--set", "release.confirm_timeout=50", "--set", "release.confirmations=10000")
+    with Witness(shop.users) as witness:
+        # One page is the smoke request's; the other one is a user's, right after the switch.
+        ended = shop.deploy("v1.1.0", *patient, "--set", 'app.environment.DIE_AFTER_PAGES="2"')
+    assert ended.status == 1, ended.output
+    assert "green (v1.1.0) ended by itself" in ended.output
+    failed = [entry["step"] for entry in shop.history() if entry["event"] == "step.failed"]
+    assert failed == ["confirm"]
+    assert shop.answer("/")[:2] == (200, "blue")
+    # 50 s of waiting would have cost users some 3,000 requests, and the witness hundreds.
+    measured = shop.verdict()["evidence"]["measured"]
+    assert 0 < measured["lost"] < 300
+    assert witness.answers[-1][1] == "blue"
