@@ -9,14 +9,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import httpx
 
+from cakravia_verify.errors import SettingsError
 from cakravia_verify.health.models import Reading, field_of
 from cakravia_verify.health.wording import DEPLOYMENT_WORDS, failing_checks, first_line, means_ill, payload_of, word_of
-from cakravia_verify.settings.models import ContractSettings
+from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.headers import file_texts, from_root, merged, with_files
+from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
 
 LONGEST_BODY: Final = 16 * 2**20
@@ -24,13 +28,17 @@ LONGEST_BODY: Final = 16 * 2**20
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one request. `status_code` is None without an answer; `latency` is in seconds."""
+    """The answer to one request. `status_code` is None without an answer; `latency` is in seconds.
+
+    `first_line` is the first line of the body, for people. It has no text from the file of a header.
+    """
 
     status_code: int | None
     headers: Mapping[str, str]
     body: bytes
     problem: str
     latency: float
+    first_line: str = ""
 
 
 class Prober(Protocol):
@@ -48,6 +56,9 @@ class Prober(Protocol):
 class HttpProber:
     """A prober over HTTP/1.1. Each request uses a new connection, is sent once and follows no redirect.
 
+    With `site`, a request has the headers of a user's request (`[site] host`, `scheme`). `root` is the folder of
+    cakravia.toml, for headers with files.
+
     `timeout` limits the connect, and then the whole answer, even if bytes keep arriving. Cookies are not kept, so no
     answer depends on an earlier one.
     """
@@ -57,10 +68,15 @@ class HttpProber:
         contract: ContractSettings,
         *,
         timeout: float,
+        site: SiteSettings | None = None,
+        root: Path = Path(),
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._contract = contract
+        self._headers = merged(site.user_headers if site else {}, contract.headers)
+        self._root = root
+        self._secrets: set[str] = set()
         self._clock = clock
         self._timeout = timeout
         self._client = httpx.Client(
@@ -76,13 +92,17 @@ class HttpProber:
         self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         began = self._clock()
+        try:
+            sent = self._headers_of_a_user(headers or {})
+        except SettingsError as error:
+            return Answer(None, {}, b"", error.message, 0.0)
         with _Hangup(self._timeout) as hangup:
             try:
                 with self._client.stream(
                     method,
                     address.url + path,
                     content=body or None,
-                    headers=dict(headers or {}),
+                    headers=sent,
                     extensions={"trace": hangup.follow},
                 ) as answer:
                     content = _content(answer)
@@ -93,14 +113,28 @@ class HttpProber:
             problem = "no answer in time"
         if problem:
             return Answer(None, {}, b"", problem, self._clock() - began)
-        return Answer(answer.status_code, answer.headers, content, "", self._clock() - began)
+        told = self._without_secrets(first_line(content))
+        return Answer(answer.status_code, answer.headers, content, "", self._clock() - began, told)
+
+    def _headers_of_a_user(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return all headers of a request; its own replace those of the site. Raises SettingsError."""
+        headers = {name: from_root(value, self._root) for name, value in merged(self._headers, own).items()}
+        self._secrets.update(text for value in headers.values() for text in file_texts(value))
+        return {name: with_files(value) for name, value in headers.items()}
+
+    def _without_secrets(self, text: str) -> str:
+        """Return a text of the application without what came from the file of a header."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def read(self, address: Address, endpoint: str) -> Reading:
         path = self._contract.endpoints[endpoint]
         answer = self.request(address, "GET", path)
         payload = payload_of(answer.body)
         field = self._contract.health_field
-        state = word_of(payload, answer.body, field=f"deployment.status|{field}" if endpoint == "status" else field)
+        field = f"deployment.status|{field}" if endpoint == "status" else field
+        state = self._without_secrets(word_of(payload, answer.body, field=field))
         return Reading(
             endpoint=endpoint,
             url=address.url + path,
@@ -111,11 +145,17 @@ class HttpProber:
             or answer.headers.get(self._contract.version_header),
             in_flight=_whole_number(field_of(payload, self._contract.in_flight_field)),
             latency=answer.latency,
-            problem=answer.problem or self._complaint(endpoint, answer, state, payload),
+            problem=answer.problem or self._without_secrets(self._complaint(endpoint, answer, state, payload)),
         )
 
     def read_all(self, address: Address) -> tuple[Reading, ...]:
-        return tuple(self.read(address, endpoint) for endpoint in self._contract.endpoints)
+        """Read the endpoints in order, up to the first one without an answer: each of the others could hang as long."""
+        readings: list[Reading] = []
+        for endpoint in self._contract.endpoints:
+            readings.append(self.read(address, endpoint))
+            if readings[-1].status_code is None:
+                break
+        return tuple(readings)
 
     def _complaint(self, endpoint: str, answer: Answer, state: str, payload: Any) -> str:
         """Return why the answer is not healthy, with its failing checks or its first line; '' if it is healthy."""
@@ -125,7 +165,7 @@ class HttpProber:
             return _in_short(f"state {state}", failing_checks(payload)) if is_ill else ""
         named = f", state {state}" if is_ill else ""
         goes = f" to {first_line(answer.headers['location'].encode())}" if "location" in answer.headers else ""
-        told = failing_checks(payload) or ("" if goes else first_line(answer.body))
+        told = failing_checks(payload) or ("" if goes else answer.first_line)
         return _in_short(f"status {answer.status_code}{goes}{named}", told)
 
 

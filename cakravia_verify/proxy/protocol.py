@@ -59,6 +59,11 @@ class Proxy(Protocol):
     def address(self) -> Address: ...
 
     @property
+    def tls_address(self) -> Address | None:
+        """The address at which this machine reaches the site by TLS. None if it cannot."""
+        ...
+
+    @property
     def access_log(self) -> Path | None:
         """The log of measured requests, or its copy (see `fetch_logs`). None if there is no log."""
         ...

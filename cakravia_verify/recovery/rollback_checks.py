@@ -98,6 +98,8 @@ def _plan_traffic(site: Site) -> None:
         run="unnamed",
         headers=headers,
         root=settings.root,
+        site=settings.site,
+        tls_address=site.proxy.tls_address,
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
-from cakravia_verify.health.wording import first_line
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.site.site import Site
@@ -59,7 +58,7 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
     )
     if answer.status_code not in request.expect:
         codes = " or ".join(str(code) for code in request.expect)
-        told = f": {first_line(answer.body)}" if answer.body else ""
+        told = f": {answer.first_line}" if answer.first_line else ""
         return f"{answer.problem or f'status {answer.status_code}'}, expected {codes}{told}"
     if request.contains and request.contains.encode() not in answer.body:
         return f"the answer does not contain {request.contains!r}"
@@ -155,11 +154,13 @@ def kept_artifact(site: Site, *, version: str, digest: str) -> Artifact | None:
     return min(found, key=lambda artifact: artifact.version != version, default=None)
 
 
-def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
+def require_confirmed(site: Site, slot: Slot, *, count: int, pause: Callable[[float], None] | None = None) -> None:
     """Wait until `count` answers in a row, through the proxy, name the slot and its version.
 
-    Raises NotConfirmed after `[release] confirm_timeout`. No request is sent if `count` is 0.
+    `pause` waits between answers that do not, and may raise. Raises NotConfirmed after `[release] confirm_timeout`. No
+    request is sent if `count` is 0.
     """
+    pause = pause or site.clock.sleep
     deadline = Deadline(f"users reach {slot}", site.settings.release.confirm_timeout, clock=site.clock)
     streak, last = 0, "no answer"
     while streak < count:
@@ -173,7 +174,7 @@ def require_confirmed(site: Site, slot: Slot, *, count: int) -> None:
                     f"users do not reach {slot}: through the proxy {last}",
                     remedy="cakravia status shows the slot that serves",
                 )
-            site.clock.sleep(0.02)
+            pause(0.02)
 
 
 def is_confirmed(site: Site, slot: Slot, *, count: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
 from cakravia_verify.history.releases import records
+from cakravia_verify.release.candidate_watch import SHORTEST_INTERVAL, TOLERATED_ROUNDS, CandidateWatch
 from cakravia_verify.release.conditions import (
     complaints,
     is_confirmed,
@@ -23,8 +24,6 @@ from cakravia_verify.release.conditions import (
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.slots import Artifact, Slot
-
-BAKE_TOLERATES: Final = 1
 
 
 def build(release: Release) -> dict[str, Any]:
@@ -147,7 +146,8 @@ def unswitch(release: Release) -> dict[str, Any]:
 def confirm(release: Release) -> dict[str, Any]:
     """Wait until answers through the proxy, in a row, name the candidate's slot and version."""
     count = release.site.settings.release.confirmations
-    require_confirmed(release.site, _candidate(release), count=count)
+    watch = CandidateWatch(release, _candidate(release))
+    require_confirmed(release.site, _candidate(release), count=count, pause=watch.pause)
     release.facts.confirmed_at = release.site.clock.monotonic()
     release.facts.confirmations = count
     return {"answers": count, "note": f"{count} answers in a row name {_candidate(release)}"}
@@ -158,7 +158,10 @@ def drain(release: Release) -> dict[str, Any]:
     if release.intent.active is None:
         return {"note": "no old slot"}
     left = wait_until_drained(
-        release, release.intent.active, seconds=release.site.settings.release.drain, pause=release.pause
+        release,
+        release.intent.active,
+        seconds=release.site.settings.release.drain,
+        pause=CandidateWatch(release, _candidate(release)).pause,
     )
     release.facts.left_in_flight = left
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
@@ -176,11 +179,11 @@ def bake(release: Release) -> dict[str, Any]:
         in_a_row = in_a_row + 1 if bad else 0
         facts.bake_rounds += 1
         facts.bake_bad_rounds += bool(bad)
-        if in_a_row > BAKE_TOLERATES:
+        if in_a_row > TOLERATED_ROUNDS:
             raise NotHealthy(f"{slot} became unhealthy under traffic: {complaints(readings)}")
         if over.is_over and not in_a_row:
             break
-        interval = max(site.settings.health.interval, 0.25)
+        interval = max(site.settings.health.interval, SHORTEST_INTERVAL)
         release.pause(interval if in_a_row else min(interval, max(over.remaining, 0.01)))
     facts.bake_ended = site.clock.monotonic()
     return {

@@ -106,4 +106,6 @@ class SessionRun(ABC):
             run=run,
             headers=headers_of(self.settings),
             root=self.settings.root,
+            site=self.settings.site,
+            tls_address=self.site.proxy.tls_address,
         )

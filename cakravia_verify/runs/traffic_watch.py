@@ -12,9 +12,10 @@ from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.analysis.since_switch import began_after, ended_before
-from cakravia_verify.errors import CakraviaError, ReleaseError, TrafficError
+from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError, TrafficError
 from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.release.candidate_watch import CandidateWatch
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.runs.failures import describe, describe_and_log
 from cakravia_verify.slots import Colour
@@ -163,10 +164,20 @@ class TrafficWatch:
             return None
         try:
             deadline = self.release.deadline("requests under way end", self.traffic_run.plan.longest_timeout + 1)
-            return self._measure(self.traffic_run.settle(deadline=deadline))
+            return self._measure(self.traffic_run.settle(deadline=deadline, watch=self._watch_candidate()))
+        except NotHealthy as error:
+            self.release.failure = self.release.failure or error
+            return None
         except Exception as error:  # whatever kept it from being measured: the gate then has no figures
             self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
+
+    def _watch_candidate(self) -> Callable[[], None]:
+        """Return what looks at the candidate while users are on it."""
+        facts = self.release.facts
+        if facts.candidate is None or not facts.switchovers:
+            return lambda: None
+        return CandidateWatch(self.release, facts.candidate).look
 
     def at_the_end(self, *, grace: float | None = None) -> Measurement | None:
         """End the traffic and measure all of it. `grace` limits, in seconds, the wait for open requests."""

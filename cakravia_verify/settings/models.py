@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
 from cakravia_verify.settings.proxy import ProxySettings
@@ -22,31 +23,32 @@ from cakravia_verify.settings.section import (
     Port,
     Seconds,
     Section,
-    UrlPath,
     address_of,
     size_in_bytes,
 )
-from cakravia_verify.settings.traffic_mix import MixTable, OptionalHeaderName
+from cakravia_verify.settings.traffic_mix import Headers, MixTable
 from cakravia_verify.slots import Address, Colour
 
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
 # Variables of tests, CI and the traffic's child process. They are not settings.
 OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
-# Words that say that an application is ill. Case does not count; a space, "-" and "_" are the same.
-UNHEALTHY_WORDS = (
-    *("unhealthy", "down", "fail", "failed", "failing", "failure", "error", "critical", "dead", "red", "false"),
-    *("unavailable", "out of service", "not serving", "service unknown", "not ready", "not ok", "offline"),
-    *("starting", "initializing", "deploying", "inactive", "stopping", "stopped", "terminating", "shutting down"),
-)
 
 
 class SiteSettings(Section):
-    """The name of the site, its platform, and its folders for state and reports."""
+    """The name of the site, its platform, how its users ask for it, and its folders for state and reports."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")] = "cakravia"
     platform: Literal["process", "docker"] = "process"
+    host: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+(:[0-9]{1,5})?)?$")] = ""
+    scheme: Literal["", "http", "https"] = ""
     state: str = ".cakravia"
     reports: str = "reports"
+
+    @property
+    def user_headers(self) -> dict[str, str]:
+        """The headers that name the site and its scheme in a user's request, behind whatever speaks TLS."""
+        named = {"Host": self.host, "X-Forwarded-Proto": self.scheme}
+        return {name: value for name, value in named.items() if value}
 
 
 class SlotSettings(Section):
@@ -92,34 +94,6 @@ class AppSettings(Section):
     grace: Seconds = 30.0
 
 
-class ContractSettings(Section):
-    """The application's health endpoints, and its fields for slot and version. An empty path: no such endpoint."""
-
-    health: UrlPath = "/api/health"
-    ready: UrlPath = "/api/health/ready"
-    live: UrlPath = "/api/health/live"
-    status: UrlPath = "/api/deployment/status"
-    healthy_codes: Codes = (200,)
-    health_field: str = "status|status.code|status.status|status.state|state|healthy|ok"
-    unhealthy_words: Annotated[tuple[str, ...], Field(strict=False)] = UNHEALTHY_WORDS
-    slot_field: str = "deployment.slot"
-    version_field: str = "deployment.version|version"
-    slot_header: OptionalHeaderName = "X-Deployment-Slot"
-    version_header: OptionalHeaderName = "X-Deployment-Version"
-    in_flight_field: str = "application.in_flight"
-
-    @property
-    def endpoints(self) -> dict[str, str]:
-        paths = {"health": self.health, "ready": self.ready, "live": self.live, "status": self.status}
-        return {name: path for name, path in paths.items() if path}
-
-    @model_validator(mode="after")
-    def _something_to_ask(self) -> ContractSettings:
-        if not self.endpoints:
-            raise ValueError("at least one of health, ready, live and status needs a path")
-        return self
-
-
 class HealthSettings(Section):
     """When a slot is healthy: `consecutive` rounds of healthy readings of all endpoints within `deadline` seconds."""
 
@@ -135,7 +109,7 @@ class SmokeRequest(Section):
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] = "GET"
     path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
     body: str = ""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     expect: Codes = (200,)
     contains: str = ""
 
@@ -169,6 +143,7 @@ class TrafficSettings(Section):
     timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
     seed: int = 1
     profile: Literal["reference", "generic", "custom"] = "reference"
+    headers: Headers = Field(default_factory=dict)
     mix: Annotated[tuple[MixTable, ...], Field(strict=False)] = ()
     curve: Annotated[tuple[CurvePoint, ...], Field(strict=False)] = ()
     locustfile: str = ""

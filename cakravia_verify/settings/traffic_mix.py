@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from cakravia_verify.settings.headers import checked_names
 from cakravia_verify.settings.section import Section
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 OptionalHeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
 HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"^[ -~]*$")]
+Headers: TypeAlias = Annotated[dict[HeaderName, HeaderValue], AfterValidator(checked_names)]
 FinalStatus: TypeAlias = Annotated[int, Field(ge=200, le=599)]
 
 SEQUENCE = "sequence"
@@ -51,7 +53,7 @@ class MixRequest(Section):
     name: Annotated[str, Field(min_length=1)] = ""
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     body: Annotated[RequestBody, BeforeValidator(_as_table)] = RequestBody()
     expect: Annotated[tuple[FinalStatus, ...], Field(min_length=1, strict=False)] | None = None
     verify: HeaderValue = ""

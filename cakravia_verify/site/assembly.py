@@ -6,6 +6,7 @@ from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.running_release import highest_token
 from cakravia_verify.platforms.protocol import Platform
+from cakravia_verify.proxy.nginx.render import scheme_for_slots
 from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
@@ -22,7 +23,7 @@ def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
         settings=settings,
         platform=platform,
         proxy=proxy,
-        prober=HttpProber(settings.contract, timeout=settings.health.timeout),
+        prober=HttpProber(settings.contract, timeout=settings.health.timeout, site=settings.site, root=settings.root),
         journal=journal,
         lock=Lock(settings.state / "lock", above=lambda: highest_token(journal)),
         clock=clock,
@@ -38,5 +39,11 @@ def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
     from cakravia_verify.platforms.process.slots import ProcessPlatform
 
     upstreams = {colour: settings.slot_address(colour) for colour in Colour}
-    proxy = LocalNginx(settings.proxy, folder=settings.state / "nginx", upstreams=upstreams, clock=clock)
+    proxy = LocalNginx(
+        settings.proxy,
+        folder=settings.state / "nginx",
+        upstreams=upstreams,
+        scheme=scheme_for_slots(settings),
+        clock=clock,
+    )
     return ProcessPlatform(settings, clock=clock), proxy

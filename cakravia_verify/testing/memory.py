@@ -203,6 +203,7 @@ class MemoryProxy:
     site: MemorySite
     address: Address = PROXY_ADDRESS
     access_log: Path | None = None
+    tls_address: Address | None = None
 
     def check(self) -> None:
         return None

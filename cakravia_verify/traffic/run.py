@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from cakravia_verify.system.clock import NOT_YET, Clock, Deadline, Microseconds, poll, to_microseconds, to_seconds
@@ -123,16 +124,19 @@ class TrafficRun:
     def first_planned(self) -> Microseconds:
         return self._first_planned or NOT_YET
 
-    def settle(self, *, deadline: Deadline, until: float | None = None) -> Microseconds:
+    def settle(
+        self, *, deadline: Deadline, until: float | None = None, watch: Callable[[], None] = lambda: None
+    ) -> Microseconds:
         """Wait until every request planned up to `until` (seconds, by default now) has ended.
 
-        Returns that instant. Raises DeadlineExceeded.
+        `watch` is called meanwhile, and may raise. Returns that instant. Raises DeadlineExceeded.
         """
         cut = to_microseconds(self._clock.monotonic() if until is None else until)
 
         def settled() -> bool:
             self.follow()
             if self._settled_until < cut:
+                watch()
                 self._process.ensure_alive()
             return self._settled_until >= cut
 

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from cakravia_verify.health.models import field_of
 from cakravia_verify.health.probe import HttpProber
-from cakravia_verify.settings.models import ContractSettings
+from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
 
 SOMEWHERE = Address("127.0.0.1", 3001)
@@ -49,6 +51,18 @@ def test_all_four_endpoints_are_read_once_each() -> None:
 
     prober(answer).read_all(SOMEWHERE)
     assert asked == ["/api/health", "/api/health/ready", "/api/health/live", "/api/deployment/status"]
+
+
+def test_an_application_that_hangs_is_not_asked_at_every_endpoint() -> None:
+    asked: list[str] = []
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ReadTimeout("slow")
+
+    readings = prober(hang).read_all(SOMEWHERE)
+    assert [reading.is_healthy for reading in readings] == [False]
+    assert asked == ["/api/health"]
 
 
 def test_headers_name_slot_and_version_if_the_body_does_not() -> None:
@@ -141,6 +155,48 @@ def test_a_refused_reading_shows_the_first_line_of_the_body(body: bytes, told: s
 def test_a_redirect_shows_where_it_leads() -> None:
     reading = answering(301, b"Moved", Location="https://shop.example.com/health").read(SOMEWHERE, "health")
     assert reading.problem == "status 301 to https://shop.example.com/health"
+
+
+def recording(seen: list[httpx.Headers], folder: Path, **contract: Any) -> HttpProber:
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(401, text=f"wrong: {request.headers.get('authorization')}")
+
+    return HttpProber(
+        ContractSettings(**contract),
+        timeout=1,
+        site=SiteSettings(host="shop.example.com", scheme="https"),
+        root=folder,
+        transport=httpx.MockTransport(answer),
+    )
+
+
+def test_a_probe_asks_as_a_user_of_the_site_does(tmp_path: Path) -> None:
+    seen: list[httpx.Headers] = []
+    recording(seen, tmp_path, headers={"X-Team": "shop"}).read(SOMEWHERE, "health")
+    assert (seen[0]["host"], seen[0]["x-forwarded-proto"], seen[0]["x-team"]) == ("shop.example.com", "https", "shop")
+
+
+def test_a_host_of_a_smoke_request_replaces_that_of_the_site(tmp_path: Path) -> None:
+    seen: list[httpx.Headers] = []
+    recording(seen, tmp_path).request(SOMEWHERE, "GET", "/", headers={"host": "other.example.com"})
+    assert [value for name, value in seen[0].raw if name.lower() == b"host"] == [b"other.example.com"]
+
+
+def test_a_token_comes_from_its_file_and_is_in_no_reading(tmp_path: Path) -> None:
+    seen: list[httpx.Headers] = []
+    asked = recording(seen, tmp_path, headers={"Authorization": "Bearer {file:token}"})
+    (tmp_path / "token").write_text("s3cret\n")
+    reading = asked.read(SOMEWHERE, "health")
+    assert seen[0]["authorization"] == "Bearer s3cret"
+    assert reading.problem == "status 401: wrong: Bearer ***"
+
+
+def test_a_missing_file_of_a_header_is_a_problem_and_no_request(tmp_path: Path) -> None:
+    seen: list[httpx.Headers] = []
+    reading = recording(seen, tmp_path, headers={"Authorization": "{file:token}"}).read(SOMEWHERE, "health")
+    assert "token cannot be read: No such file" in reading.problem
+    assert seen == []
 
 
 @pytest.mark.parametrize(

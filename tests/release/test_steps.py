@@ -13,7 +13,8 @@ from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, Prox
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.release.machine import Release
-from cakravia_verify.settings.models import ContractSettings, SmokeRequest
+from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.slots import Address, Artifact, Colour
 from cakravia_verify.testing.memory import MemorySite
 from tests.memory_stage import Stage
@@ -237,6 +238,38 @@ def test_a_proxy_that_flaps_between_slots_is_not_confirmed(site_with_v1: Stage) 
     site_with_v1.memory.stuck_on = Colour.BLUE
     release.advance("confirm")
     assert release.facts.confirmations == 2
+
+
+@pytest.mark.parametrize("step", ["confirm", "drain"])
+def test_a_candidate_that_dies_after_the_switch_loses_its_users_at_once(site_with_v1: Stage, step: str) -> None:
+    release = started(site_with_v1, to="switch" if step == "confirm" else "confirm")
+    site_with_v1.memory.open_connections[Colour.BLUE] = 2
+    slept = len(site_with_v1.clock.slept)
+    del site_with_v1.memory.running[Colour.GREEN]
+    with pytest.raises(NotHealthy, match=r"green \(v2\) ended by itself"):
+        release.advance(step)
+    assert len(site_with_v1.clock.slept) == slept
+
+
+@pytest.mark.parametrize("step", ["confirm", "drain"])
+def test_a_candidate_unhealthy_for_two_rounds_loses_its_users_in_every_step(site_with_v1: Stage, step: str) -> None:
+    release = started(site_with_v1, to="switch" if step == "confirm" else "confirm")
+    site_with_v1.memory.open_connections[Colour.BLUE] = 2
+    site_with_v1.memory.mute.add(site_with_v1.memory.running[Colour.GREEN].identity)
+    site_with_v1.memory.sick.add("v2")
+    bad = release.facts.bad_rounds
+    with pytest.raises(NotHealthy, match="became unhealthy under traffic"):
+        release.advance(step)
+    assert release.facts.bad_rounds - bad == 2
+
+
+def test_the_drain_tolerates_one_bad_round(site_with_v1: Stage) -> None:
+    release = started(site_with_v1, to="confirm")
+    site_with_v1.memory.open_connections[Colour.BLUE] = 2
+    site_with_v1.memory.sick.add("v2")
+    site_with_v1.clock.on_sleep = site_with_v1.memory.sick.clear
+    release.advance("drain")
+    assert release.facts.left_in_flight == 2
 
 
 def test_the_drain_waits_for_requests_in_flight(site_with_v1: Stage) -> None:

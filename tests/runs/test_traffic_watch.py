@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.errors import ReleaseError
+from cakravia_verify.errors import NotHealthy, ReleaseError
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.runs.traffic_watch import OVERTIME_SECONDS, TrafficWatch, most_requests
 from cakravia_verify.slots import Colour
-from cakravia_verify.system.clock import SECOND, to_microseconds
+from cakravia_verify.system.clock import SECOND, Deadline, Microseconds, to_microseconds
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.records.rows import Row
+from tests.memory_stage import Stage
 
 RATE, BAKE, CONFIRM, DRAIN = 100.0, 2.0, 1.0, 3.0
 SWITCHED = 12.0
@@ -130,3 +132,24 @@ def test_streams_that_come_again_are_not_taken_for_the_plan() -> None:
     watch(Flowing(plan(news), errors, finished=1_300), budget=0.03)
     with pytest.raises(ReleaseError):
         watch(Flowing(plan(), errors, finished=1_300), budget=0.03)
+
+
+@dataclass
+class Unsettled(Flowing):
+    """Traffic with requests that do not end."""
+
+    def settle(self, *, deadline: Deadline, watch: Callable[[], None]) -> Microseconds:
+        while True:
+            watch()
+            assert not deadline.is_over
+
+
+def test_a_candidate_that_dies_while_requests_end_is_a_failure_of_the_release(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    release.advance("confirm")
+    watching = TrafficWatch(release, folder=site_with_v1.settings.reports)
+    watching.traffic_run = Unsettled(plan(), [])  # type: ignore[assignment]
+    del site_with_v1.memory.running[Colour.GREEN]
+    assert watching.so_far() is None
+    assert isinstance(release.failure, NotHealthy)

@@ -19,7 +19,7 @@ import httpx
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer, HttpProber
 from cakravia_verify.monitor.store.samples import Phases, ProbeOutcome
-from cakravia_verify.settings.models import ContractSettings
+from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.slots import Address
 
 USER_AGENT: Final = "cakravia-monitor"

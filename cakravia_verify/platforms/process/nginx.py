@@ -26,6 +26,7 @@ from cakravia_verify.platforms.process.nginx_processes import (
 from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -38,18 +39,28 @@ class LocalNginx:
     """The proxy of the process platform. It outlives the process that starts it."""
 
     def __init__(
-        self, settings: ProxySettings, *, folder: Path, upstreams: dict[Colour, Address], clock: Clock = SYSTEM_CLOCK
+        self,
+        settings: ProxySettings,
+        *,
+        folder: Path,
+        upstreams: dict[Colour, Address],
+        scheme: str = PROXY_SCHEME,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._clock = clock
         self._program = NginxProgram(settings.nginx, folder)
-        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program, clock)
+        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program, clock, scheme)
         self._family = NginxFamily(folder, folder / "nginx.pid")
 
     @property
     def address(self) -> Address:
         return self._settings.address
+
+    @property
+    def tls_address(self) -> Address | None:
+        return self._settings.tls_address
 
     @property
     def access_log(self) -> Path:

@@ -34,6 +34,7 @@ class NginxConfiguration:
     upstreams: dict[Colour, Address]
     program: NginxProgram
     clock: Clock
+    scheme: str
 
     @property
     def flags(self) -> FlagFolder:
@@ -75,6 +76,7 @@ class NginxConfiguration:
             listen=str(settings.address),
             tls_listen=settings.tls_listen,
             certificate=read_certificate(settings),
+            scheme=self.scheme,
             daemon=True,
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",

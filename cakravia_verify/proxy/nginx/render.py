@@ -9,9 +9,12 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cakravia_verify.proxy.certificate import Certificate
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 
+# nginx's name for the scheme by which a request reaches the proxy.
+PROXY_SCHEME = "$scheme"
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
 NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
@@ -57,9 +60,11 @@ def render_nginx(
     tls_listen: str,
     certificate: Certificate | None,
     daemon: bool,
+    scheme: str = PROXY_SCHEME,
     user: str = "",
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
+    `scheme` goes to the slots as X-Forwarded-Proto (`scheme_for_slots`).
 
     The text contains the certificate's digest. So a renewed certificate is a changed configuration and is reloaded.
     """
@@ -76,6 +81,7 @@ def render_nginx(
             switch=settings.switch,
             blue=str(blue),
             green=str(green),
+            scheme=scheme,
             keepalive=settings.keepalive,
             upstream_idle=_milliseconds(settings.upstream_idle),
             client_idle=_milliseconds(settings.client_idle),
@@ -93,6 +99,14 @@ def render_nginx(
             has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
         )
     )
+
+
+def scheme_for_slots(settings: Settings) -> str:
+    """Return the scheme that slots get with each request.
+
+    A proxy without TLS of its own does not see that users come by https: TLS ends in front of it.
+    """
+    return "https" if settings.site.scheme == "https" and not settings.proxy.tls_listen else PROXY_SCHEME
 
 
 def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address) -> str:

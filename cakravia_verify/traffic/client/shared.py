@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from cakravia_verify.settings.headers import merged, with_files
 from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import RequestTemplate
@@ -65,7 +67,7 @@ class StrictRun:
         self.slot, self.version, self.served_slot = (
             name.lower().encode() for name in (plan.slot_header, plan.version_header, plan.served_slot_header)
         )
-        host = parts.netloc.rpartition("@")[2]
+        host = plan.host or parts.netloc.rpartition("@")[2]
         self.requests = [PreparedRequest(entry, plan, host) for entry in plan.mix]
         verified = {request.verify_header for request in self.requests if request.verify and not request.is_echo}
         family, address = _address(plan)
@@ -76,7 +78,7 @@ class StrictRun:
             timer=timer,
             wanted=frozenset((self.slot, self.version, self.served_slot, *verified)),
             tls=client_context(ca_file=plan.ca_file, verify=plan.tls_verify) if parts.scheme == "https" else None,
-            server_name=parts.hostname or "",
+            server_name=plan.host.partition(":")[0] or parts.hostname or "",
         )
         self._texts: dict[bytes, str] = {}
 
@@ -96,9 +98,11 @@ class PreparedRequest:
     """A mix entry with everything about it that does not change from request to request."""
 
     def __init__(self, entry: MixEntry, plan: TrafficPlan, host: str) -> None:
-        self.entry = entry
-        self.host = host
-        self.template = RequestTemplate(entry, host=host, request_id_header=plan.request_id_header, seed=plan.seed)
+        headers = {name: with_files(value) for name, value in merged(plan.headers, entry.headers).items()}
+        own_host = next((name for name in headers if name.lower() == "host"), "")
+        self.host = headers.pop(own_host, host)
+        self.entry = entry = replace(entry, headers=tuple(headers.items()))
+        self.template = RequestTemplate(entry, host=self.host, request_id_header=plan.request_id_header, seed=plan.seed)
         self.timeout = to_microseconds(entry.timeout or plan.timeout)
         self.expected = frozenset((101,) if entry.stream == "websocket" else entry.successes)
         self.is_echo = entry.verify == ECHO

@@ -13,12 +13,13 @@ from cakravia_verify.traffic.plan.mix import Body, MixEntry
 class TrafficPlan:
     """The whole load of a run. Times in seconds, `rate` in requests per second.
 
-    `connect` overrides where the socket goes: `host:port` or `unix:/path`; empty follows the URL. `users` is the size
-    of the connection pool, which may grow to `users * growth` when every connection is busy at a planned instant.
-    `round_trip` is emulated between client and server (docs/ROUND_TRIP.md). `locustfile` names a file of the user's own
-    whose user classes run beside ours, `locustfile_users` of them. `curve` holds (second, rate) points that the rate
-    follows in straight lines, instead of `rate`. `processes` share one schedule; `web_ui` is a loopback host:port for
-    Locust's own page.
+    `host` is the Host of every request and the name in TLS; empty follows the URL. `headers` go with every request,
+    and a request's own replace them. `connect` overrides where the socket goes: `host:port` or `unix:/path`; empty
+    follows the URL. `users` is the size of the connection pool, which may grow to `users * growth` when every
+    connection is busy at a planned instant. `round_trip` is emulated between client and server
+    (docs/ROUND_TRIP.md). `locustfile` names a file of the user's own whose user classes run beside ours,
+    `locustfile_users` of them. `curve` holds (second, rate) points that the rate follows in straight lines, instead
+    of `rate`. `processes` share one schedule; `web_ui` is a loopback host:port for Locust's own page.
     """
 
     url: str
@@ -26,6 +27,8 @@ class TrafficPlan:
     run: str
     mix: tuple[MixEntry, ...]
     connect: str = ""
+    host: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
     users: int = 50
     growth: float = 4.0
     rate: float = 200.0
@@ -75,7 +78,8 @@ class TrafficPlan:
         values = json.loads(text)
         mix = tuple(map(_entry_of, values.pop("mix")))
         curve = tuple((at, rate) for at, rate in values.pop("curve"))
-        return cls(**values, mix=mix, curve=curve)
+        headers = tuple((name, value) for name, value in values.pop("headers"))
+        return cls(**values, mix=mix, curve=curve, headers=headers)
 
 
 def _entry_of(values: dict[str, Any]) -> MixEntry:

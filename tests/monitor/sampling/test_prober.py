@@ -18,7 +18,7 @@ from cakravia_verify.monitor.sampling.certificate import certificate_at, end_of
 from cakravia_verify.monitor.sampling.prober import PhaseProber
 from cakravia_verify.monitor.sampling.rounds import without_names
 from cakravia_verify.monitor.store.samples import ProbeOutcome
-from cakravia_verify.settings.models import ContractSettings
+from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.slots import Address
 from tests.ports import free_ports
 

@@ -87,3 +87,25 @@ def test_up_starts_the_promoted_version_of_two_with_the_same_image(plain: Docker
     assert plain.cakravia("down").status == 0
     assert plain.cakravia("up").status == 0
     assert "v1.0.0 serves users" in plain.cakravia("status").output
+
+
+ALLOWED_HOST = """
+[contract]
+health = "/health"
+ready = ""
+live = ""
+status = ""
+[app.environment]
+ALLOWED_HOST = "shop.example.com"
+FORCE_TLS = "1"
+"""
+
+
+def test_an_application_that_answers_its_own_name_by_https_is_released_twice(make_site: MakeSite) -> None:
+    site = make_site(application="../tests/plugin/sessions/applications", profile="generic", more=ALLOWED_HOST)
+    asked = ("--set", "site.host=shop.example.com", "--set", "site.scheme=https")
+    for version in ("v1.0.0", "v1.1.0"):
+        ended = site.deploy(version, *asked)
+        assert ended.status == 0, ended.output
+    measured = site.verdict()["evidence"]["measured"]
+    assert (measured["lost"], measured["errors"]) == (0, 0)

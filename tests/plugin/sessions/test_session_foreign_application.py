@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.sessions.shop import REPOSITORY, Shop
+from tests.platforms.process.nginx.certificates import make_pair
+from tests.plugin.sessions.shop import REPOSITORY, Shop, Witness
+from tests.ports import free_ports
 
 APPLICATIONS = Path(__file__).resolve().parent / "applications"
 SETTINGS = """\
@@ -86,3 +89,69 @@ def test_a_health_answer_that_is_success_in_other_words_is_released(new_site: Ca
     body = """HEALTH_BODY = '{"status": {"code": "success"}}', HEALTH_TYPE = "application/health+json" """
     ended = new_site(environment=body).deploy("v1.0.0")
     assert ended.status == 0, ended.output
+
+
+HOST, TOKEN = "shop.example.com", "a-token-in-a-file"
+ASKED = f'host = "{HOST}"\nscheme = "https"'
+
+
+def strict(new_site: Callable[..., Shop]) -> Shop:
+    """Return a site whose application answers its own name, https and a token only."""
+    header = 'headers = { Authorization = "Bearer {file:token}" }\n'
+    shop = new_site(
+        site=ASKED,
+        environment=f'ALLOWED_HOST = "{HOST}", FORCE_TLS = "1", TOKEN = "{TOKEN}"',
+        contract=PLAIN + header,
+        traffic=header + GENERIC,
+    )
+    (shop.folder / "token").write_text(f"{TOKEN}\n")
+    return shop
+
+
+def test_an_application_that_answers_its_own_name_by_https_is_released_twice(new_site: Callable[..., Shop]) -> None:
+    shop = strict(new_site)
+    for version in ("v1.0.0", "v1.1.0"):
+        ended = shop.deploy(version)
+        assert ended.status == 0, ended.output
+        assert TOKEN not in ended.output
+    measured = shop.verdict()["evidence"]["measured"]
+    assert (measured["lost"], measured["errors"]) == (0, 0)
+    written = [path for path in shop.reports.rglob("*") if path.is_file()]
+    assert written
+    assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
+
+
+def test_users_who_come_by_tls_are_measured_by_tls(new_site: Callable[..., Shop]) -> None:
+    shop = strict(new_site)
+    pair = make_pair(shop.folder, "site")
+    (port,) = free_ports(1)
+    tls = f'tls_listen = "127.0.0.1:{port}"\ntls_certificate = "{pair.certificate}"\ntls_key = "{pair.key}"\n'
+    shop.settings.write_text(shop.settings.read_text().replace("[proxy]\n", f"[proxy]\n{tls}"))
+    for version in ("v1.0.0", "v1.1.0"):
+        ended = shop.deploy(version)
+        assert ended.status == 0, ended.output
+    assert json.loads((shop.latest() / "traffic-plan.json").read_text())["url"] == f"https://127.0.0.1:{port}"
+
+
+def test_an_application_that_does_not_know_our_host_says_so_in_the_refusal(new_site: Callable[..., Shop]) -> None:
+    ended = new_site(environment=f'ALLOWED_HOST = "{HOST}"').deploy("v1.0.0", "--set", "health.deadline=1")
+    assert ended.status == 1
+    assert "status 400: DisallowedHost: 127.0.0.1" in ended.output
+
+
+def test_a_candidate_that_dies_before_it_is_confirmed_loses_its_users_at_once(new_site: Callable[..., Shop]) -> None:
+    shop = new_site()
+    assert shop.deploy("v1.0.0").status == 0
+    patient = ("--set", "release.confirm_timeout=50", "--set", "release.confirmations=10000")
+    with Witness(shop.users) as witness:
+        # One page is the smoke request's; the other one is a user's, right after the switch.
+        ended = shop.deploy("v1.1.0", *patient, "--set", 'app.environment.DIE_AFTER_PAGES="2"')
+    assert ended.status == 1, ended.output
+    assert "green (v1.1.0) ended by itself" in ended.output
+    failed = [entry["step"] for entry in shop.history() if entry["event"] == "step.failed"]
+    assert failed == ["confirm"]
+    assert shop.answer("/")[:2] == (200, "blue")
+    # 50 s of waiting would have cost users some 3,000 requests, and the witness hundreds.
+    measured = shop.verdict()["evidence"]["measured"]
+    assert 0 < measured["lost"] < 300
+    assert witness.answers[-1][1] == "blue"

@@ -55,6 +55,24 @@ def test_users_of_a_locustfile_that_is_not_there_are_refused(tmp_path: Path) -> 
         planned(tmp_path, "[traffic]\nlocustfile_users = 3\n")
 
 
+@pytest.mark.parametrize("name", ["X-Request-ID", "content-length", "Transfer-Encoding"])
+def test_a_header_that_the_client_writes_itself_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"the client itself writes {name}"):
+        planned(tmp_path, f'[traffic]\nheaders = {{ {name} = "1" }}\n')
+
+
+def test_a_token_from_a_file_is_in_no_plan(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    plan = planned(tmp_path, '[traffic]\nheaders = { Authorization = "Bearer {file:token}" }\n')
+    assert plan.headers == (("Authorization", f"Bearer {{file:{tmp_path}/token}}"),)
+    assert "s3cret" not in plan.to_json()
+
+
+def test_the_missing_file_of_a_header_is_refused_before_any_traffic(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="token cannot be read"):
+        planned(tmp_path, mix('headers = { Authorization = "{file:token}" }'))
+
+
 # The first line of the table [[traffic.mix]], and of its first key.
 TABLE, KEY = "line 3", "line 4"
 

@@ -108,6 +108,29 @@ def test_a_page_that_was_not_modified_need_not_be_sent_again(serve: Serve, sende
     assert answer_of(serve, sender, NOT_MODIFIED, entry).outcome == "answered"
 
 
+def test_a_host_of_a_mix_replaces_ours_instead_of_becoming_a_second_line(serve: Serve, sender: MakeSender) -> None:
+    heads: list[bytes] = []
+
+    def answer(accepted: socket.socket, number: int, head: bytes, body: bytes) -> bool:
+        heads.append(head)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        return True
+
+    entry = MixEntry("x", headers=(("host", "own.example.com"), ("x-a", "entry")))
+    plan = {"host": "shop.example.com", "headers": (("X-A", "plan"), ("X-B", "plan"))}
+    send = sender(serve(answer).url, entry, MixEntry("y"), **plan)
+    send.send(0)
+    send.send(1, entry=1)
+    lines = [
+        sorted(line for line in head.split(b"\r\n") if line[:4].lower() in (b"host", b"x-a:", b"x-b:"))
+        for head in heads
+    ]
+    assert lines == [
+        [b"Host: own.example.com", b"X-B: plan", b"x-a: entry"],
+        [b"Host: shop.example.com", b"X-A: plan", b"X-B: plan"],
+    ]
+
+
 @pytest.mark.parametrize(("text", "outcome"), [("hop", "answered"), ("ship", "lost")])
 def test_a_text_is_looked_for_beside_a_checksum(serve: Serve, sender: MakeSender, text: str, outcome: str) -> None:
     named = hashlib.sha256(b"shop").hexdigest().encode()

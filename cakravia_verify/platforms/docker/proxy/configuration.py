@@ -22,6 +22,7 @@ from cakravia_verify.proxy.nginx.render import (
     named_active,
     render_nginx,
     render_upstream,
+    scheme_for_slots,
 )
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
@@ -85,6 +86,7 @@ class VolumeConfiguration:
             listen=str(INSIDE_PORT),
             tls_listen=str(INSIDE_TLS_PORT),
             certificate=certificate,
+            scheme=scheme_for_slots(self._settings),
             daemon=False,
         )
         others = self.upstream_files(colour)
