@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
@@ -18,6 +19,7 @@ from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
 from cakravia_verify.runs.hook_log import hook_notices, write_hook_log
+from cakravia_verify.runs.migration_watch import watch_migration
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
@@ -66,6 +68,7 @@ class ReleaseRun(SessionRun):
         self.notices += preparation.notices
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
+        self._release.migration_guard = self._guard_migration
 
     def close(self) -> None:
         """End all traffic of this run and free the site for the next release."""
@@ -138,6 +141,11 @@ class ReleaseRun(SessionRun):
             self._gather_control_sample()
         self.release.advance(step)
         return self.release
+
+    def _guard_migration(self, name: str) -> AbstractContextManager[None]:
+        """Return the watch over users during a migration. A site without users has none to watch."""
+        traffic_run = self.traffic_run
+        return watch_migration(self.release, traffic_run, name) if traffic_run else nullcontext()
 
     def _gather_control_sample(self) -> None:
         """Wait until the old slot has answered enough requests for the comparison, if one is required."""
