@@ -9,6 +9,7 @@
     ├── ReleaseError        a step of a release failed; the release rolls back
     │   ├── NotHealthy          a slot did not become, or did not stay, healthy
     │   ├── NotConfirmed        the proxy does not serve the slot that it should serve
+    │   ├── HookFailed          a command around the release failed
     │   └── DeadlineExceeded    a wait reached its deadline
     ├── RollbackFailed      an undo failed; an operator must act
     ├── JournalError        the history cannot be read or written
@@ -65,6 +66,10 @@ class NotHealthy(ReleaseError):  # noqa: N818
 
 class NotConfirmed(ReleaseError):  # noqa: N818
     """The proxy does not serve the slot that it should serve."""
+
+
+class HookFailed(ReleaseError):  # noqa: N818
+    """A command around the release failed, or did not end in time."""
 
 
 class DeadlineExceeded(ReleaseError):  # noqa: N818

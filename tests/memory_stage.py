@@ -13,8 +13,10 @@ from cakravia_verify.history.previous_version import previous_of
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
 from cakravia_verify.recovery.interrupted import left_behind, recover
 from cakravia_verify.release.conditions import is_healthy
+from cakravia_verify.release.hooks import with_hooks
 from cakravia_verify.release.machine import Release
 from cakravia_verify.release.steps import STEPS
+from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.models import HealthSettings, ReleaseSettings, Settings, SlotSettings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.site import Site
@@ -62,7 +64,15 @@ class MortalJournal(Journal):
 class Stage:
     """A site in memory with the release logic on top, as a session or a command would use it."""
 
-    def __init__(self, folder: Path, *, keep_warm: bool = True, bake: float = 1.0, memory: MemorySite | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep_warm: bool = True,
+        bake: float = 1.0,
+        memory: MemorySite | None = None,
+        hooks: tuple[HookSettings, ...] = (),
+    ):
         self.clock = FakeClock()
         self.memory = memory or MemorySite(self.clock)
         self.memory.clock = self.clock
@@ -73,6 +83,7 @@ class Stage:
             slots=SlotSettings(keep_warm=keep_warm),
             release=ReleaseSettings(bake=bake, drain=2.0, drain_minimum=0.1, confirmations=2, retain=2),
             health=HealthSettings(consecutive=2, deadline=5.0),
+            hooks=hooks,
         )
         self.site = self.opened()
         self.number = 0
@@ -103,7 +114,7 @@ class Stage:
             had_failover=state.proxy.has_failover,
             was_ill=active is not None and state.served is active.colour and not is_healthy(self.site, active),
         )
-        return Release(self.site, intent, STEPS, target=target)
+        return Release(self.site, intent, with_hooks(STEPS, self.settings.hooks), target=target)
 
     def finished(self, release: Release) -> str:
         """The outcome of the release, gone forward as far as it goes and back where it failed."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from cakravia_verify.platforms.commands import RunningCommand, VersionCommand
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline
 
@@ -53,6 +54,14 @@ class Platform(Protocol):
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         """Stop the slot's present version, then start `artifact` there. It may not be ready yet."""
+        ...
+
+    def run_command(self, artifact: Artifact, command: VersionCommand) -> RunningCommand:
+        """Start a command as the artifact's version runs: its files, its environment, and no slot."""
+        ...
+
+    def end_commands(self, release: str) -> None:
+        """End every command that this release started and that still runs."""
         ...
 
     def observe(self, colour: Colour) -> Slot | None:

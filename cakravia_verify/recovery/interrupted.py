@@ -8,6 +8,7 @@ from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, Roll
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
 from cakravia_verify.release.conditions import is_healthy, restart_slot
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
+from cakravia_verify.release.hooks import ReleaseEnd, moments_of, tell_hooks
 from cakravia_verify.release.machine import Release, Step, StepEvent
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
@@ -53,14 +54,21 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, on_event: Call
         else:
             outcome = PROMOTED if record.decision == PROMOTE else UNPROVEN
             release.finish(outcome, why="finished by recovery", recovered=True, digest=record.digest)
+            _tell(release, outcome, "finished by recovery", record)
             return outcome
     try:
         release.roll_back(why)
     except RollbackFailed as error:
         release.finish(STUCK, why=error.message, recovered=True)
+        _tell(release, STUCK, error.message, record)
         raise
     release.finish(ROLLED_BACK, why=why, recovered=True)
+    _tell(release, ROLLED_BACK, why, record)
     return ROLLED_BACK
+
+
+def _tell(release: Release, outcome: str, why: str, record: Record) -> None:
+    tell_hooks(release, moments_of(record.intent, outcome), ReleaseEnd(outcome, why, digest=record.digest))
 
 
 def _carry_out(release: Release, record: Record) -> None:

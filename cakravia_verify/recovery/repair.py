@@ -17,6 +17,7 @@ from cakravia_verify.recovery.interrupted import doubt_about_history, left_behin
 from cakravia_verify.recovery.serve_users import is_served, restart_promoted, serve
 from cakravia_verify.release.conditions import is_healthy, require_confirmed, require_healthy
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
+from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
@@ -37,11 +38,14 @@ def repair(site: Site) -> Iterator[str]:
 
 
 def settle(site: Site) -> Generator[str, None, RollbackFailed | None]:
-    """Reconnect the parts of the site, then finish or undo interrupted releases. Yields one line for each.
+    """Reconnect the parts of the site, end hooks that still run, then finish or undo interrupted releases.
+
+    Yields one line for each.
 
     Returns the error of an undo that failed: the caller serves users first, then raises it.
     """
     yield from reconnect(site)
+    yield from end_left_hooks(site)
     try:
         yield from finish_or_undo(site)
     except RollbackFailed as error:

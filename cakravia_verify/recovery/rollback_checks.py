@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld
+from cakravia_verify.history.hooks import migrations_since
 from cakravia_verify.history.releases import STUCK, flaw_of, unfinished
 from cakravia_verify.history.running_release import highest_token, runs_still
 from cakravia_verify.release.conditions import smoke_trouble
@@ -41,6 +42,20 @@ def target_checks(site: Site, state: SiteState, target: Artifact, *, is_warm: bo
     intact = f"{target.digest[:19]}, unchanged since its build"
     yield _checked("its artifact is intact", lambda: site.platform.verify(target), detail=intact)
     yield _slot(site, state, target, is_warm=is_warm)
+    if lines := migrations_in_words(site, target.version):
+        yield PreflightCheck("migrations stay", is_ok=True, detail="; ".join(lines))
+
+
+def migrations_in_words(site: Site, version: str) -> list[str]:
+    """Return one line for each migration that a rollback to this version leaves in place."""
+    try:
+        found = migrations_since(site.journal.entries(), version)
+    except JournalError:
+        return []  # the check of the history reports it
+    return [
+        f"migration '{run.name}' of {run.version} ran on {run.at[:10]} and is not undone: {version} must work with it"
+        for run in found
+    ]
 
 
 def _lock(site: Site) -> PreflightCheck:

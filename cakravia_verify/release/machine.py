@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +45,19 @@ class StepEvent:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class HookResult:
+    """What one hook did. `note` is one line; `output` is bounded; `has_migrated` says that shared data changed."""
+
+    name: str
+    moment: str
+    note: str
+    seconds: float
+    is_failed: bool
+    output: str
+    has_migrated: bool
+
+
 @dataclass
 class ReleaseFacts:
     """What the steps observed, for the gate. Counters count rounds of readings; switchovers are in order of time."""
@@ -61,6 +75,7 @@ class ReleaseFacts:
     bake_ended: float | None = None
     bake_bad_rounds: int = 0
     bake_rounds: int = 0
+    hooks: list[HookResult] = field(default_factory=list)
 
 
 class Release:
@@ -68,7 +83,7 @@ class Release:
 
     `watchers` are called during every wait and may raise ReleaseError to end the release early. `on_event` observes
     each event; an error in it changes nothing. `shutdown_deadline` is set by a signal and shortens the waits of the
-    rollback.
+    rollback. `migration_guard` is entered around each migration, with its name, and may raise ReleaseError.
     """
 
     def __init__(
@@ -86,6 +101,7 @@ class Release:
         self.target = target
         self.on_event = on_event
         self.watchers: list[Callable[[], None]] = []
+        self.migration_guard: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
         self.facts = ReleaseFacts()
         self.begun: list[str] = []
         self.done: list[str] = []
@@ -129,13 +145,13 @@ class Release:
         self.site.journal.append("step.intent", release=self.id, step=step.name)
         self.begun.append(step.name)
         began = self.site.clock.monotonic()
-        self._publish(StepEvent(step.name, "begins", began))
+        self.publish(StepEvent(step.name, "begins", began))
         try:
             facts = step.do(self)
         except BaseException as error:
             self.failure = error
             seconds = self.site.clock.monotonic() - began
-            self._publish(StepEvent(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
+            self.publish(StepEvent(step.name, "failed", self.site.clock.monotonic(), seconds, _first_line(error)))
             self._journal("step.failed", step.name, seconds=round(seconds, 4), error=_first_line(error))
             raise
         seconds = self.site.clock.monotonic() - began
@@ -145,7 +161,7 @@ class Release:
             self.failure = error
             raise
         self.done.append(step.name)
-        self._publish(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
+        self.publish(StepEvent(step.name, "done", self.site.clock.monotonic(), seconds, str(facts.get("note", ""))))
 
     def roll_back(self, why: str) -> None:
         """Bring users back to where they were, and remove what this release started.
@@ -165,7 +181,7 @@ class Release:
             try:
                 facts = step.undo(self)
             except Exception as error:
-                self._publish(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
+                self.publish(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
                 self._journal("undo.failed", step.name, error=_first_line(error))
                 raise RollbackFailed(
                     f"undoing '{step.name}' failed: {_first_line(error)}", remedy=_remedy_of(error)
@@ -173,7 +189,7 @@ class Release:
             seconds = self.site.clock.monotonic() - began
             self._journal("undo.done", step.name, seconds=round(seconds, 4), **facts)
             self.undone.append(step.name)
-            self._publish(
+            self.publish(
                 StepEvent(step.name, "undone", self.site.clock.monotonic(), seconds, str(facts.get("note", "")))
             )
 
@@ -229,7 +245,7 @@ class Release:
         except JournalError:
             return
 
-    def _publish(self, event: StepEvent) -> None:
+    def publish(self, event: StepEvent) -> None:
         self.events.append(event)
         # A closed terminal or a failing plugin must not stop a release or its rollback.
         try:

@@ -12,8 +12,10 @@ from cakravia_verify.history.releases import STUCK, Intent
 from cakravia_verify.kinds import SessionPolicy, policy_of
 from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
 from cakravia_verify.recovery.repair import reconnect, serve_again
+from cakravia_verify.recovery.rollback_checks import migrations_in_words
 from cakravia_verify.recovery.rollback_target import is_promoted, target_of
 from cakravia_verify.release.conditions import is_healthy
+from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
@@ -62,6 +64,7 @@ def prepare_run(
     notices = list(_hold(request, site, waiting))
     try:
         notices += reconnect(site)
+        notices += end_left_hooks(site)
         notices += _settle_earlier_releases(request, site, on_event)
         state = site.observe()
         intent, target = _planned(request, site, state)
@@ -69,6 +72,8 @@ def prepare_run(
         site.lock.release()
         raise
     notices += [f"drift: {each}" for each in state.drift]
+    if target is not None:
+        notices += migrations_in_words(site, target.version)
     return Preparation(state, intent, target, tuple(notices))
 
 

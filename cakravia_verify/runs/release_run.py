@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
@@ -10,12 +11,15 @@ from cakravia_verify.errors import ReleaseError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
+from cakravia_verify.release.hooks import ReleaseEnd, moments_of, tell_hooks, with_hooks
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.runs.carry_out import keep_users, promote, roll_back
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
+from cakravia_verify.runs.hook_log import hook_notices, write_hook_log
+from cakravia_verify.runs.migration_watch import watch_migration
 from cakravia_verify.runs.preparation import Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
@@ -62,7 +66,9 @@ class ReleaseRun(SessionRun):
         preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
         self.state = preparation.state
         self.notices += preparation.notices
-        self._release = Release(self.site, preparation.intent, STEPS, target=preparation.target, on_event=self.on_event)
+        steps = with_hooks(STEPS, self.settings.hooks)
+        self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
+        self._release.migration_guard = self._guard_migration
 
     def close(self) -> None:
         """End all traffic of this run and free the site for the next release."""
@@ -135,6 +141,11 @@ class ReleaseRun(SessionRun):
             self._gather_control_sample()
         self.release.advance(step)
         return self.release
+
+    def _guard_migration(self, name: str) -> AbstractContextManager[None]:
+        """Return the watch over users during a migration. A site without users has none to watch."""
+        traffic_run = self.traffic_run
+        return watch_migration(self.release, traffic_run, name) if traffic_run else nullcontext()
 
     def _gather_control_sample(self) -> None:
         """Wait until the old slot has answered enough requests for the comparison, if one is required."""
@@ -223,6 +234,7 @@ class ReleaseRun(SessionRun):
             # The gate had no figures. The checks show those of the whole traffic; the decision stays as it was made.
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
+        self._tell_hooks(ending)
         self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = RunEnd(
             ending=replace(ending, verdict=verdict),
@@ -237,6 +249,17 @@ class ReleaseRun(SessionRun):
             began_wall=self._began_wall,
         )
         return SessionOutcome(ending.exit, verdict, document_of(release, ended, traffic_run=self.traffic_run))
+
+    def _tell_hooks(self, ending: Ending) -> None:
+        """Tell the operator's hooks how the release ended, now that users are where they stay."""
+        release = self.release
+        if self.has_started:
+            artifact = release.facts.artifact
+            ended = ReleaseEnd(ending.outcome, ending.verdict.why, digest=artifact.digest if artifact else "")
+            self.notices += tell_hooks(release, moments_of(release.intent, ending.outcome), ended)
+        self.notices += hook_notices(release, ending.outcome)
+        if release.facts.hooks:
+            self.notices += write_hook_log(self.folder, release.facts.hooks)
 
     def _keeps_users(self, evidence: Evidence) -> bool:
         """Return True if users stay on the candidate without a PROMOTE."""

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from cakravia_verify.errors import SettingsError
+from cakravia_verify.settings.hooks import is_fact_of_a_hook
 from cakravia_verify.settings.models import ENVIRONMENT_PREFIX, OTHER_ENVIRONMENT, Settings
 from cakravia_verify.settings.section import Section
 
@@ -33,6 +34,8 @@ def load_settings(
         raise SettingsError(f"{path} is not valid TOML: {error}", remedy="correct that line of the file") from error
     origins: dict[str, str] = {}
     for name, value in sorted(environment.items()):
+        if is_fact_of_a_hook(name, environment):
+            continue
         if name.startswith(ENVIRONMENT_PREFIX) and not name.startswith(OTHER_ENVIRONMENT):
             _put(table, _key_of_variable(name), value, origin=f"environment variable {name}", origins=origins)
     for key, value in overrides:

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
+from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
@@ -252,6 +253,7 @@ class Settings(Section):
     budget: BudgetSettings = BudgetSettings()
     monitor: MonitorSettings = MonitorSettings()
     notify: NotifySettings = NotifySettings()
+    hooks: Annotated[tuple[HookSettings, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:

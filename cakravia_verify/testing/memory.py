@@ -9,6 +9,7 @@ from pathlib import Path
 from cakravia_verify.errors import PlatformError, ProxyError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
+from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
@@ -46,7 +47,8 @@ class MemorySite:
     `sick` holds versions whose probes fail. `mute` holds identities of slots that give no answer through the proxy.
     `unstartable` holds versions whose program is missing. `stranger` answers at the address of a slot that is gone.
     `failing` maps an operation, such as `start` or `point_at`, to how many more times it raises. `acted` lists the
-    operations in order. `before` is called ahead of each operation with its name.
+    operations in order. `scripted` maps the first word of a command to its duration and status; `commands` lists the
+    commands. `before` is called ahead of each operation with its name.
     """
 
     clock: Clock
@@ -66,6 +68,8 @@ class MemorySite:
     unstartable: set[str] = field(default_factory=set)
     stranger: Slot | None = None
     cut_off: list[str] = field(default_factory=list)
+    scripted: dict[str, tuple[float, int]] = field(default_factory=dict)
+    commands: list[VersionCommand] = field(default_factory=list)
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -118,6 +122,15 @@ class MemorySite:
             started_at=self.clock.wall(),
         )
         return self.running[colour]
+
+    def run_command(self, artifact: Artifact, command: VersionCommand) -> MemoryCommand:
+        self._act("run", " ".join(command.argv))
+        self.commands.append(command)
+        seconds, status = self.scripted.get(command.argv[0], (0.0, 0))
+        return MemoryCommand(self, self.clock.monotonic() + seconds, status)
+
+    def end_commands(self, release: str) -> None:
+        self._act("end_commands", release)
 
     def observe(self, colour: Colour) -> Slot | None:
         return self.running.get(colour)
@@ -194,6 +207,24 @@ class MemorySite:
             stranger = self.stranger if self.stranger and self.stranger.colour is colour else None
             return self.running.get(colour) or stranger or (self.running.get(colour.other) if self.failover else None)
         return next((slot for slot in self.running.values() if slot.address == address), None)
+
+
+@dataclass
+class MemoryCommand:
+    """A command that ends by itself at an instant, with a status."""
+
+    site: MemorySite
+    ends_at: float
+    final: int
+
+    def status(self) -> int | None:
+        return self.final if self.site.clock.monotonic() >= self.ends_at else None
+
+    def output(self) -> str:
+        return "the output"
+
+    def end(self) -> None:
+        self.site.acted.append("end command")
 
 
 @dataclass

@@ -37,6 +37,7 @@ class TrafficRun:
         self.lost: list[Row] = []
         self.errors: list[Row] = []
         self.unreached: list[Row] = []
+        self.on_row: Callable[[Row], None] = lambda _: None
         self.summary: TrafficSummary | None = None
         self._clock = clock
         self._process = TrafficProcess(plan)
@@ -78,6 +79,7 @@ class TrafficRun:
         """Read the new records. Returns how many requests have ended so far."""
         for row in (row for tail in self._tails for row in tail.read()):
             self.finished += 1
+            self.on_row(row)
             if not row.strict:
                 self.foreign[row.name] += 1
             if (

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cakravia_verify.settings.hooks import FACTS, HookMoment, HookSettings, variable_of
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import Section
@@ -50,3 +51,22 @@ def test_the_reference_file_shows_the_defaults() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_the_reference_files_load(name: str) -> None:
     assert load_settings(ROOT / name, environment={}).site.name
+
+
+@pytest.mark.parametrize("key", list(HookSettings.model_fields))
+def test_every_key_of_a_hook_stands_in_the_reference_file_with_its_default(key: str) -> None:
+    table = (ROOT / "cakravia.toml").read_text().partition("# [[hooks]]\n")[2]
+    shown = re.search(rf"^# {key} = (.*?)(?:  +#.*)?$", table, re.MULTILINE)
+    assert shown, f"[[hooks]] {key} is documented nowhere"
+    field = HookSettings.model_fields[key]
+    if not field.is_required():
+        default = field.get_default(call_default_factory=True)
+        assert tomllib.loads(f"value = {shown[1]}")["value"] == default
+
+
+def test_every_moment_and_every_fact_of_a_hook_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "HOOKS.md").read_text()
+    assert set(re.findall(r"^\| `([a-z]+-[a-z]+)` \|", page, re.MULTILINE)) == set(HookMoment)
+    assert dict(re.findall(r"^\| `(CAKRAVIA_\w+)` \| `(\w+)` \|", page, re.MULTILINE)) == {
+        variable_of(fact): fact for fact in FACTS
+    }

@@ -45,6 +45,8 @@ class Spec:
     read_only_volumes: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    takes_stdin: bool = False
     healthcheck: tuple[str, ...] = ()
     stop_signal: str = ""
 
@@ -116,15 +118,17 @@ def create(
         network_mode=spec.network,
     )
     health = {"test": ["CMD", *spec.healthcheck], "interval": 10 * SECOND, "timeout": 5 * SECOND}
-    endpoint = api.create_endpoint_config(ipv4_address=spec.address, aliases=[spec.service])
+    endpoint = api.create_endpoint_config(ipv4_address=spec.address or None, aliases=[spec.service])
     created = engine.ask(
         f"creating {spec.name}",
         lambda: api.create_container(
             spec.image,
             command=list(spec.command) or None,
+            entrypoint=list(spec.entrypoint) or None,
+            stdin_open=spec.takes_stdin,
             user=spec.user,
             name=spec.name,
-            detach=True,
+            detach=not spec.takes_stdin,  # the SDK closes the input after its writer only for an attached container
             ports=[(inside, "tcp") for inside in spec.ports],
             environment=dict(spec.environment),
             labels={**spec.labels, **also, **engine.home_label},

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
+from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.docker import containers
+from cakravia_verify.platforms.docker.commands import ContainerCommand, command_spec, remove_command
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import open_connections
@@ -23,6 +25,7 @@ from cakravia_verify.platforms.docker.slot_spec import RELEASE, VERSION, VOLUME,
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
+from cakravia_verify.system.commands import end_told_processes
 from cakravia_verify.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -149,6 +152,24 @@ class DockerPlatform:
         self._compose.put(spec)
         return self._slot_of(colour, container)
 
+    def run_command(self, artifact: Artifact, command: VersionCommand) -> ContainerCommand:
+        self._network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self._clock))
+        spec = slot_spec(
+            self._settings,
+            artifact,
+            Place(Colour.BLUE, "", self._started_at()),
+            ports={},
+            user=self._user_of(artifact),
+            network=self._network,
+        )
+        spec = command_spec(spec, command, name=self._command_name, version=artifact.version)
+        return ContainerCommand(self._engine, spec, secrets=read_secrets(self._settings), stdin=command.stdin)
+
+    def end_commands(self, release: str) -> None:
+        end_told_processes({RELEASE_VARIABLE: release})
+        if (left := self._engine.ours(self._command_name, site=self._site)) is not None:
+            remove_command(self._engine, left)
+
     def observe(self, colour: Colour) -> Slot | None:
         container = self._container(colour)
         if container is None or container.status not in ALIVE:
@@ -219,6 +240,10 @@ class DockerPlatform:
 
     def _name(self, colour: Colour) -> str:
         return f"{self._project}-app-{colour}"
+
+    @property
+    def _command_name(self) -> str:
+        return f"{self._project}-hook"
 
     @property
     def _proxy_name(self) -> str:

@@ -16,12 +16,14 @@ from typing import Final
 import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
+from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.process.slot_processes import group_of, kill_group, last_bytes, open_connections
 from cakravia_verify.platforms.process.slot_records import SlotRecords
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.commands import ProcessCommand, end_told_processes
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
 from cakravia_verify.system.ports import require_free_port
 from cakravia_verify.system.processes import has_ended, identity_of, process_named
@@ -152,6 +154,22 @@ class ProcessPlatform:
             ) from error
         return slot
 
+    def run_command(self, artifact: Artifact, command: VersionCommand) -> ProcessCommand:
+        argv = [self._filled(part, artifact.version) for part in command.argv]
+        folder = self._store.source_of(artifact) / self._settings.app.directory
+        environment = self._passed_environment() | self._settings.app.environment | self._version_environment(artifact)
+        try:
+            return ProcessCommand(
+                argv, folder=folder, environment=environment | dict(command.environment), stdin=command.stdin
+            )
+        except OSError as error:
+            raise PlatformError(
+                f"{argv[0]!r} does not start: {error.strerror}", remedy="correct the command of that [[hooks]] table"
+            ) from error
+
+    def end_commands(self, release: str) -> None:
+        end_told_processes({RELEASE_VARIABLE: release})
+
     def _recorded(self, colour: Colour, artifact: Artifact, pid: int, *, release: str, address: Address) -> Slot:
         slot = Slot(
             colour=colour,
@@ -252,24 +270,25 @@ class ProcessPlatform:
     def _slot_environment(
         self, colour: Colour, artifact: Artifact, *, release: str, address: Address
     ) -> dict[str, str]:
-        data = self._settings.state / "data"
-        data.mkdir(parents=True, exist_ok=True)
         return (
             self._passed_environment()
             | self._settings.app.environment
+            | self._version_environment(artifact)
             | {
                 "HOST": address.host,
                 "PORT": str(address.port),
                 "DEPLOYMENT_SLOT": str(colour),
                 "DEPLOYMENT_RELEASE": release,
                 "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
-                "APP_VERSION": artifact.version,
-                "DATA_DIR": str(data),
                 "REQUEST_LOG": str(self.request_log(colour)),
                 "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
-                "CAKRAVIA_DIGEST": artifact.digest,
             }
         )
+
+    def _version_environment(self, artifact: Artifact) -> dict[str, str]:
+        data = self._settings.state / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        return {"APP_VERSION": artifact.version, "DATA_DIR": str(data), "CAKRAVIA_DIGEST": artifact.digest}
 
 
 def _is_gone(process: psutil.Process) -> bool:
