@@ -28,7 +28,7 @@ def hook(at: str, script: str, more: str = "") -> str:
 
 
 def containers(client: DockerClient, site: DockerSite) -> list[Any]:
-    return [c for c in client.containers.list(all=True) if c.name.startswith(f"{site.name}-hook")]
+    return [c for c in client.containers.list(all=True) if (c.name or "").startswith(f"{site.name}-hook")]
 
 
 def test_hooks_run_in_the_candidates_image_and_leave_nothing(make_site: MakeSite, client: DockerClient) -> None:
