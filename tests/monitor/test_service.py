@@ -85,6 +85,15 @@ def test_releases_beside_a_running_monitor_send_no_message(site: LiveSite) -> No
     assert messages(site) == []
 
 
+def test_the_first_release_of_a_site_sends_no_message(make_site: Callable[..., LiveSite]) -> None:
+    site = make_site(rest=CHANNEL)
+    with site.monitored():
+        site.deploy("v1")
+        site.await_state(lambda state: state["facts"]["blue"]["is_there"])
+        time.sleep(8 * INTERVAL)
+    assert messages(site) == []
+
+
 def test_an_outage_in_the_middle_of_a_release_is_told(site: LiveSite) -> None:
     def break_users() -> None:
         for colour in Colour:
