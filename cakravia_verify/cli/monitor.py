@@ -44,6 +44,42 @@ def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
 
 
 @monitor.command()
+@click.option("--user", "scope", flag_value="user", help="A service of your own, without root.")
+@click.option(
+    "--system", "scope", flag_value="system", default="system", help="A service of the machine (the default)."
+)
+@click.option("--name", default="cakravia-monitor", show_default=True, help="The service's name.")
+@click.option("--into", default="/", type=click.Path(path_type=Path), help="Only write the files, below this folder.")
+@click.pass_context
+def install(context: click.Context, scope: str, name: str, into: Path) -> None:
+    """Set up a systemd service with log rotation, and start it."""
+    from cakravia_verify.monitor import installation
+
+    settings = context.obj().settings
+    site_file = Path(context.find_root().params["site_file"]).resolve()
+    place = installation.installation_of(settings, installation.Scope(scope), name=name, into=into.absolute())
+    for line in installation.install(settings, site_file, place, into=into.absolute()):
+        click.echo(line)
+    click.echo(f"look at it with: {' '.join(place.systemctl)} status {name}")
+
+
+@monitor.command()
+@click.option("--into", default="/", type=click.Path(path_type=Path), help="The folder given to install.")
+@click.pass_obj
+def uninstall(open_site: Callable[[], Site], into: Path) -> None:
+    """Stop the service and remove its files. Samples, alerts and logs stay."""
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor import installation
+
+    settings = open_site().settings
+    if (found := installation.installed(settings)) is None:
+        raise UsageError("no service is installed for this site", remedy="install one: cakravia monitor install")
+    place = installation.installation_of(settings, found[0], name=found[1], into=into.absolute())
+    for line in installation.uninstall(settings, place, into=into.absolute()):
+        click.echo(line)
+
+
+@monitor.command()
 @_JSON
 @click.pass_obj
 def status(open_site: Callable[[], Site], as_json: bool) -> None:

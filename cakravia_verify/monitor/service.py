@@ -18,7 +18,7 @@ from cakravia_verify.monitor.alerts.evaluator import Evaluation, Evaluator
 from cakravia_verify.monitor.alerts.message import Surroundings
 from cakravia_verify.monitor.alerts.model import State
 from cakravia_verify.monitor.alerts.rules import View, rules_for
-from cakravia_verify.monitor.facts import PlatformFacts, ProbeTarget, ReleaseStatus, RollbackFacts
+from cakravia_verify.monitor.facts import LastChange, PlatformFacts, ProbeTarget, ReleaseStatus, RollbackFacts
 from cakravia_verify.monitor.notify.alive import AliveCalls
 from cakravia_verify.monitor.notify.assembly import least_urgencies, open_channel
 from cakravia_verify.monitor.notify.courier import Courier
@@ -36,10 +36,10 @@ from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
-# Facts are judged this often at least, and at most about four times a second.
+# Facts are judged this often at least, and at most three times a second.
 JUDGE_EVERY: Final = 0.5
-JUDGE_PAUSE: Final = 0.2
-STATE_EVERY: Final = 2.0
+JUDGE_PAUSE: Final = 0.3
+STATE_EVERY: Final = 3.0
 # Trouble that is over at once, such as a corrupt file, is told this long.
 TROUBLE_SECONDS: Final = 600.0
 # Messages that wait for longer than this are no longer "all is well".
@@ -86,10 +86,14 @@ class Monitor:
         ]
         sources = open_sources(settings, on_probes=self._notifier.alive)
         self._rollback = SourceThread(sources.rollback, self._board, log=log)
-        self._sources = [self._rollback, *(SourceThread(source, self._board, log=log) for source in sources.others)]
+        self._platform = SourceThread(sources.platform, self._board, log=log)
+        others = (SourceThread(source, self._board, log=log) for source in sources.others)
+        self._sources = [self._rollback, self._platform, *others]
         self._alive = AliveCalls(settings.notify, settings.root, is_well=self._is_well, log=log)
         self._started_at = clock.wall()
         self._settled_at = 0.0
+        self._changed_at = 0.0
+        self._last_change: LastChange | None = None
         self._seen: dict[Colour, tuple[str, str]] = {}
         self._restarted: dict[Colour, float] = {}
         self._known_aside: tuple[Path, ...] = ()
@@ -173,9 +177,8 @@ class Monitor:
     def _view(self) -> View:
         facts, now = self._board.facts(), self._clock.wall()
         release: ReleaseStatus | None = facts.get("release")
-        if release is not None and release.is_busy:
-            self._settled_at = now + SETTLE_ROUNDS * self._settings.monitor.interval
         platform: PlatformFacts | None = facts.get("platform")
+        self._note_planned_changes(release, platform, now)
         if platform is not None:
             self._note_restarts(platform, is_planned=now < self._settled_at)
         return View(
@@ -193,6 +196,20 @@ class Monitor:
             restarted=self._restarted,
             trouble=self._trouble(now),
         )
+
+    def _note_planned_changes(self, release: ReleaseStatus | None, platform: PlatformFacts | None, now: float) -> None:
+        """Let a change of the site settle: some rounds of probes, and until its slots were seen anew."""
+        if release is None:
+            return
+        is_changed = self._last_change is not None and release.last_change != self._last_change
+        self._last_change = release.last_change
+        if release.is_busy or is_changed:
+            self._changed_at = now
+        elif self._changed_at and (platform is None or platform.at <= self._changed_at):
+            self._platform.wake()
+        else:
+            return
+        self._settled_at = now + SETTLE_ROUNDS * self._settings.monitor.interval
 
     def _note_restarts(self, platform: PlatformFacts, *, is_planned: bool) -> None:
         """Another process in a slot with the same version, while nothing changed the site, is a restart."""

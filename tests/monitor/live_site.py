@@ -43,7 +43,8 @@ class Handler(BaseHTTPRequestHandler):
         if "deployment" in self.path:
             state = {"deployment": {"slot": SLOT, "version": VERSION, "status": "active"}}
         body = json.dumps(state).encode()
-        self.send_response(500 if order == "error" else 200)
+        is_bad = order == "error" or (order == "pages" and not self.path.startswith("/api"))
+        self.send_response(500 if is_bad else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Deployment-Slot", SLOT)
         self.send_header("X-Deployment-Version", VERSION)
@@ -158,7 +159,7 @@ class LiveSite:
         site.lock.release()
 
     def order(self, colour: Colour, order: str) -> None:
-        """Let a slot answer well (''), with errors ("error"), as "sick", or late ("hang")."""
+        """Let a slot answer well (''), with errors ("error", "pages" for pages alone), as "sick", or late ("hang")."""
         (self.folder / "orders" / colour).write_text(order)
 
     def stop_slot(self, colour: Colour) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cakravia_verify.slots import Colour
@@ -85,6 +87,15 @@ def test_releases_beside_a_running_monitor_send_no_message(site: LiveSite) -> No
     assert messages(site) == []
 
 
+def test_the_first_release_of_a_site_sends_no_message(make_site: Callable[..., LiveSite]) -> None:
+    site = make_site(rest=CHANNEL)
+    with site.monitored():
+        site.deploy("v1")
+        site.await_state(lambda state: state["facts"]["blue"]["is_there"])
+        time.sleep(8 * INTERVAL)
+    assert messages(site) == []
+
+
 def test_an_outage_in_the_middle_of_a_release_is_told(site: LiveSite) -> None:
     def break_users() -> None:
         for colour in Colour:
@@ -124,6 +135,21 @@ def test_a_dead_idle_slot_is_a_warning_only(site: LiveSite) -> None:
         message = await_message(site, "firing")
     assert message["urgency"] == "warning"
     assert "idle-slot" in message["text"]
+
+
+def test_failing_pages_use_up_the_error_budget_though_every_probe_is_good(
+    make_site: Callable[..., LiveSite],
+) -> None:
+    site = make_site(proxy='access_log = "file"', rest=CHANNEL)
+    site.deploy("v1")
+    with site.monitored():
+        site.await_state(lambda state: "traffic" in state["facts"])
+        site.order(Colour.BLUE, "pages")
+        for _ in range(60):
+            assert httpx.get(f"http://127.0.0.1:{site.users}/page", trust_env=False).status_code == 500
+        message = await_message(site, "firing", seconds=40)
+    assert message["urgency"] == "page"
+    assert re.search(r"(\d+) of \1 requests failed in 5 min", message["text"])
 
 
 def test_a_second_monitor_of_the_same_site_refuses_to_start(site: LiveSite) -> None:

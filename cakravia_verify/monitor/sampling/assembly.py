@@ -31,9 +31,10 @@ from cakravia_verify.slots import Address, Colour
 
 @dataclass(frozen=True)
 class Sources:
-    """Every source of a site. `rollback` is also asked between its turns."""
+    """Every source of a site. `rollback` and `platform` are also asked between their turns."""
 
     rollback: RollbackSource
+    platform: PlatformSource
     others: tuple[FactSource, ...]
 
 
@@ -42,7 +43,9 @@ def open_sources(settings: Settings, *, on_probes: Callable[[], None]) -> Source
     # An engine that is away is a fact to report, not one to wait for.
     settings = settings.model_copy(update={"docker": settings.docker.model_copy(update={"patience": 0.0})})
     site = open_site(settings)
-    return Sources(RollbackSource(_apart(site)), tuple(_others(site, on_probes)))
+    reader, every = _reader(site)
+    platform = PlatformSource(site, reader, every=every)
+    return Sources(RollbackSource(_apart(site)), platform, tuple(_others(site, platform, on_probes)))
 
 
 def _apart(site: Site) -> Site:
@@ -50,10 +53,8 @@ def _apart(site: Site) -> Site:
     return replace(site, journal=Journal(site.settings.history))
 
 
-def _others(site: Site, on_probes: Callable[[], None]) -> Iterator[FactSource]:
+def _others(site: Site, platform: PlatformSource, on_probes: Callable[[], None]) -> Iterator[FactSource]:
     settings = site.settings
-    reader, every = _reader(site)
-    platform = PlatformSource(site, reader, every=every)
     yield RoundSource(ProbeTarget.USERS, settings, lambda: site.proxy.address, on_round=on_probes)
     yield RoundSource(ProbeTarget.BLUE, settings, lambda: platform.address_of(Colour.BLUE))
     yield RoundSource(ProbeTarget.GREEN, settings, lambda: platform.address_of(Colour.GREEN))
@@ -62,7 +63,6 @@ def _others(site: Site, on_probes: Callable[[], None]) -> Iterator[FactSource]:
         yield RoundSource(ProbeTarget.TLS, settings, lambda: tls, tls=without_names())
     if settings.monitor.url:
         yield PageSource(settings)
-    yield platform
     yield ReleaseSource(settings)
     yield DriftSource(_apart(site))
     yield HostSource((settings.state, settings.reports))

@@ -21,7 +21,7 @@ from cakravia_verify.slots import Address, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.processes import process_named
 
-EVERY: Final = 5.0
+EVERY: Final = 10.0
 FIRST_LOOK_SECONDS: Final = 5.0
 # Container statistics cost the engine and us more.
 CONTAINERS_EVERY: Final = 15.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -38,23 +39,34 @@ class ReleaseSource:
         self._lock = Lock(settings.state / "lock")
         self._journal = Journal(settings.history)
         self._clock = clock
+        self._known: tuple[Entries, str, ReleaseStatus] | None = None
 
     def collect(self) -> Collected:
-        holder = self._lock.holder()
-        entries = self._journal.entries()
+        holder, at = self._lock.holder(), self._clock.wall()
+        purpose, entries = holder.purpose if holder else "", self._journal.entries()
+        if self._known is not None:
+            known, known_purpose, status = self._known
+            # A release that runs may die without another entry, so what it left is looked at again.
+            if known_purpose == purpose == "" and not status.left and _are_same(known, entries):
+                return Collected(replace(status, at=at))
         last = last_holding(entries)
-        return Collected(
-            ReleaseStatus(
-                at=self._clock.wall(),
-                purpose=holder.purpose if holder else "",
-                has_users=last is not None,
-                is_down=is_taken_down(entries),
-                active=last.intent.candidate if last else None,
-                has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
-                left="" if holder else _left(entries),
-                last_change=last_change(entries),
-            )
+        status = ReleaseStatus(
+            at=at,
+            purpose=purpose,
+            has_users=last is not None,
+            is_down=is_taken_down(entries),
+            active=last.intent.candidate if last else None,
+            has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
+            left="" if holder else _left(entries),
+            last_change=last_change(entries),
         )
+        self._known = (entries, purpose, status)
+        return Collected(status)
+
+
+def _are_same(one: Entries, other: Entries) -> bool:
+    """Whether nothing was appended between two looks at the history."""
+    return other.continues(one) and one.continues(other)
 
 
 def _left(entries: Entries) -> str:

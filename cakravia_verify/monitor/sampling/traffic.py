@@ -9,7 +9,6 @@ from typing import Final
 
 from cakravia_verify.monitor.alerts.burn import WINDOWS
 from cakravia_verify.monitor.facts import TrafficFacts
-from cakravia_verify.monitor.sampling.prober import USER_AGENT
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
@@ -17,6 +16,8 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 EVERY: Final = 10.0
 # Read at a time at most; what a burst writes beyond that is counted by the next look.
 MOST_BYTES: Final = 4 * 2**20
+# The monitor's probes, and the requests by which any command sees who serves users.
+_OWN_AGENT: Final = b'"cakravia-'
 # The combined format: the request between quotes, then the status. Quotes inside are escaped by nginx.
 _STATUS: Final = re.compile(rb'" ([1-5]\d\d) ')
 
@@ -58,7 +59,7 @@ class TrafficSource:
     def _count(self, content: bytes) -> tuple[int, int]:
         failed = total = 0
         for line in content.splitlines():
-            if USER_AGENT.encode() in line or not (status := _STATUS.search(line)):
+            if _OWN_AGENT in line or not (status := _STATUS.search(line)):
                 continue
             total += 1
             failed += status[1] >= b"500"

@@ -205,7 +205,14 @@ def test_requests_since_the_start_are_counted_and_earlier_ones_are_not(
 ) -> None:
     source, log, _ = traffic
     with log.open("a") as file:
-        file.write(line(200) * 3 + line(502) + line(404) + line(200, agent="cakravia-monitor") + "half a li")
+        file.write(
+            line(200) * 3
+            + line(502)
+            + line(404)
+            + line(200, agent="cakravia-monitor")
+            + line(200, agent="cakravia-verify")
+            + "half a li"
+        )
     assert counted(source) == (1, 5)
     with log.open("a") as file:
         file.write("ne\n" + line(503, request="GET /\\x22 500 HTTP/1.1"))
