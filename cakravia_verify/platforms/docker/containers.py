@@ -127,7 +127,7 @@ def create(
             detach=True,
             ports=[(inside, "tcp") for inside in spec.ports],
             environment=dict(spec.environment),
-            labels={**spec.labels, **also, **engine.home_label},
+            labels={**spec.labels, **also},
             stop_signal=spec.stop_signal or None,
             stop_timeout=spec.grace,
             healthcheck=health if spec.healthcheck else None,
