@@ -86,9 +86,10 @@ def baking(shop: DockerSite) -> Iterator[subprocess.Popen[bytes]]:
 
 def version_at(site: DockerSite) -> str | None:
     try:
-        return httpx.get(site.url, timeout=2, trust_env=False).headers.get("X-Deployment-Version")
+        version: str | None = httpx.get(site.url, timeout=2, trust_env=False).headers.get("X-Deployment-Version")
     except httpx.HTTPError:
         return None
+    return version
 
 
 @contextmanager
