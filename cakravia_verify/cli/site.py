@@ -107,6 +107,8 @@ def _locked(site: Site, purpose: str) -> Iterator[Site]:
         site.journal.token = lease.token
         if site.lock.taken_over:
             site.journal.append("lock.taken_over", holder=str(site.lock.taken_over))
+        for notice in site.lock.notices:
+            click.echo(notice)
         yield site
     finally:
         site.lock.release()

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.errors import JournalError, SiteLost
+from cakravia_verify.errors import JournalError, PlatformError, SiteLost
 from cakravia_verify.history.journal_file import FIELDS, Entries, IrregularLine, JournalEntry, Lines
+from cakravia_verify.history.lease import SharedHistory
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder
 from cakravia_verify.system.users import who_acts
@@ -22,11 +23,13 @@ class Journal:
 
     An entry is durable when `append` returns. A crash can leave a torn last line, or NUL bytes in its place (`scars`).
     The next append closes such a line, and readers skip it. `damage` reports every other unreadable line.
-    `token` is the fencing token of this process's lease, 0 without a lease.
+    `token` is the fencing token of this process's lease, 0 without a lease. `shared` is the copy that several machines
+    share, None if this file is the only one.
     """
 
-    def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK, shared: SharedHistory | None = None) -> None:
         self.path = path
+        self._shared = shared
         self.token = 0
         self._clock = clock
         self._lines = Lines(path)
@@ -42,6 +45,8 @@ class Journal:
         """
         if taken := sorted(set(facts) & set(FIELDS)):
             raise ValueError(f"a fact cannot be called {taken[0]!r}: every entry has a field of that name")
+        if self._shared:
+            self._shared.require_held()
         try:
             handle = self._open()
             try:
@@ -72,7 +77,18 @@ class Journal:
                 remedy="free space on the disk, or correct its permissions; no step acts without its journal entry",
             ) from error
         self._next_seq += 1
+        self._share()
         return entry
+
+    def _share(self) -> None:
+        if self._shared is None:
+            return
+        try:
+            self._shared.push()
+        except PlatformError as error:
+            raise JournalError(
+                f"the site's history on the engine cannot be written: {error.message}", remedy=error.remedy
+            ) from error
 
     def _require_latest(self, entries: Entries) -> None:
         if not 0 < self.token < self._lines.highest_token:

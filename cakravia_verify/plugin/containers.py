@@ -134,7 +134,7 @@ class ContainerSite:
 
     def answer_headers(self) -> Mapping[str, str]:
         """Return the headers of one answer through the proxy, at a path that every application has."""
-        _, proxy = open_docker(self.settings)
+        _, proxy, _ = open_docker(self.settings)
         path = next(iter(self.settings.contract.endpoints.values()))
         return httpx.get(proxy.address.url + path, trust_env=False).headers
 

@@ -120,6 +120,11 @@ def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool
     """
     site, intent = release.site, release.intent
     running = site.platform.observe(colour)
+    if running is not None and not was_seen(release, running):
+        raise PlatformError(
+            f"{running} runs where this release saw {intent.active_version}: users do not go back to it",
+            remedy="cakravia status shows the slot that serves; deploy a version that works",
+        )
     if running is not None and not must_be_healthy:
         return running
     slot = running or restart_slot(release, colour, version=intent.active_version, digest=intent.active_digest)
@@ -130,6 +135,12 @@ def slot_to_return_to(release: Release, colour: Colour, *, must_be_healthy: bool
         observed=lambda: complaints(site.readings(slot)),
     )
     return slot
+
+
+def was_seen(release: Release, slot: Slot) -> bool:
+    """Return whether the slot runs what this release found active. It acts on nothing that another one started."""
+    intent = release.intent
+    return (slot.version, slot.digest) == (intent.active_version, intent.active_digest)
 
 
 def restart_slot(release: Release, colour: Colour, *, version: str, digest: str) -> Slot:

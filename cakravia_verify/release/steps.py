@@ -20,6 +20,7 @@ from cakravia_verify.release.conditions import (
     smoke_trouble,
     take_round,
     wait_until_drained,
+    was_seen,
 )
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
@@ -205,6 +206,9 @@ def promote(release: Release) -> dict[str, Any]:
     if old is None:
         return {"note": "first version"}
     running = site.platform.observe(old)
+    if running is not None and not was_seen(release, running):
+        site.proxy.set_failover(allowed=False)
+        return {"failover": False, "note": f"{running} was not here when this release began; it was left alone"}
     if not site.settings.slots.keep_warm:
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}

@@ -103,7 +103,8 @@ def _hold(request: Request, site: Site, waiting: Callable[[str], None]) -> Itera
     site.journal.token = lease.token
     if dead := lock.taken_over:
         site.journal.append("lock.taken_over", holder=str(dead), holder_token=dead.token)
-        yield f"took the lock over from {dead}, whose process has ended"
+        yield f"took the lock over from {dead}, which has ended"
+    yield from lock.notices
 
 
 def _settle_earlier_releases(request: Request, site: Site, on_event: Callable[[StepEvent], None]) -> Iterator[str]:

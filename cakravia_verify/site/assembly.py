@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.lease import SharedLease
 from cakravia_verify.history.running_release import highest_token
 from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.nginx.render import scheme_for_slots
@@ -17,20 +18,20 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 def open_site(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> Site:
     """Return the site on the platform that its settings name. Changes nothing."""
-    platform, proxy = _parts(settings, clock)
-    journal = Journal(settings.history, clock=clock)
+    platform, proxy, shared = _parts(settings, clock)
+    journal = Journal(settings.history, clock=clock, shared=shared)
     return Site(
         settings=settings,
         platform=platform,
         proxy=proxy,
         prober=HttpProber(settings.contract, timeout=settings.health.timeout, site=settings.site, root=settings.root),
         journal=journal,
-        lock=Lock(settings.state / "lock", above=lambda: highest_token(journal)),
+        lock=Lock(settings.state / "lock", above=lambda: highest_token(journal), shared=shared),
         clock=clock,
     )
 
 
-def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
+def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy, SharedLease | None]:
     if settings.site.platform == "docker":
         from cakravia_verify.platforms.docker.site import open_docker
 
@@ -46,4 +47,4 @@ def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy]:
         scheme=scheme_for_slots(settings),
         clock=clock,
     )
-    return ProcessPlatform(settings, clock=clock), proxy
+    return ProcessPlatform(settings, clock=clock), proxy, None

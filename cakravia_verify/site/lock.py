@@ -1,7 +1,7 @@
 """The lock of a site: one release at a time. It names its holder, and ends with the holder's process.
 
 The kernel's file lock (flock) decides; the text in the file is for people. The kernel frees the lock of a dead process,
-so no lock file must ever be removed by hand.
+so no lock file must ever be removed by hand. A site that several machines can release to has a shared lease as well.
 """
 
 from __future__ import annotations
@@ -12,37 +12,20 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
 from cakravia_verify.errors import LockHeld, UsageError
+from cakravia_verify.history.lease import Lease, SharedLease
 from cakravia_verify.system.clock import Clock, Deadline
-from cakravia_verify.system.processes import identity_of, process_named
-from cakravia_verify.system.users import who_acts
+from cakravia_verify.system.processes import identity_of, process_named, this_machine
+from cakravia_verify.system.users import run_url, who_acts
 
-
-@dataclass(frozen=True)
-class Lease:
-    """The holder of the site, since when, and for what.
-
-    `process` identifies the process beyond its id, which the kernel reuses. `token` is the fencing token: it grows with
-    every lease.
-    """
-
-    owner: str
-    pid: int
-    host: str
-    process: str
-    since: str
-    purpose: str
-    token: int
-    released: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.owner}, process {self.pid} on {self.host}, since {self.since}: {self.purpose}"
+# How often a lease that another machine holds is asked for again, in seconds.
+SHARED_EVERY = 0.5
 
 
 class Lock:
@@ -50,12 +33,14 @@ class Lock:
 
     If the lock file was removed by hand, the next holder finds no earlier lease. `above` therefore returns the highest
     fencing token in the journal, and every new token is higher. It raises LockHeld if a release in the journal still
-    runs.
+    runs. `shared` is the lease for all machines and state folders of the site, None if there is only this folder.
     """
 
-    def __init__(self, path: Path, *, above: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, path: Path, *, above: Callable[[], int] = lambda: 0, shared: SharedLease | None = None) -> None:
         self.path = path
+        self.notices: tuple[str, ...] = ()
         self._above = above
+        self._shared = shared
         self.lease: Lease | None = None
         self.taken_over: Lease | None = None
         self._handle: int | None = None
@@ -63,14 +48,14 @@ class Lock:
     def acquire(self, purpose: str, *, wait: Deadline | None = None, clock: Clock | None = None) -> Lease:
         """Take the lock until `release` or the end of this process, and return the lease.
 
-        `taken_over` is then the lease of a holder that died without a release, else None. Raises LockHeld, which names
-        the holder, if another process still holds the lock at the end of `wait`; JournalError if the journal cannot be
-        read.
+        `taken_over` is then the lease of a holder that died without a release, else None; `notices` says what else was
+        found. Raises LockHeld, which names the holder, if another process still holds the lock at the end of `wait`;
+        JournalError if the journal cannot be read.
         """
         previous, highest = self._lock_and_highest_token(wait)
         self.taken_over = previous if previous and not previous.released else None
         now = clock.wall() if clock else None
-        self.lease = Lease(
+        lease = Lease(
             owner=who_acts(),
             pid=os.getpid(),
             host=socket.gethostname(),
@@ -78,15 +63,39 @@ class Lock:
             since=(datetime.fromtimestamp(now, UTC) if now else datetime.now(UTC)).isoformat(timespec="seconds"),
             purpose=purpose,
             token=highest + 1,
+            machine=this_machine(),
+            run=run_url(os.environ),
         )
+        self.lease = lease
         try:
-            self._write(self.lease)
+            self._write(lease)
+            self.lease = self._share(lease, wait)
         except OSError as error:
             self._close()
             raise UsageError(
                 f"the lock {self.path} cannot be written: {error.strerror}", remedy="free space on that disk"
             ) from error
+        except BaseException:
+            self.release()
+            raise
         return self.lease
+
+    def _share(self, lease: Lease, wait: Deadline | None) -> Lease:
+        """Take the lease for all machines, and return it. Raises LockHeld at the end of `wait`."""
+        if self._shared is None:
+            return lease
+        while True:
+            try:
+                taken = self._shared.take(lease)
+            except LockHeld:
+                if wait is None or wait.is_over:
+                    raise
+                wait.clock.sleep(SHARED_EVERY)
+                continue
+            self.taken_over = taken.dead or self.taken_over
+            self.notices = taken.notices
+            self._write(taken.lease)
+            return taken.lease
 
     def _lock_and_highest_token(self, wait: Deadline | None) -> tuple[Lease | None, int]:
         """Lock the file, and return the previous lease and the highest known token."""
@@ -108,6 +117,8 @@ class Lock:
         """Free the site. A second call does nothing."""
         if self.lease is None:
             return
+        if self._shared is not None:
+            self._shared.release()
         # The kernel's lock counts. On a full disk the text for people stays outdated.
         with contextlib.suppress(OSError):
             self._write(Lease(**(asdict(self.lease) | {"released": True})))
@@ -121,6 +132,9 @@ class Lock:
 
     def holder(self) -> Lease | None:
         """Return the lease of the living holder, None if the site is free. Takes no lock itself."""
+        return self._holder_here() or (self._shared.holder() if self._shared else None)
+
+    def _holder_here(self) -> Lease | None:
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except OSError:
@@ -149,7 +163,7 @@ class Lock:
     def _held(self) -> LockHeld:
         # The holder writes its lease a moment after it took the lock. Until then the file names an earlier one.
         grace = Deadline("the holder writes its lease", 0.5)
-        while (holder := self.holder()) is None and not grace.is_over:
+        while (holder := self._holder_here()) is None and not grace.is_over:
             grace.clock.sleep(0.02)
         return LockHeld(
             f"another release holds this site: {holder or 'a process that has not written its lease yet'}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +37,26 @@ def process_named(identity: str) -> psutil.Process | None:
         if identity_of(process) == identity and not has_ended(process):
             return process
     return None
+
+
+@cache
+def this_machine() -> str:
+    """Return a name of the place in which this process's id is valid: one boot of a machine, and one pid namespace."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}:{_boot()}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
+
+
+def is_surely_ended(identity: str) -> bool:
+    """Return whether the process of this machine with that identity has ended. False if it may be hidden from us."""
+    try:
+        pid = int(identity.partition("@")[0])
+        os.kill(pid, 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return True
+    except OSError:
+        return Path(f"/proc/{pid}").exists() and process_named(identity) is None
+    return process_named(identity) is None
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError, ProxyError, ReleaseError
+from cakravia_verify.errors import (
+    NotConfirmed,
+    NotHealthy,
+    PlatformError,
+    ProxyError,
+    ReleaseError,
+    RollbackFailed,
+)
 from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.release.machine import Release
@@ -456,3 +463,28 @@ def test_users_return_to_a_slot_that_only_a_changed_contract_calls_unhealthy(
     assert site_with_v1.finished(release) == ROLLED_BACK
     assert "undo.done" in {entry.event for entry in site_with_v1.site.journal.entries() if entry.step == "switch"}
     assert memory.chosen is Colour.BLUE
+
+
+@pytest.fixture
+def replaced(quick_folder: Path) -> Release:
+    """A release with its users on green; meanwhile another runner started v9 where v1 was."""
+    stage = Stage(quick_folder, keep_warm=False)
+    stage.deploy("v1")
+    release = started(stage, to="bake")
+    slot = stage.memory.running[Colour.BLUE]
+    stage.memory.running[Colour.BLUE] = replace(slot, version="v9", digest="sha256:9", release="another")
+    return release
+
+
+def test_users_do_not_go_back_to_a_version_that_another_runner_started(replaced: Release) -> None:
+    with pytest.raises(RollbackFailed, match=r"blue \(v9\) runs where this release saw v1"):
+        replaced.roll_back("a test")
+    assert replaced.site.proxy.observe().chosen is Colour.GREEN
+
+
+def test_a_promotion_does_not_stop_what_another_runner_started(replaced: Release) -> None:
+    replaced.advance("promote")
+    left = replaced.site.platform.observe(Colour.BLUE)
+    assert left is not None
+    assert left.version == "v9"
+    assert not replaced.site.proxy.observe().has_failover

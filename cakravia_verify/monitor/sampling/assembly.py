@@ -80,7 +80,7 @@ def _reader(site: Site) -> tuple[SlotReader, float]:
         from cakravia_verify.platforms.docker.engine.engine import Engine
 
         docker = settings.docker
-        engine = Engine(docker.host, home=settings.state, api_version=docker.api_version, patience=docker.patience)
+        engine = Engine(docker.host, api_version=docker.api_version, patience=docker.patience)
         return ContainerReader(settings, engine), CONTAINERS_EVERY
     return ProcessReader(site), EVERY
 

@@ -131,7 +131,7 @@ def create(
             detach=not spec.takes_stdin,  # the SDK closes the input after its writer only for an attached container
             ports=[(inside, "tcp") for inside in spec.ports],
             environment=dict(spec.environment),
-            labels={**spec.labels, **also, **engine.home_label},
+            labels={**spec.labels, **also},
             stop_signal=spec.stop_signal or None,
             stop_timeout=spec.grace,
             healthcheck=health if spec.healthcheck else None,

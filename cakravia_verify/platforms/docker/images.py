@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from cakravia_verify.system.files import write_atomically
 if TYPE_CHECKING:
     from docker.models.images import Image
 
+# What a version's plus sign is in the tag of its image.
+PLUS = "__"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -89,18 +92,13 @@ class ImageStore:
                 needed[artifact.digest].append(artifact)
         surplus = surplus_of(described, retain=retain, promoted=promoted)
         removed = [artifact for artifact in surplus if artifact not in needed.get(artifact.digest, ())]
-        left = {artifact.location for artifact in described} - {artifact.location for artifact in removed}
-        kept = {artifact.digest for artifact in described if artifact.location in left}
+        kept = {artifact.digest for artifact in described if artifact not in removed}
         for artifact in removed:
             description = self.folder / f"{artifact.location.rpartition(':')[2]}.json"
             if artifact.digest not in kept:
                 self._forget(_arrived(description), artifact.digest)
             self._untag(artifact.location)
             description.unlink(missing_ok=True)
-        for image in self._images():  # the site's names without a description: the state folder was lost
-            for tag in image.tags:
-                if tag.startswith(f"{self.repository}:") and tag not in left and str(image.id) not in keep:
-                    self._untag(tag)
         return tuple(removed)
 
     def _obtained(self, version: str, deadline: Deadline) -> Image:
@@ -164,8 +162,8 @@ class ImageStore:
         return next((digest for digest in digests if digest.startswith(f"{repository}@")), source)
 
     def _tag(self, version: str, digest: str) -> str:
-        # A tag cannot contain a plus sign. The description contains the exact version.
-        return f"{self.repository}:{version.replace('+', '_')[:100]}-{digest.removeprefix('sha256:')[:12]}"
+        # A tag cannot contain a plus sign.
+        return f"{self.repository}:{version.replace('+', PLUS)[:100]}-{digest.removeprefix('sha256:')[:12]}"
 
     def _images(self) -> list[Image]:
         return self.engine.ask(
@@ -173,13 +171,19 @@ class ImageStore:
         )
 
     def _described(self) -> list[Artifact]:
-        """Return the described artifacts, newest first."""
-        found = []
+        """Return the site's artifacts, newest first: those described here, and those that another machine named."""
+        found: list[tuple[int, Artifact]] = []
         for path in self.folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 row = json.loads(path.read_text(encoding="utf-8"))
                 artifact = Artifact(str(row["version"]), str(row["digest"]), str(row["image"]))
                 found.append((path.stat().st_mtime_ns, artifact))
+        known = {artifact.location for _, artifact in found}
+        for image in self._images():
+            for tag in image.tags:
+                if tag.startswith(f"{self.repository}:") and tag not in known:
+                    version = tag.rpartition(":")[2].rpartition("-")[0].replace(PLUS, "+")
+                    found.append((_named_at(image), Artifact(version, str(image.id), tag)))
         return [artifact for _, artifact in sorted(found, key=lambda each: each[0], reverse=True)]
 
     def _names(self) -> dict[str, str]:
@@ -212,6 +216,13 @@ class ImageStore:
 
 def _filled(text: str, version: str) -> str:
     return text.replace("{version}", version)
+
+
+def _named_at(image: Image) -> int:
+    """Return when the image got its last name, in nanoseconds since 1970. 0 if the engine does not know it."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return int(datetime.fromisoformat(image.attrs["Metadata"]["LastTagTime"]).timestamp() * 1e9)
+    return 0
 
 
 def _arrived(description: Path) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""Create platform and proxy of a Docker site from its settings."""
+"""Create platform, proxy and lease of a Docker site from its settings."""
 
 from __future__ import annotations
 
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.images import ImageStore
+from cakravia_verify.platforms.docker.lease import EngineLease
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.nginx import DockerNginx
 from cakravia_verify.platforms.docker.slots import DockerPlatform
@@ -12,14 +13,12 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 
-def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[DockerPlatform, DockerNginx]:
-    """Return platform and proxy. This sends no request to the engine."""
+def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[DockerPlatform, DockerNginx, EngineLease]:
+    """Return platform, proxy and lease. This sends no request to the engine."""
     docker = settings.docker
     project = docker.project or settings.site.name
     state = settings.state / "docker"
-    engine = Engine(
-        docker.host, home=settings.state, api_version=docker.api_version, patience=docker.patience, clock=clock
-    )
+    engine = Engine(docker.host, api_version=docker.api_version, patience=docker.patience, clock=clock)
     network = SiteNetwork(engine, project, settings.site.name, wanted=docker.subnet)
     compose = ComposeFile(settings.root / docker.compose_file, settings.compose_project, state / "services")
     images = ImageStore(engine, docker, f"cakravia-verify/{settings.site.name}", state / "images", settings.root)
@@ -33,4 +32,7 @@ def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[Doc
         clock=clock,
         also_before_the_lock=lambda deadline: proxy.image(deadline=deadline, fresh=True),
     )
-    return platform, proxy
+    lease = EngineLease(
+        engine, project, settings.site.name, image=proxy.image_for_lease, local=settings.history, clock=clock
+    )
+    return platform, proxy, lease

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from cakravia_verify.errors import PlatformError, ProxyError, UsageError
+from cakravia_verify.errors import LockHeld, ProxyError, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.settings.loading import load_settings
@@ -219,19 +220,16 @@ def test_failover_can_be_forbidden_with_each_kind_of_switch(shop: Shop) -> None:
         assert not shop.site.proxy.observe().has_failover
 
 
-def test_a_copy_of_the_folder_is_refused_the_containers_of_the_original(shop: Shop, tmp_path: Path) -> None:
+def test_a_copy_of_the_folder_is_the_same_site(shop: Shop, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(shop.made.folder, tmp_path / "copy"))
     copy = open_site(load_settings(copied / "cakravia.toml", environment={}))
-    touches: list[Callable[[], object]] = [
-        lambda: copy.proxy.stop(deadline=soon()),
-        lambda: copy.platform.stop(Colour.BLUE, deadline=soon()),
-        copy.platform.check,
-    ]
-    for touch in touches:
-        with pytest.raises((PlatformError, UsageError), match=f"belongs to the site in {shop.made.folder}") as raised:
-            touch()
-        assert "nothing was touched" in raised.value.remedy
-    assert shop.ask(shop.newer).status_code == 200
+    assert copy.observe().slots == shop.site.observe().slots
+    shop.site.lock.acquire("a test")
+    try:
+        with pytest.raises(LockHeld, match=f"process {os.getpid()}"):
+            copy.lock.acquire("a test")
+    finally:
+        shop.site.lock.release()
 
 
 def test_a_folder_that_was_moved_goes_on_with_its_containers(shop: Shop, tmp_path: Path) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import socket
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cakravia_verify.errors import CakraviaError, MissingTool, PlatformError, UsageError
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SITE_LABEL: Final = "cakravia.site"
-# The site's state folder, as `<machine>:<path>`.
-HOME_LABEL: Final = "cakravia.state"
 READ_SECONDS: Final = 60
 READ_LOG: Final = "read the engine's log, for example: journalctl -u docker"
 # A part of the engine's message -> the remedy. The first match is used.
@@ -60,12 +56,10 @@ class Engine:
         self,
         host: str = "",
         *,
-        home: Path | None = None,
         api_version: str = "",
         patience: float = 30.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._home = home
         self.host = host or os.environ.get("DOCKER_HOST", "")
         self.patience = patience
         self.clock = clock
@@ -163,13 +157,12 @@ class Engine:
     def ours(self, name: str, *, site: str) -> Container | None:
         """Return the site's own container of that name, None if it is missing.
 
-        Raises PlatformError if the container belongs to another site, or to the site that this folder is a copy of.
+        Raises PlatformError if the container belongs to another site.
         """
         container = self.container(name)
         if container is None:
             return None
         if container.labels.get(SITE_LABEL) == site:
-            self._refuse_original(container)
             return container
         image = str(container.attrs.get("Config", {}).get("Image", ""))
         owner = container.labels.get("com.docker.compose.project", "")
@@ -178,26 +171,6 @@ class Engine:
             f"{f', of compose project {owner}' if owner else ''}), which does not belong to site {site}",
             remedy="rename or remove it, or choose another [docker] project; it was not touched",
         )
-
-    @property
-    def home_label(self) -> dict[str, str]:
-        return {HOME_LABEL: f"{socket.gethostname()}:{self._home}"} if self._home else {}
-
-    def _refuse_original(self, container: Container) -> None:
-        """Raise PlatformError if this state folder is a copy of the container's state folder.
-
-        It is a copy only if both folders exist on this machine. A moved folder continues with its containers.
-        """
-        machine, _, folder = container.labels.get(HOME_LABEL, "").partition(":")
-        original = Path(folder)
-        if self._home is None or machine != socket.gethostname() or not original.is_dir():
-            return
-        if not self._home.is_dir() or not original.samefile(self._home):
-            raise PlatformError(
-                f"container {container.name} belongs to the site in {original.parent}, not to this copy of it",
-                remedy="give this copy its own [site] name and ports; or, if the site has moved here, remove "
-                f"{original}; nothing was touched",
-            )
 
     def facts(self) -> dict[str, Any]:
         """Return the data of `docker info`."""

@@ -232,6 +232,13 @@ class DockerNginx:
             self._image.forget_others(str(container.attrs["Image"]))
         return obtained
 
+    def image_for_lease(self) -> str:
+        """Return the image of the proxy's container, else the proxy's image, which is then built or pulled."""
+        if (container := self._container()) is not None:
+            return str(container.attrs["Image"])
+        build_timeout = self._settings.app.build_timeout
+        return self.image(deadline=Deadline("the proxy's image is there", build_timeout, clock=self._clock))[1]
+
     @property
     def _name(self) -> str:
         return f"{self._settings.docker.project or self._settings.site.name}-nginx"
