@@ -1,10 +1,9 @@
-"""The processes of a slot: finding them, ending them, and counting connections on its port."""
+"""The processes of a slot: finding them, and counting connections on its port."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,13 +30,12 @@ def processes_with_environment(wanted: Mapping[str, str]) -> Iterator[tuple[psut
         yield process, environment
 
 
-def kill_group(process: psutil.Process, *, group: int) -> None:
-    """Kill the process and its group. The group of this process itself is never killed."""
-    if group != os.getpgrp():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
-    with contextlib.suppress(psutil.Error):
-        process.kill()
+def processes_of_session(session: int) -> Iterator[psutil.Process]:
+    """Yield the processes whose session was begun by the process with this number."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == session and not has_ended(process):
+                yield process
 
 
 def group_of(process: psutil.Process) -> int:

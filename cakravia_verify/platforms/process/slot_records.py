@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from cakravia_verify.platforms.process.slot_processes import processes_with_environment
+from cakravia_verify.platforms.process.slot_processes import processes_of_session, processes_with_environment
 from cakravia_verify.slots import Address, Colour, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
@@ -57,18 +57,27 @@ class SlotRecords:
             return slot
         return self._found(colour, but_release=slot.release if slot else "")
 
+    def left(self, colour: Colour, *, first: psutil.Process | None) -> set[psutil.Process]:
+        """Return the running processes that were started in the slot, or by its `first` process, without the first.
+
+        This process, its group and its parents are left out, even if the slot started them.
+        """
+        spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+        found = {process for process, _ in self._started_in(colour)}
+        if first is not None:
+            spared.add(first.pid)
+            found.update(processes_of_session(first.pid))
+        return {process for process in found if process.pid not in spared and _is_apart(process)}
+
     def end_the_rest(self, colour: Colour, *, deadline: Deadline) -> bool:
         """Kill all processes that a slot's process left behind. Returns whether there was one.
 
-        This process, its group and its parents are spared, even if the slot started them. Raises DeadlineExceeded.
+        Raises DeadlineExceeded.
         """
-        spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
         did = False
-        while rest := [
-            process for process, _ in self._started_in(colour) if process.pid not in spared and _is_apart(process)
-        ]:
+        while rest := self.left(colour, first=None):
             if did and deadline.is_over:
-                raise deadline.exceeded(f"process {rest[0].pid} still runs")
+                raise deadline.exceeded(f"process {next(iter(rest)).pid} still runs")
             did = True
             for process in rest:
                 with contextlib.suppress(psutil.Error):

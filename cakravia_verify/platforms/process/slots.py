@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -17,7 +15,8 @@ import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
-from cakravia_verify.platforms.process.slot_processes import group_of, kill_group, last_bytes, open_connections
+from cakravia_verify.platforms.process.slot_end import end_in_grace, kill_group
+from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes, open_connections
 from cakravia_verify.platforms.process.slot_records import SlotRecords
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
@@ -203,20 +202,25 @@ class ProcessPlatform:
         """Stop the slot and all processes that it started. Returns whether there was one."""
         slot = self.observe(colour)
         process = process_named(slot.identity) if slot else None
-        if process is not None:
-            self._end_process(colour, process, deadline=deadline)
+        had_children = bool(self._records.left(colour, first=process))
+        if process is not None or had_children:
+            self._end_processes(colour, process, deadline=deadline)
         rest = Deadline(f"the children of {colour} end after SIGKILL", 5.0, clock=deadline.clock)
-        had_children = self._records.end_the_rest(colour, deadline=rest)
+        self._records.end_the_rest(colour, deadline=rest)
         self._records.forget(colour)
         return had_children or process is not None
 
-    def _end_process(self, colour: Colour, process: psutil.Process, *, deadline: Deadline) -> None:
-        group = group_of(process)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-        grace = Deadline(f"{colour} ends", min(self._settings.app.grace, deadline.remaining), clock=deadline.clock)
-        while not grace.is_over and not _is_gone(process):
-            grace.clock.sleep(0.02)
+    def _end_processes(self, colour: Colour, process: psutil.Process | None, *, deadline: Deadline) -> None:
+        group = group_of(process) if process else 0
+        seconds = min(self._settings.app.grace, deadline.remaining)
+        are_gone = end_in_grace(
+            process,
+            lambda: self._records.left(colour, first=process),
+            grace=Deadline(f"{colour} ends", seconds, clock=deadline.clock),
+            is_gone=_is_gone,
+        )
+        if are_gone or process is None:
+            return
         kill_group(process, group=group)
         poll(
             lambda: _is_gone(process),
