@@ -91,6 +91,7 @@ class AppSettings(Section):
     build: Annotated[tuple[str, ...], Field(strict=False)] = ()
     build_timeout: Seconds = 600.0
     environment: dict[str, str] = Field(default_factory=dict)
+    env_file: str = ""
     pass_environment: Annotated[tuple[str, ...], Field(strict=False)] = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
     grace: Seconds = 30.0
 
@@ -275,6 +276,14 @@ class Settings(Section):
         if self.site.platform == "docker" and len(self.docker.sources) != 1:
             named = " and ".join(self.docker.sources) or "none"
             raise ValueError(f"[docker] needs exactly one of image, context and archive; set now: {named}")
+        return self
+
+    @model_validator(mode="after")
+    def _env_file_has_a_reader(self) -> Settings:
+        if self.app.env_file and self.site.platform == "docker":
+            raise ValueError(
+                '[app] env_file needs [site] platform = "process"; use [docker] secrets or [app] environment'
+            )
         return self
 
     @property

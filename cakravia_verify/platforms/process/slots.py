@@ -15,6 +15,7 @@ import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
+from cakravia_verify.platforms.process.environments import KeptEnvironments, environment_of
 from cakravia_verify.platforms.process.slot_end import end_in_grace, kill_group
 from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes, open_connections
 from cakravia_verify.platforms.process.slot_records import SlotRecords
@@ -46,10 +47,12 @@ class ProcessPlatform:
         self._clock = clock
         self._store = VersionStore(settings.state / "versions")
         self._records = SlotRecords(settings.state / "slots")
+        self._kept = KeptEnvironments(settings.state / "slots", settings.state / "versions")
+        self._new: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
         program = self._command("0")[0]
-        if not shutil.which(program, path=self._environment.get("PATH")):
+        if not any(shutil.which(program, path=path) for path in (self._environment.get("PATH"), *self._kept.paths())):
             raise MissingTool(
                 f"[app] command: {program!r} is not a program on this machine",
                 remedy="correct [app] command, or install the program",
@@ -74,7 +77,8 @@ class ProcessPlatform:
                 )
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """Check that the source exists. The copy is fast and is made under the lock."""
+        """Check that the source and every needed variable exist. The copy is fast and is made under the lock."""
+        environment_of(self._settings, self._environment)
         source = self._settings.root / self._filled(self._settings.app.source, version)
         if not source.is_dir():
             raise UsageError(
@@ -83,14 +87,17 @@ class ProcessPlatform:
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         app = self._settings.app
-        return self._store.add(
+        given = environment_of(self._settings, self._environment)
+        artifact = self._store.add(
             version,
             self._settings.root / self._filled(app.source, version),
             build=[self._filled(part, version) for part in app.build],
-            environment=self._passed_environment() | app.environment | {"APP_VERSION": version},
+            environment=given | {"APP_VERSION": version},
             command=app.command,
             deadline=deadline,
         )
+        self._new[artifact.digest] = given
+        return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
         return self._store.retained()
@@ -99,7 +106,7 @@ class ProcessPlatform:
         self._store.verify(artifact, command=self._settings.app.command)
 
     def require_startable(self, artifact: Artifact) -> None:
-        """Raise PlatformError or MissingTool if the artifact's folder or program is missing. Changes nothing."""
+        """Raise PlatformError or UsageError if the artifact's folder, program or a variable is missing."""
         app = self._settings.app
         try:
             folder = self._store.source_of(artifact) / app.directory
@@ -112,7 +119,8 @@ class ProcessPlatform:
             )
         program = self._filled(self._store.command_of(artifact, default=app.command)[0], artifact.version)
         is_file = os.access(folder / program, os.X_OK)
-        if not is_file and not shutil.which(program, path=self._environment.get("PATH")):
+        path = self._given(artifact).get("PATH")
+        if not is_file and not shutil.which(program, path=path):
             raise MissingTool(
                 f"version {artifact.version} is started by {program!r}, which is no longer a program on this machine",
                 remedy="install it again, or roll back to another version with --version",
@@ -120,6 +128,7 @@ class ProcessPlatform:
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
+        given = self._given(artifact)
         has_ended_one = self._end(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
         self._await_port(
@@ -132,13 +141,15 @@ class ProcessPlatform:
         try:
             working_directory = self._store.source_of(artifact) / self._settings.app.directory
             place.mkdir(parents=True, exist_ok=True)
+            self._kept.put(colour, artifact, given)
+            self._new.pop(artifact.digest, None)
             set_long_aside(place / "app.log")
             with (place / "app.log").open("ab") as log:
                 child = subprocess.Popen(
                     # The shell sets RLIMIT_DATA, a limit of the process's memory, and then becomes the process.
                     ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(limit), *command],
                     cwd=working_directory,
-                    env=self._slot_environment(colour, artifact, release=release, address=address),
+                    env=given | self._identity(colour, artifact, release=release, address=address),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -156,7 +167,7 @@ class ProcessPlatform:
     def run_command(self, artifact: Artifact, command: VersionCommand) -> ProcessCommand:
         argv = [self._filled(part, artifact.version) for part in command.argv]
         folder = self._store.source_of(artifact) / self._settings.app.directory
-        environment = self._passed_environment() | self._settings.app.environment | self._version_environment(artifact)
+        environment = self._given(artifact) | self._settings.app.environment | self._version_environment(artifact)
         try:
             return ProcessCommand(
                 argv, folder=folder, environment=environment | dict(command.environment), stdin=command.stdin
@@ -242,8 +253,12 @@ class ProcessPlatform:
                 return
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
-        running = {slot.digest for slot in map(self.observe, Colour) if slot}
-        return self._store.prune(keep={*keep, *running}, retain=retain, promoted=promoted)
+        running = [slot for slot in map(self.observe, Colour) if slot]
+        self._kept.keep(slot for slot in running if slot.digest in promoted)
+        needed = {*keep, *(slot.digest for slot in running)}
+        removed = self._store.prune(keep=needed, retain=retain, promoted=promoted)
+        self._kept.forget(artifact.digest for artifact in removed)
+        return removed
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         content = last_bytes(self._records.place(colour) / "app.log", limit=1_000_000)
@@ -266,28 +281,26 @@ class ProcessPlatform:
     def _command(self, version: str) -> list[str]:
         return [self._filled(part, version) for part in self._settings.app.command]
 
-    def _passed_environment(self) -> dict[str, str]:
-        return {
-            name: self._environment[name] for name in self._settings.app.pass_environment if name in self._environment
-        }
+    def _given(self, artifact: Artifact) -> dict[str, str]:
+        """Return what the artifact's slots are given: of this release, else what is kept, else of this shell.
 
-    def _slot_environment(
-        self, colour: Colour, artifact: Artifact, *, release: str, address: Address
-    ) -> dict[str, str]:
-        return (
-            self._passed_environment()
-            | self._settings.app.environment
-            | self._version_environment(artifact)
-            | {
-                "HOST": address.host,
-                "PORT": str(address.port),
-                "DEPLOYMENT_SLOT": str(colour),
-                "DEPLOYMENT_RELEASE": release,
-                "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
-                "REQUEST_LOG": str(self.request_log(colour)),
-                "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
-            }
-        )
+        Raises UsageError if nothing is kept and this shell lacks a variable.
+        """
+        given = self._new.get(artifact.digest)
+        if given is None:
+            given = self._kept.find(artifact)
+        return environment_of(self._settings, self._environment) if given is None else given
+
+    def _identity(self, colour: Colour, artifact: Artifact, *, release: str, address: Address) -> dict[str, str]:
+        return self._version_environment(artifact) | {
+            "HOST": address.host,
+            "PORT": str(address.port),
+            "DEPLOYMENT_SLOT": str(colour),
+            "DEPLOYMENT_RELEASE": release,
+            "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
+            "REQUEST_LOG": str(self.request_log(colour)),
+            "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
+        }
 
     def _version_environment(self, artifact: Artifact) -> dict[str, str]:
         data = self._settings.state / "data"
