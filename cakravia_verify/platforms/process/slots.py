@@ -94,6 +94,8 @@ class ProcessPlatform:
             build=[self._filled(part, version) for part in app.build],
             environment=given | {"APP_VERSION": version},
             command=app.command,
+            apart=(self._settings.state, self._settings.reports),
+            is_named=os.path.normpath(app.directory).startswith(".."),
             deadline=deadline,
         )
         self._new[artifact.digest] = given

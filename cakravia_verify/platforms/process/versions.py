@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
 from cakravia_verify.errors import PlatformError, UsageError
+from cakravia_verify.platforms.process.source_tree import IGNORED, copy_source, remove_tree
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
 
-IGNORED = frozenset({".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".cakravia"})
+# What a failed attempt to keep a version means for the operator.
+REMEDIES: Final = {
+    errno.ENOSPC: "free space on the disk of that folder",
+    errno.EDQUOT: "free space within the quota of this user",
+    errno.ENAMETOOLONG: "shorten the path of the state folder, or the names in the source",
+}
 
 
 class VersionStore:
@@ -39,9 +46,15 @@ class VersionStore:
         build: Sequence[str],
         environment: Mapping[str, str],
         command: Sequence[str],
+        apart: Collection[Path],
+        is_named: bool,
         deadline: Deadline,
     ) -> Artifact:
-        """Copy and build `source`. The digest covers each file's path, executable bit and content, and the command."""
+        """Copy and build `source` without `apart`.
+
+        The digest covers each file's path, executable bit and content, and the command. The copy has the name of the
+        source folder if `is_named`; else the same files have the same digest wherever they are.
+        """
         if not source.is_dir():
             raise UsageError(
                 f"[app] source: {source} is not a folder", remedy="set it to the folder of the application"
@@ -50,8 +63,9 @@ class VersionStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clear_drafts()
-            copy = draft / source.resolve().name
-            shutil.copytree(source, copy, ignore=lambda _, names: IGNORED & set(names), symlinks=True)
+            draft.mkdir()
+            copy = draft / (source.resolve().name if is_named else "app")
+            copy_source(source, copy, apart=apart, deadline=deadline)
             if build:
                 _run_build(build, copy, environment=environment, deadline=deadline)
             digest = digest_of(draft, command=command)
@@ -62,11 +76,12 @@ class VersionStore:
             self._describe(artifact, command=command)
         except OSError as error:
             raise PlatformError(
-                f"version {version} cannot be kept in {self.folder}: {error}",
-                remedy="free space on the disk, or correct the permissions of that folder",
+                f"version {version} cannot be kept in {self.folder}: {error.strerror}",
+                remedy=REMEDIES.get(error.errno or 0, "correct the permissions of that folder"),
             ) from error
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_tree(draft)
         return artifact
 
     def retained(self) -> tuple[Artifact, ...]:
@@ -112,7 +127,7 @@ class VersionStore:
             return tuple(default)
 
     def source_of(self, artifact: Artifact) -> Path:
-        """Return the copy of the source folder. It has the name of the original."""
+        """Return the copy of the source folder."""
         folders = [path for path in Path(artifact.location).iterdir() if path.is_dir() and path.name not in IGNORED]
         if len(folders) != 1:
             raise PlatformError(
@@ -122,13 +137,16 @@ class VersionStore:
         return folders[0]
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
+        """Remove artifacts beyond `retain`. Raises OSError if files are left; the next `add` tries again."""
         removed = []
         for artifact in surplus_of(self.retained(), retain=retain, promoted=promoted):
             if artifact.digest not in keep:
                 self._description(artifact).unlink(missing_ok=True)
                 place = self._place(artifact.version, artifact.digest)
-                for folder in (place, *self.folder.glob(f"{place.name}.*/")):
-                    shutil.rmtree(folder, ignore_errors=True)
+                for folder in filter(Path.is_dir, (place, *self.folder.glob(f"{place.name}.*/"))):
+                    leftover = self.folder / f".draft-{folder.name}"
+                    folder.replace(leftover)
+                    remove_tree(leftover)
                 removed.append(artifact)
         return tuple(removed)
 
@@ -162,7 +180,8 @@ class VersionStore:
         for draft in self.folder.glob(".draft-*"):
             number = draft.name.removeprefix(".draft-")
             if not number.isdigit() or int(number) == os.getpid() or not psutil.pid_exists(int(number)):
-                shutil.rmtree(draft, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    remove_tree(draft)
 
 
 def digest_of(folder: Path, *, command: Sequence[str]) -> str:
@@ -174,18 +193,21 @@ def digest_of(folder: Path, *, command: Sequence[str]) -> str:
             total.update(f"\nlink {name} {path.readlink()}\n".encode(errors="surrogateescape"))
             continue
         kind = "program" if os.access(path, os.X_OK) else "file"
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"\n{kind} {name} {content}\n".encode(errors="surrogateescape"))
     return f"sha256:{total.hexdigest()}"
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name in IGNORED:
-            continue
+    """Yield the regular files and links below the folder, in one order on every machine."""
+    todo = [folder]
+    while todo:
+        path = todo.pop()
         if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
-        else:
+            inner = [each for each in path.iterdir() if each.name not in IGNORED]
+            todo += sorted(inner, reverse=True)
+        elif path.is_symlink() or path.is_file():
             yield path
 
 

@@ -384,7 +384,7 @@ def test_unpromoted_versions_stay_while_retain_permits(settings: Settings, platf
 def test_a_changed_retained_copy_is_refused_and_the_slot_goes_on(
     started: Slot, platform: ProcessPlatform, artifact: Artifact
 ) -> None:
-    (Path(artifact.location) / "source" / "tiny_app.py").write_text("print('evil')")
+    (Path(artifact.location) / "app" / "tiny_app.py").write_text("print('evil')")
     with pytest.raises(PlatformError, match="have changed") as caught:
         platform.start(Colour.BLUE, artifact, release="r2", deadline=deadline())
     assert "was not touched" in caught.value.remedy
@@ -394,7 +394,7 @@ def test_a_changed_retained_copy_is_refused_and_the_slot_goes_on(
 def test_a_new_deploy_replaces_a_changed_retained_copy(
     started: Slot, platform: ProcessPlatform, artifact: Artifact, ask: Ask
 ) -> None:
-    (Path(artifact.location) / "source" / "tiny_app.py").write_text("print('evil')")
+    (Path(artifact.location) / "app" / "tiny_app.py").write_text("print('evil')")
     again = platform.build("v1", deadline=deadline())
     assert again.digest == artifact.digest
     slot = platform.start(Colour.GREEN, again, release="r2", deadline=deadline())

@@ -116,4 +116,4 @@ def test_an_env_file_reaches_the_slot_and_settings_win_over_it(
     seen = json.loads(ask(slot, "/"))
     assert (seen["SESSION_SECRET"], seen["BOTH"]) == ('a "quoted" # secret', "settings")
     assert seen["PORT"] == str(settings.slots.blue)
-    assert Path(seen["cwd"]).name == "source"
+    assert Path(seen["cwd"]).is_relative_to(settings.state / "versions")
