@@ -1,4 +1,4 @@
-"""What the slots were given: the variables of the releaser's shell and of the settings, kept for later starts."""
+"""What the slots were given: the variables of the releaser's shell and of `env_file`, kept for later starts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ OPTIONAL: Final = frozenset({
 })  # fmt: skip
 
 
-def environment_of(settings: Settings, shell: Mapping[str, str]) -> dict[str, str]:
-    """Return what the settings give a slot now: `pass_environment`, then `env_file`, then `environment`.
+def variables_of(settings: Settings, shell: Mapping[str, str]) -> dict[str, str]:
+    """Return what the releaser gives a slot now: `pass_environment`, then `env_file`.
 
     Raises UsageError, with the name, if `shell` lacks a variable that is needed.
     """
@@ -37,7 +37,7 @@ def environment_of(settings: Settings, shell: Mapping[str, str]) -> dict[str, st
         )
     passed = {name: shell[name] for name in app.pass_environment if name in shell}
     from_file = read_env_file(settings.root / app.env_file, shell=shell) if app.env_file else {}
-    return passed | from_file | app.environment
+    return passed | from_file
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
-from cakravia_verify.platforms.process.environments import KeptEnvironments, environment_of
+from cakravia_verify.platforms.process.environments import KeptEnvironments, variables_of
 from cakravia_verify.platforms.process.slot_end import end_in_grace, kill_group
 from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes, open_connections
 from cakravia_verify.platforms.process.slot_records import SlotRecords
@@ -78,7 +78,7 @@ class ProcessPlatform:
 
     def prefetch(self, version: str, *, deadline: Deadline) -> None:
         """Check that the source and every needed variable exist. The copy is fast and is made under the lock."""
-        environment_of(self._settings, self._environment)
+        variables_of(self._settings, self._environment)
         source = self._settings.root / self._filled(self._settings.app.source, version)
         if not source.is_dir():
             raise UsageError(
@@ -87,12 +87,12 @@ class ProcessPlatform:
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:
         app = self._settings.app
-        given = environment_of(self._settings, self._environment)
+        given = variables_of(self._settings, self._environment)
         artifact = self._store.add(
             version,
             self._settings.root / self._filled(app.source, version),
             build=[self._filled(part, version) for part in app.build],
-            environment=given | {"APP_VERSION": version},
+            environment=given | app.environment | {"APP_VERSION": version},
             command=app.command,
             apart=(self._settings.state, self._settings.reports),
             is_named=os.path.normpath(app.directory).startswith(".."),
@@ -151,7 +151,9 @@ class ProcessPlatform:
                     # The shell sets RLIMIT_DATA, a limit of the process's memory, and then becomes the process.
                     ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(limit), *command],
                     cwd=working_directory,
-                    env=given | self._identity(colour, artifact, release=release, address=address),
+                    env=given
+                    | self._settings.app.environment
+                    | self._identity(colour, artifact, release=release, address=address),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -291,9 +293,10 @@ class ProcessPlatform:
         given = self._new.get(artifact.digest)
         if given is None:
             given = self._kept.find(artifact)
-        return environment_of(self._settings, self._environment) if given is None else given
+        return variables_of(self._settings, self._environment) if given is None else given
 
     def _identity(self, colour: Colour, artifact: Artifact, *, release: str, address: Address) -> dict[str, str]:
+        """Return the variables that give the slot its address and its identity."""
         return self._version_environment(artifact) | {
             "HOST": address.host,
             "PORT": str(address.port),
