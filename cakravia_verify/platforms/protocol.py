@@ -69,7 +69,10 @@ class Platform(Protocol):
         ...
 
     def connections(self, colour: Colour) -> int:
-        """Return the number of open connections to the slot: an upper limit of its requests in flight."""
+        """Return how many connections the proxy has open to the slot: an upper limit of users' requests in flight.
+
+        Connections of others, such as a monitor, do not count.
+        """
         ...
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:

@@ -14,7 +14,7 @@ from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.commands import ContainerCommand, command_spec, remove_command
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
-from cakravia_verify.platforms.docker.connections import open_connections
+from cakravia_verify.platforms.docker.connections import proxy_connections
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.images import ImageStore
@@ -177,15 +177,16 @@ class DockerPlatform:
         return self._slot_of(colour, container)
 
     def connections(self, colour: Colour) -> int:
-        """Return the number of established connections to the slot."""
+        """Return how many connections the proxy has to the slot."""
         container = self._container(colour)
         if container is None or container.status not in ALIVE:
             return 0
-        return open_connections(
+        return proxy_connections(
             self._engine,
             self._addresses.in_network(colour),
             slot=container,
             proxy=self._engine.container(self._proxy_name),
+            proxy_host=self._network.proxy_address,
         )
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:

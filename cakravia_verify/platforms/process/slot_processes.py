@@ -1,4 +1,4 @@
-"""The processes of a slot: finding them, and counting connections on its port."""
+"""The processes of a slot: finding them, and reading what they wrote."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 import psutil
 
 from cakravia_verify.system.processes import has_ended
-
-TCP_ESTABLISHED = "01"
-TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
 def processes_with_environment(wanted: Mapping[str, str]) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
@@ -43,27 +40,6 @@ def group_of(process: psutil.Process) -> int:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return process.pid
-
-
-def open_connections(port: int) -> int:
-    """Return the number of established TCP connections to the local `port`."""
-    if TCP_TABLES[0].exists():
-        return sum(_established(table, port) for table in TCP_TABLES)
-    return sum(
-        1
-        for connection in psutil.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr and connection.laddr.port == port
-    )
-
-
-def _established(table: Path, port: int) -> int:
-    wanted = f":{port:04X}"
-    count = 0
-    with contextlib.suppress(FileNotFoundError):
-        for line in table.read_text().splitlines()[1:]:
-            fields = line.split()
-            count += fields[3] == TCP_ESTABLISHED and fields[1].endswith(wanted)
-    return count
 
 
 def last_bytes(path: Path, *, limit: int) -> bytes:

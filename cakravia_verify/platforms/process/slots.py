@@ -16,8 +16,10 @@ import psutil
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.process.environments import KeptEnvironments, variables_of
+from cakravia_verify.platforms.process.nginx_processes import NginxFamily
+from cakravia_verify.platforms.process.proxy_connections import proxy_connections
 from cakravia_verify.platforms.process.slot_end import end_in_grace, kill_group
-from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes, open_connections
+from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes
 from cakravia_verify.platforms.process.slot_records import SlotRecords
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
@@ -48,6 +50,7 @@ class ProcessPlatform:
         self._store = VersionStore(settings.state / "versions")
         self._records = SlotRecords(settings.state / "slots")
         self._kept = KeptEnvironments(settings.state / "slots", settings.state / "versions")
+        self._nginx = NginxFamily(settings.state / "nginx", settings.state / "nginx" / "nginx.pid")
         self._new: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
@@ -208,7 +211,7 @@ class ProcessPlatform:
             ) from error
 
     def connections(self, colour: Colour) -> int:
-        return open_connections(self._settings.slots.port(colour))
+        return proxy_connections(self._settings.slots.port(colour), self._nginx.everyone())
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
         self._end(colour, deadline=deadline)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Deadline, poll
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -53,6 +55,20 @@ def test_a_release_under_traffic_is_promoted_and_loses_nothing(shop: DockerSite)
     assert verdict["decision"] == "PROMOTE"
     assert (measured["lost"], measured["duplicated"], measured["fence_violations"]) == (0, 0, 0)
     assert measured["sent"] >= 50
+
+
+def test_only_requests_through_the_proxy_are_in_flight_on_a_slot(shop: DockerSite) -> None:
+    """A monitor that keeps a connection to the slot rolled releases back: "1 still open"."""
+    platform = shop.open().platform
+    slot = platform.observe(Colour.GREEN)
+    assert slot is not None
+    with httpx.Client(trust_env=False, base_url=slot.address.url) as monitor:
+        assert monitor.get("/api/health").status_code == 200
+        poll(lambda: platform.connections(Colour.GREEN) == 0, deadline=Deadline("idle", 20), every=0.1)
+        asking = threading.Thread(target=httpx.get, args=(f"{shop.url}/api/slow",), kwargs={"trust_env": False})
+        asking.start()
+        poll(lambda: platform.connections(Colour.GREEN) > 0, deadline=Deadline("in flight", 20), every=0.05)
+        asking.join()
 
 
 def test_the_verdict_is_bound_to_the_image_that_runs(shop: DockerSite, client: DockerClient) -> None:

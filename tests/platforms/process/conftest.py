@@ -39,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path in ("/child", "/daemon"):
             child = subprocess.Popen(["sleep", "60"], start_new_session=self.path == "/daemon")
             said = str(child.pid)
+        elif self.path == "/slow":
+            time.sleep(2)
+            said = "slow"
         else:
             said = json.dumps({"pid": os.getpid(), "cwd": os.getcwd(), "argv": sys.argv, **os.environ})
         body = said.encode()

@@ -285,15 +285,6 @@ def test_a_missing_command_is_named(settings: Settings) -> None:
         ProcessPlatform(with_app(settings, command=("no-such-program",))).check()
 
 
-def test_open_connections_are_counted(started: Slot, platform: ProcessPlatform) -> None:
-    before = platform.connections(Colour.BLUE)
-    held = [socket.create_connection((started.address.host, started.address.port)) for _ in range(3)]
-    poll(lambda: platform.connections(Colour.BLUE) == before + 3, deadline=deadline(), every=0.01)
-    for each in held:
-        each.close()
-    assert platform.connections(Colour.GREEN) == 0
-
-
 def test_the_log_has_the_output_of_the_application(started: Slot, platform: ProcessPlatform) -> None:
     assert platform.logs(Colour.BLUE, lines=5).splitlines()[-1] == "listening as v1"
     assert platform.logs(Colour.GREEN, lines=5) == ""
