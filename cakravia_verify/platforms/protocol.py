@@ -37,6 +37,11 @@ class Platform(Protocol):
         """Build or locate the artifact of `version`, and retain it for rollbacks."""
         ...
 
+    @property
+    def build_log(self) -> Path | None:
+        """The whole output of the last build as a local file. None, or no such file: nothing was built."""
+        ...
+
     def retained(self) -> tuple[Artifact, ...]:
         """Return the artifacts that can start without a build, newest first."""
         ...

@@ -14,6 +14,7 @@ from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPRO
 from cakravia_verify.release.hooks import ReleaseEnd, moments_of, tell_hooks, with_hooks
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
+from cakravia_verify.runs.build_log import keep_build_log
 from cakravia_verify.runs.carry_out import keep_users, promote, roll_back
 from cakravia_verify.runs.control_sample import gather_control_sample
 from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
@@ -235,6 +236,7 @@ class ReleaseRun(SessionRun):
             evidence = replace(evidence, measured=final.measured if final else None)
             verdict = replace(judge(evidence, self.budget), decision=verdict.decision, why=verdict.why)
         self._tell_hooks(ending)
+        self.notices += keep_build_log(self.folder, release)
         self.notices += full_disks((self.settings.state, self.settings.reports))
         ended = RunEnd(
             ending=replace(ending, verdict=verdict),

@@ -98,6 +98,10 @@ class MemorySite:
         self._act("build", version)
         return self.artifacts.setdefault(version, Artifact(version, f"sha256:{version}", version))
 
+    @property
+    def build_log(self) -> Path | None:
+        return None
+
     def retained(self) -> tuple[Artifact, ...]:
         return tuple(reversed(self.artifacts.values()))
 

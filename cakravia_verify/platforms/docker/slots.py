@@ -117,6 +117,10 @@ class DockerPlatform:
             raise found
         return found or self._images.add(version, deadline=deadline)
 
+    @property
+    def build_log(self) -> Path | None:
+        return None
+
     def retained(self) -> tuple[Artifact, ...]:
         return self._images.retained()
 

@@ -15,6 +15,7 @@ import psutil
 
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
+from cakravia_verify.platforms.process.build import BUILD_VARIABLES
 from cakravia_verify.platforms.process.environments import KeptEnvironments, variables_of
 from cakravia_verify.platforms.process.nginx_processes import NginxFamily
 from cakravia_verify.platforms.process.proxy_connections import proxy_connections
@@ -95,7 +96,7 @@ class ProcessPlatform:
             version,
             self._settings.root / self._filled(app.source, version),
             build=[self._filled(part, version) for part in app.build],
-            environment=given | app.environment | {"APP_VERSION": version},
+            environment=self._build_environment(given, version),
             command=app.command,
             apart=(self._settings.state, self._settings.reports),
             is_named=os.path.normpath(app.directory).startswith(".."),
@@ -103,6 +104,10 @@ class ProcessPlatform:
         )
         self._new[artifact.digest] = given
         return artifact
+
+    @property
+    def build_log(self) -> Path:
+        return self._store.build_log
 
     def retained(self) -> tuple[Artifact, ...]:
         return self._store.retained()
@@ -287,6 +292,10 @@ class ProcessPlatform:
 
     def _command(self, version: str) -> list[str]:
         return [self._filled(part, version) for part in self._settings.app.command]
+
+    def _build_environment(self, given: Mapping[str, str], version: str) -> dict[str, str]:
+        own = {name: self._environment[name] for name in BUILD_VARIABLES if name in self._environment}
+        return own | dict(given) | self._settings.app.environment | {"APP_VERSION": version}
 
     def _given(self, artifact: Artifact) -> dict[str, str]:
         """Return what the artifact's slots are given: of this release, else what is kept, else of this shell.

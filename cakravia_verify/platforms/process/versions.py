@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 import psutil
 
 from cakravia_verify.errors import PlatformError, UsageError
+from cakravia_verify.platforms.process.build import run_build
 from cakravia_verify.platforms.process.source_tree import IGNORED, copy_source, remove_tree
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.slots import Artifact
@@ -37,6 +37,7 @@ class VersionStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.build_log = folder / "build.log"
 
     def add(
         self,
@@ -62,12 +63,13 @@ class VersionStore:
         draft = self.folder / f".draft-{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.build_log.unlink(missing_ok=True)
             self._clear_drafts()
             draft.mkdir()
             copy = draft / (source.resolve().name if is_named else "app")
             copy_source(source, copy, apart=apart, deadline=deadline)
             if build:
-                _run_build(build, copy, environment=environment, deadline=deadline)
+                run_build(build, copy, version=version, environment=environment, log=self.build_log, deadline=deadline)
             digest = digest_of(draft, command=command)
             place = self._place_for(version, digest, command=command)
             if not place.exists():
@@ -209,31 +211,3 @@ def _files(folder: Path) -> Iterator[Path]:
             todo += sorted(inner, reverse=True)
         elif path.is_symlink() or path.is_file():
             yield path
-
-
-def _run_build(command: Sequence[str], folder: Path, *, environment: Mapping[str, str], deadline: Deadline) -> None:
-    try:
-        built = subprocess.run(
-            list(command),
-            cwd=folder,
-            env=dict(environment),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=deadline.remaining,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"[app] build: {command[0]!r} is not a program on this machine",
-            remedy="correct [app] build, or install the program",
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise deadline.exceeded("the build was stopped", remedy="increase [app] build_timeout") from error
-    if built.returncode != 0:
-        output = "\n".join((built.stdout + built.stderr).strip().splitlines()[-15:])
-        raise PlatformError(
-            f"the build of {folder.name} failed with status {built.returncode}:\n{output}",
-            remedy="correct the build, then deploy again; users are where they were",
-        )
