@@ -10,6 +10,7 @@ import psutil
 
 from cakravia_verify.errors import UsageError
 from cakravia_verify.slots import Address
+from cakravia_verify.system.clock import Deadline
 
 
 def require_free_port(address: Address, *, what: str) -> None:
@@ -32,6 +33,19 @@ def require_free_port(address: Address, *, what: str) -> None:
             f"{what}: cannot listen on {address}: {error}",
             remedy="choose an address of this machine and a port that this user may use",
         ) from error
+
+
+def await_free_port(address: Address, *, what: str, deadline: Deadline) -> None:
+    """Wait until `address` can be listened on. Raises UsageError, with the process that has it, at the deadline."""
+    while True:
+        try:
+            require_free_port(address, what=what)
+        except UsageError:
+            if deadline.is_over:
+                raise
+            deadline.clock.sleep(0.01)
+        else:
+            return
 
 
 def listener(port: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -22,17 +21,16 @@ from cakravia_verify.platforms.process.proxy_connections import proxy_connection
 from cakravia_verify.platforms.process.slot_end import end_in_grace, kill_group
 from cakravia_verify.platforms.process.slot_processes import group_of, last_bytes
 from cakravia_verify.platforms.process.slot_records import SlotRecords
+from cakravia_verify.platforms.process.slot_start import is_gone, start_process, watch_memory
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.commands import ProcessCommand, end_told_processes
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
-from cakravia_verify.system.ports import require_free_port
-from cakravia_verify.system.processes import has_ended, identity_of, process_named
+from cakravia_verify.system.ports import await_free_port, require_free_port
+from cakravia_verify.system.processes import identity_of, process_named
 
-# The processes that this one started, to read their status when they end. They outlive it, so no object owns them.
-_CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
 # Seconds. After the end of a slot, a process of its group may hold the port a little longer.
 PORT_SECONDS: Final = 2.0
 
@@ -141,34 +139,27 @@ class ProcessPlatform:
         given = self._given(artifact)
         has_ended_one = self._end(colour, deadline=deadline)
         address = self._settings.slot_address(colour)
-        self._await_port(
-            colour, Deadline("the port is free", PORT_SECONDS if has_ended_one else 0, clock=deadline.clock)
-        )
+        patience = Deadline("the port is free", PORT_SECONDS if has_ended_one else 0, clock=deadline.clock)
+        await_free_port(address, what=f"[slots] {colour}", deadline=patience)
         place = self._records.place(colour)
         template = self._store.command_of(artifact, default=self._settings.app.command)
         command = [self._filled(part, artifact.version) for part in template]
-        limit = self._settings.slots.memory_bytes // 1024
         try:
             working_directory = self._store.source_of(artifact) / self._settings.app.directory
             place.mkdir(parents=True, exist_ok=True)
             self._kept.put(colour, artifact, given)
             self._new.pop(artifact.digest, None)
             set_long_aside(place / "app.log")
-            with (place / "app.log").open("ab") as log:
-                child = subprocess.Popen(
-                    # The shell sets RLIMIT_DATA, a limit of the process's memory, and then becomes the process.
-                    ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(limit), *command],
-                    cwd=working_directory,
-                    env=given
-                    | self._settings.app.environment
-                    | self._identity(colour, artifact, release=release, address=address),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            _CHILDREN[child.pid] = child
-            slot = self._recorded(colour, artifact, child.pid, release=release, address=address)
+            pid = start_process(
+                command,
+                folder=working_directory,
+                environment=given
+                | self._settings.app.environment
+                | self._identity(colour, artifact, release=release, address=address),
+                log=place / "app.log",
+            )
+            slot = self._recorded(colour, artifact, pid, release=release, address=address)
+            watch_memory(colour, pid, limits=self._settings.slots, log=place / "app.log")
         except (OSError, psutil.NoSuchProcess) as error:
             raise PlatformError(
                 f"{colour} does not start: {error}",
@@ -240,29 +231,17 @@ class ProcessPlatform:
             process,
             lambda: self._records.left(colour, first=process),
             grace=Deadline(f"{colour} ends", seconds, clock=deadline.clock),
-            is_gone=_is_gone,
+            is_gone=is_gone,
         )
         if are_gone or process is None:
             return
         kill_group(process, group=group)
         poll(
-            lambda: _is_gone(process),
+            lambda: is_gone(process),
             deadline=Deadline(f"{colour} ends after SIGKILL", 5.0, clock=deadline.clock),
             every=0.01,
             observed=lambda: f"process {process.pid} still runs",
         )
-
-    def _await_port(self, colour: Colour, deadline: Deadline) -> None:
-        """Wait until the slot's port is free. Raises UsageError, with the process that has it, at the deadline."""
-        while True:
-            try:
-                require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
-            except UsageError:
-                if deadline.is_over:
-                    raise
-                deadline.clock.sleep(0.01)
-            else:
-                return
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = [slot for slot in map(self.observe, Colour) if slot]
@@ -323,8 +302,3 @@ class ProcessPlatform:
         data = self._settings.state / "data"
         data.mkdir(parents=True, exist_ok=True)
         return {"APP_VERSION": artifact.version, "DATA_DIR": str(data), "CAKRAVIA_DIGEST": artifact.digest}
-
-
-def _is_gone(process: psutil.Process) -> bool:
-    child = _CHILDREN.get(process.pid)
-    return child.poll() is not None if child is not None else has_ended(process)

@@ -29,13 +29,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/grow":
-            try:
-                for _ in range(400):
-                    KEPT.append(bytearray(1 << 20))
-                said = "grew"
-            except MemoryError:
-                said = "refused"
-            KEPT.clear()
+            for _ in range(400):
+                KEPT.append(b"x" * (1 << 20))
+            said = "grew"
+        elif self.path == "/grow-in-a-child":
+            child = subprocess.Popen([sys.executable, "-c", "import time; x = b'x' * (400 << 20); time.sleep(60)"])
+            said = str(child.pid)
         elif self.path in ("/child", "/daemon"):
             child = subprocess.Popen(["sleep", "60"], start_new_session=self.path == "/daemon")
             said = str(child.pid)
@@ -62,6 +61,13 @@ def end(*_):
 
 if os.environ.get("TELLS_ITS_END"):
     signal.signal(signal.SIGTERM, end)
+for _ in range(int(os.environ.get("IDLE_THREADS", "0"))):
+    threading.Thread(target=time.sleep, args=(1e6,), daemon=True).start()
+if os.environ.get("SHARES"):
+    KEPT.append(b"x" * (int(os.environ["SHARES"]) << 20))
+    for _ in range(4):
+        if os.fork() == 0:
+            time.sleep(1e6)
 time.sleep(float(os.environ.get("STARTS_AFTER", "0")))
 ThreadingHTTPServer.allow_reuse_address = True
 server = ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler)

@@ -105,10 +105,6 @@ def test_a_slot_survives_the_end_of_the_process_that_started_it(
     assert platform.observe(Colour.BLUE) is None
 
 
-def test_the_memory_limit_is_in_force(started: Slot, ask: Ask) -> None:
-    assert ask(started, "/grow") == "refused"
-
-
 def test_a_killed_slot_is_observed_as_empty(started: Slot, platform: ProcessPlatform, settings: Settings) -> None:
     os.kill(pid_of(started), signal.SIGKILL)
     poll(lambda: platform.observe(Colour.BLUE) is None, deadline=deadline(), every=0.01)
