@@ -51,8 +51,10 @@ class LocalNginx:
         self._folder = folder
         self._clock = clock
         self._program = NginxProgram(settings.nginx, folder)
-        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program, clock, scheme)
         self._family = NginxFamily(folder, folder / "nginx.pid")
+        self._configuration = NginxConfiguration(
+            settings, folder, upstreams, self._program, clock, scheme, open_files=self._family.open_files
+        )
 
     @property
     def address(self) -> Address:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class NginxConfiguration:
     program: NginxProgram
     clock: Clock
     scheme: str
+    open_files: Callable[[], int]
 
     @property
     def flags(self) -> FlagFolder:
@@ -78,6 +79,7 @@ class NginxConfiguration:
             certificate=read_certificate(settings),
             scheme=self.scheme,
             daemon=True,
+            open_files=self.open_files(),
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
         )
