@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
+from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address
 
 # nginx's configuration contains the value between double quotes.
@@ -41,6 +42,7 @@ class ProxySettings(Section):
     header_timeout: Annotated[float, Field(gt=0, le=3600)] = 15.0
     connections: Annotated[int, Field(ge=64, le=1_000_000)] = 16_384
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    trusted: Annotated[tuple[str, ...], Field(strict=False)] = ()
     access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
     security_headers: SecurityHeaders = SecurityHeaders()
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
@@ -63,6 +65,16 @@ class ProxySettings(Section):
     @property
     def tls_address(self) -> Address | None:
         return address_of(self.tls_listen) if self.tls_listen else None
+
+    @property
+    def trusted_networks(self) -> tuple[str, ...]:
+        return networks_of(self.trusted)
+
+    @field_validator("trusted")
+    @classmethod
+    def _trusted_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks_of(value)
+        return value
 
     @property
     def header_size_kilobytes(self) -> int:

@@ -18,6 +18,10 @@ PROXY_SCHEME = "$scheme"
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
 NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
 NGINX_WITH_TRAILERS = (1, 27, 2)
+# CGI and WSGI give these the same names as the headers with dashes, so a stranger could speak for the proxy.
+IDENTITY_HEADERS = tuple(
+    f"X_{name}" for name in ("Real_IP", "Forwarded_For", "Forwarded_Proto", "Forwarded_Host", "Forwarded_Port")
+)
 # Logs, ports and the event queue of a worker.
 OTHER_FILES = 64
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
@@ -105,6 +109,8 @@ def render_nginx(
             # The name of a header and the status line need room beside the largest value.
             header_buffer=f"{settings.header_size_kilobytes + 4}k",
             has_trailers=version >= NGINX_WITH_TRAILERS,
+            trusted=settings.trusted_networks,
+            identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
             tls_listen=tls_listen if certificate else "",
