@@ -62,6 +62,7 @@ def render_nginx(
     *,
     paths: NginxPaths,
     upstreams: dict[Colour, Address],
+    slot_paths: dict[Colour, str],
     version: tuple[int, ...],
     listen: str,
     tls_listen: str,
@@ -72,7 +73,7 @@ def render_nginx(
     user: str = "",
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
-    `scheme` goes to the slots as X-Forwarded-Proto (`scheme_for_slots`).
+    A request below `slot_paths` goes to that slot. `scheme` goes to all as X-Forwarded-Proto (`scheme_for_slots`).
 
     `open_files` is the hard limit of nginx's process. Fewer connections than the settings want are possible then.
 
@@ -91,6 +92,7 @@ def render_nginx(
             listen=listen,
             host=str(settings.address),
             switch=settings.switch,
+            slot_paths=[(slot_paths[colour], colour, upstreams[colour]) for colour in Colour],
             blue=str(blue),
             green=str(green),
             scheme=scheme,

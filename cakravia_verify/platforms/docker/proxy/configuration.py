@@ -24,6 +24,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_upstream,
     scheme_for_slots,
 )
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
 
@@ -88,6 +89,7 @@ class VolumeConfiguration:
             self._settings.proxy,
             paths=paths,
             upstreams=self._upstreams(),
+            slot_paths={each: self.path_to(each) for each in Colour},
             version=version,
             listen=str(INSIDE_PORT),
             tls_listen=str(INSIDE_TLS_PORT),
@@ -181,6 +183,9 @@ class VolumeConfiguration:
         """Return the hard limit of open files in the running container."""
         _, limit = self._flags.run("ulimit -Hn")
         return int(limit) if limit.strip().isdigit() else MOST_FILES
+
+    def path_to(self, colour: Colour) -> str:
+        return slot_path(self._settings.state / "docker", colour)
 
     def _upstreams(self) -> dict[Colour, Address]:
         return {colour: Address(self._network.address_of(colour), self._settings.docker.port) for colour in Colour}

@@ -119,6 +119,9 @@ class DockerNginx:
         output = self._engine.ask("reading the proxy's log", lambda: container.logs(tail=lines), kind=ProxyError)
         return output.decode(errors="replace").rstrip("\n")
 
+    def path_to(self, colour: Colour) -> str:
+        return self._configuration.path_to(colour)
+
     def check(self) -> None:
         try:
             container = self._container()

@@ -59,6 +59,14 @@ def test_a_request_with_large_cookies_reaches_the_application(front: Front, runn
     assert json.loads(answer.body)["headers"]["Cookie"] == cookie
 
 
+def test_the_path_of_a_slot_reaches_it_wherever_users_are(front: Front, running: LocalNginx) -> None:
+    for colour in Colour:
+        answer = front.ask(f"{running.path_to(colour)}/cart?a=1")
+        assert (answer.slot, answer.served_slot) == (colour, [colour])
+    assert front.green.seen == ["GET /cart?a=1"]
+    assert front.ask("/.cakravia/slot/guessed/green/").slot == "blue"
+
+
 def test_the_size_of_headers_is_settable(front: Front) -> None:
     front.nginx(header_size="60k").start(Colour.BLUE, deadline=deadline())
     assert front.ask("/cookies/60000").status == 200
