@@ -112,6 +112,7 @@ def render_nginx(
             header_buffer=f"{settings.header_size_kilobytes + 4}k",
             has_trailers=version >= NGINX_WITH_TRAILERS,
             trusted=settings.trusted_networks,
+            client=_client(settings, scheme=scheme),
             identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
@@ -179,6 +180,21 @@ def _everyday_log(settings: ProxySettings, paths: NginxPaths) -> str:
     """Return the log of requests outside measured runs as nginx's directive names it, empty for none."""
     named = {"": "", "file": paths.everyday_log, "stdout": "/dev/stdout"}
     return named.get(settings.access_log, settings.access_log)
+
+
+@dataclass(frozen=True)
+class _Client:
+    """nginx's words for what the application learns of the client: variables or constants."""
+
+    scheme: str
+    host: str
+    port: str
+
+
+def _client(settings: ProxySettings, *, scheme: str) -> _Client:
+    if settings.trusted:
+        return _Client("$user_scheme", "$user_host", "$user_port")
+    return _Client(scheme, "$passed_host", "$server_port" if scheme == PROXY_SCHEME else "443")
 
 
 def _security_headers(settings: ProxySettings) -> dict[str, str]:
