@@ -80,6 +80,10 @@ class Proxy(Protocol):
         """Return the last lines of the proxy's own log."""
         ...
 
+    def path_to(self, colour: Colour) -> str:
+        """Return the path under which this proxy passes requests to the slot, wherever users are."""
+        ...
+
     def check(self) -> None:
         """Raise UsageError if this proxy cannot run here. Changes nothing."""
         ...

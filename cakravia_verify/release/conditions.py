@@ -9,7 +9,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
 from cakravia_verify.site.site import Site
-from cakravia_verify.slots import Artifact, Colour, Slot
+from cakravia_verify.slots import Address, Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline, poll
 
 
@@ -52,10 +52,18 @@ def require_healthy(site: Site, slot: Slot) -> None:
 
 def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
     """Return what is wrong with the slot's answer to a smoke request, '' if nothing is."""
+    return _smoke_trouble(site, slot, request, address=slot.address, path=request.path)
+
+
+def smoke_trouble_through_proxy(site: Site, slot: Slot, request: SmokeRequest) -> str:
+    """Return what is wrong with the slot's answer as the proxy passes it on, '' if nothing is. Users stay in place."""
+    path = site.proxy.path_to(slot.colour) + request.path
+    return _smoke_trouble(site, slot, request, address=site.proxy.address, path=path)
+
+
+def _smoke_trouble(site: Site, slot: Slot, request: SmokeRequest, *, address: Address, path: str) -> str:
     contract = site.settings.contract
-    answer = site.prober.request(
-        slot.address, request.method, request.path, body=request.body.encode(), headers=request.headers
-    )
+    answer = site.prober.request(address, request.method, path, body=request.body.encode(), headers=request.headers)
     if answer.status_code not in request.expect:
         codes = " or ".join(str(code) for code in request.expect)
         told = f": {answer.first_line}" if answer.first_line else ""

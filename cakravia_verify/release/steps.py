@@ -18,6 +18,7 @@ from cakravia_verify.release.conditions import (
     require_users_on,
     slot_to_return_to,
     smoke_trouble,
+    smoke_trouble_through_proxy,
     take_round,
     wait_until_drained,
     was_seen,
@@ -99,11 +100,18 @@ def prove(release: Release) -> dict[str, Any]:
 
 
 def smoke(release: Release) -> dict[str, Any]:
-    """Send the smoke requests to the candidate directly, past the proxy."""
+    """Send the smoke requests to the candidate directly, and then as users' requests go: through a running proxy."""
     site, slot = release.site, _candidate(release)
+    has_proxy = site.proxy.observe().is_running
     for request in site.settings.release.smoke:
+        asked = f"{request.method} {request.path} on {slot}"
         if trouble := smoke_trouble(site, slot, request):
-            raise NotHealthy(f"smoke: {request.method} {request.path} on {slot}: {trouble}")
+            raise NotHealthy(f"smoke: {asked}: {trouble}")
+        if has_proxy and (trouble := smoke_trouble_through_proxy(site, slot, request)):
+            raise NotHealthy(
+                f"smoke: {asked}: as expected from the slot, but through the proxy: {trouble}",
+                remedy="docs/PROXY.md lists the limits of the proxy and what it changes",
+            )
         release.facts.smoke_passed += 1
     return {"requests": release.facts.smoke_passed, "note": f"{release.facts.smoke_passed} requests as expected"}
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
+from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address
 
 # nginx's configuration contains the value between double quotes.
@@ -37,6 +38,11 @@ class ProxySettings(Section):
     connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
+    header_size: Annotated[str, Field(pattern=r"^[0-9]{1,3}[kK]$")] = "32k"
+    header_timeout: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    connections: Annotated[int, Field(ge=64, le=1_000_000)] = 16_384
+    connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    trusted: Annotated[tuple[str, ...], Field(strict=False)] = ()
     access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
     security_headers: SecurityHeaders = SecurityHeaders()
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
@@ -59,6 +65,27 @@ class ProxySettings(Section):
     @property
     def tls_address(self) -> Address | None:
         return address_of(self.tls_listen) if self.tls_listen else None
+
+    @property
+    def trusted_networks(self) -> tuple[str, ...]:
+        return networks_of(self.trusted)
+
+    @field_validator("trusted")
+    @classmethod
+    def _trusted_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks_of(value)
+        return value
+
+    @property
+    def header_size_kilobytes(self) -> int:
+        return int(self.header_size[:-1])
+
+    @field_validator("header_size")
+    @classmethod
+    def _header_fits_usual_pages(cls, value: str) -> str:
+        if int(value[:-1]) < 4:
+            raise ValueError("use at least 4k: usual requests have such headers")
+        return value
 
     @field_validator("listen", "tls_listen")
     @classmethod

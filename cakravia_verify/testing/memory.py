@@ -18,6 +18,7 @@ from cakravia_verify.system.clock import Clock, Deadline
 ENDPOINTS = ("health", "ready", "live", "status")
 PORTS = {Colour.BLUE: 3000, Colour.GREEN: 3001}
 PROXY_ADDRESS = Address("127.0.0.1", 8080)
+SLOT_PATH = "/.cakravia/slot/memory/"
 
 
 class FakeClock:
@@ -45,7 +46,8 @@ class MemorySite:
     """A whole site in memory: it is the platform, the proxy and the prober at once.
 
     `sick` holds versions whose probes fail. `mute` holds identities of slots that give no answer through the proxy.
-    `unstartable` holds versions whose program is missing. `stranger` answers at the address of a slot that is gone.
+    `unstartable` holds versions whose program is missing. With `broken_by_proxy`, the proxy answers 502 itself.
+    `stranger` answers at the address of a slot that is gone.
     `failing` maps an operation, such as `start` or `point_at`, to how many more times it raises. `acted` lists the
     operations in order. `scripted` maps the first word of a command to its duration and status; `commands` lists the
     commands. `before` is called ahead of each operation with its name.
@@ -64,6 +66,7 @@ class MemorySite:
     open_connections: dict[Colour, int] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     stuck_on: Colour | None = None
+    broken_by_proxy: bool = False
     mute: set[str] = field(default_factory=set)
     unstartable: set[str] = field(default_factory=set)
     stranger: Slot | None = None
@@ -194,8 +197,12 @@ class MemorySite:
         self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         slot = self._answering(address)
+        if path.startswith(SLOT_PATH) and address == PROXY_ADDRESS:
+            slot = self.running.get(Colour(path.removeprefix(SLOT_PATH).split("/")[0])) if self.proxy_runs else None
         if slot is None or slot.identity in self.mute:
             return Answer(None, {}, b"", "connection refused", 0.001)
+        if self.broken_by_proxy and address == PROXY_ADDRESS:
+            return Answer(502, {}, b"", "", 0.001)
         named = {
             "X-Deployment-Slot": str(slot.colour),
             "X-Deployment-Version": slot.version,
@@ -239,6 +246,9 @@ class MemoryProxy:
     address: Address = PROXY_ADDRESS
     access_log: Path | None = None
     tls_address: Address | None = None
+
+    def path_to(self, colour: Colour) -> str:
+        return f"{SLOT_PATH}{colour}"
 
     def check(self) -> None:
         return None

@@ -215,6 +215,14 @@ def test_a_smoke_request_answered_otherwise_is_refused(
         started(site_with_v1, to="smoke")
 
 
+def test_a_smoke_request_that_only_the_proxy_breaks_is_refused_before_the_switch(site_with_v1: Stage) -> None:
+    release = started(site_with_v1, to="prove")
+    site_with_v1.memory.broken_by_proxy = True
+    with pytest.raises(NotHealthy, match="as expected from the slot, but through the proxy: status 502"):
+        release.advance("smoke")
+    assert site_with_v1.memory.chosen is Colour.BLUE
+
+
 def test_the_switch_is_not_made_to_a_candidate_that_fell_ill(site_with_v1: Stage) -> None:
     release = started(site_with_v1, to="smoke")
     site_with_v1.memory.sick.add("v2")

@@ -28,6 +28,7 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -51,8 +52,10 @@ class LocalNginx:
         self._folder = folder
         self._clock = clock
         self._program = NginxProgram(settings.nginx, folder)
-        self._configuration = NginxConfiguration(settings, folder, upstreams, self._program, clock, scheme)
         self._family = NginxFamily(folder, folder / "nginx.pid")
+        self._configuration = NginxConfiguration(
+            settings, folder, upstreams, self._program, clock, scheme, open_files=self._family.open_files
+        )
 
     @property
     def address(self) -> Address:
@@ -80,6 +83,9 @@ class LocalNginx:
         with contextlib.suppress(FileNotFoundError):
             return "\n".join(self._program.error_log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+    def path_to(self, colour: Colour) -> str:
+        return slot_path(self._folder, colour)
 
     @property
     def binary(self) -> Path:

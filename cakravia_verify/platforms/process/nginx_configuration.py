@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Clock
@@ -35,6 +36,7 @@ class NginxConfiguration:
     program: NginxProgram
     clock: Clock
     scheme: str
+    open_files: Callable[[], int]
 
     @property
     def flags(self) -> FlagFolder:
@@ -72,12 +74,14 @@ class NginxConfiguration:
                 key=settings.tls_key,
             ),
             upstreams=self.upstreams,
+            slot_paths={colour: slot_path(self.folder, colour) for colour in Colour},
             version=self.program.version,
             listen=str(settings.address),
             tls_listen=settings.tls_listen,
             certificate=read_certificate(settings),
             scheme=self.scheme,
             daemon=True,
+            open_files=self.open_files(),
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
         )

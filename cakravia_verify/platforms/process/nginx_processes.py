@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ MASTER, WORKER = "nginx: master", "nginx: worker"
 SHUTTING_DOWN = "is shutting down"
 # A working worker reacts to a signal at once. A worker that has not reacted after this time is hung.
 HUNG_SECONDS: Final = 5.0
+# What a process without a limit may open.
+MOST_FILES: Final = 2**30
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class NginxFamily:
                 return process
         # The pid file may be lost; the master carries the folder in its title.
         return next((process for process in _nginxes() if self._is_ours(process)), None)
+
+    def open_files(self) -> int:
+        """Return the hard limit of open files of the master, or of this process, from which a new master has it."""
+        process = self.master() or psutil.Process()
+        with contextlib.suppress(psutil.Error, OSError):
+            _, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+            return hard if hard >= 0 else MOST_FILES
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
     def write_pid_file(self, master: psutil.Process) -> None:
         """Write the master's process id. nginx writes it only at its start; log rotation reads it."""

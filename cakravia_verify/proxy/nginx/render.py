@@ -17,6 +17,13 @@ from cakravia_verify.slots import Address, Colour
 PROXY_SCHEME = "$scheme"
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
 NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
+NGINX_WITH_TRAILERS = (1, 27, 2)
+# CGI and WSGI give these the same names as the headers with dashes, so a stranger could speak for the proxy.
+IDENTITY_HEADERS = tuple(
+    f"X_{name}" for name in ("Real_IP", "Forwarded_For", "Forwarded_Proto", "Forwarded_Host", "Forwarded_Port")
+)
+# Logs, ports and the event queue of a worker.
+OTHER_FILES = 64
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
 
 
@@ -55,20 +62,25 @@ def render_nginx(
     *,
     paths: NginxPaths,
     upstreams: dict[Colour, Address],
+    slot_paths: dict[Colour, str],
     version: tuple[int, ...],
     listen: str,
     tls_listen: str,
     certificate: Certificate | None,
     daemon: bool,
     scheme: str = PROXY_SCHEME,
+    open_files: int,
     user: str = "",
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
-    `scheme` goes to the slots as X-Forwarded-Proto (`scheme_for_slots`).
+    A request below `slot_paths` goes to that slot. `scheme` goes to all as X-Forwarded-Proto (`scheme_for_slots`).
+
+    `open_files` is the hard limit of nginx's process. Fewer connections than the settings want are possible then.
 
     The text contains the certificate's digest. So a renewed certificate is a changed configuration and is reloaded.
     """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
+    limits = worker_limits(settings, open_files=open_files)
     return (
         _templates()
         .get_template("nginx.conf.j2")
@@ -78,7 +90,9 @@ def render_nginx(
             workers=settings.workers,
             paths=paths,
             listen=listen,
+            host=str(settings.address),
             switch=settings.switch,
+            slot_paths=[(slot_paths[colour], colour, upstreams[colour]) for colour in Colour],
             blue=str(blue),
             green=str(green),
             scheme=scheme,
@@ -91,6 +105,15 @@ def render_nginx(
             connect_timeout=_milliseconds(settings.connect_timeout),
             read_timeout=_milliseconds(settings.read_timeout),
             max_body=settings.max_body,
+            limits=limits,
+            connections_per_address=settings.connections_per_address,
+            header_timeout=_milliseconds(settings.header_timeout),
+            # The name of a header and the status line need room beside the largest value.
+            header_buffer=f"{settings.header_size_kilobytes + 4}k",
+            has_trailers=version >= NGINX_WITH_TRAILERS,
+            trusted=settings.trusted_networks,
+            client=_client(settings, scheme=scheme),
+            identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
             tls_listen=tls_listen if certificate else "",
@@ -107,6 +130,26 @@ def scheme_for_slots(settings: Settings) -> str:
     A proxy without TLS of its own does not see that users come by https: TLS ends in front of it.
     """
     return "https" if settings.site.scheme == "https" and not settings.proxy.tls_listen else PROXY_SCHEME
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """How many connections one worker may have, how many requests in one slot, and how many open files."""
+
+    connections: int
+    requests: int
+    files: int
+
+
+def worker_limits(settings: ProxySettings, *, open_files: int) -> WorkerLimits:
+    """Return the limits of a worker under a hard limit of `open_files`.
+
+    A request has two connections, to the user and to a slot, and perhaps a file with its body. So a worker runs out
+    of connections, which it answers, before it runs out of files, which it cannot answer.
+    """
+    possible = (open_files - OTHER_FILES) * 2 // 3
+    connections = max(OTHER_FILES, min(settings.connections, possible))
+    return WorkerLimits(connections, requests=connections * 9 // 20, files=connections + connections // 2 + OTHER_FILES)
 
 
 def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address) -> str:
@@ -137,6 +180,21 @@ def _everyday_log(settings: ProxySettings, paths: NginxPaths) -> str:
     """Return the log of requests outside measured runs as nginx's directive names it, empty for none."""
     named = {"": "", "file": paths.everyday_log, "stdout": "/dev/stdout"}
     return named.get(settings.access_log, settings.access_log)
+
+
+@dataclass(frozen=True)
+class _Client:
+    """nginx's words for what the application learns of the client: variables or constants."""
+
+    scheme: str
+    host: str
+    port: str
+
+
+def _client(settings: ProxySettings, *, scheme: str) -> _Client:
+    if settings.trusted:
+        return _Client("$user_scheme", "$user_host", "$user_port")
+    return _Client(scheme, "$passed_host", "$server_port" if scheme == PROXY_SCHEME else "443")
 
 
 def _security_headers(settings: ProxySettings) -> dict[str, str]:

@@ -24,6 +24,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_upstream,
     scheme_for_slots,
 )
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 INSIDE_PORT: Final = 8080
 INSIDE_TLS_PORT: Final = 8443
 LEDGER_LOG, EVERYDAY_LOG = f"{LOGS}/access.log", f"{LOGS}/everyday.log"
+# Until the container runs, the engine's limit is unknown.
+MOST_FILES: Final = 2**30
 DRAFT: Final = "nginx.conf.new"
 CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
 
@@ -63,8 +66,11 @@ class VolumeConfiguration:
         self._network = network
         self._flags = flags
 
-    def wanted(self, version: tuple[int, ...], colour: Colour) -> ProxyFiles:
-        """Return the files for the present settings and certificate, for that nginx version, with users on `colour`."""
+    def wanted(self, version: tuple[int, ...], colour: Colour, *, open_files: int) -> ProxyFiles:
+        """Return the files for the present settings and certificate, for that nginx version, with users on `colour`.
+
+        `open_files` is the hard limit of a process in the container.
+        """
         certificate = read_certificate(self._settings.proxy)
         name = f"tls-{certificate.digest}" if certificate else ""
         paths = NginxPaths(
@@ -72,7 +78,8 @@ class VolumeConfiguration:
             error_log="stderr",
             access_log=LEDGER_LOG,
             everyday_log=EVERYDAY_LOG,
-            temp="/tmp",  # noqa: S108
+            # On the engine's disk: bodies of uploads in a tmpfs would count against the container's memory.
+            temp=LOGS,
             flags=f"{ROOT}/flags",
             upstream=f"{CONF}/upstream.conf",
             certificate=f"{CONF}/{name}.pem",
@@ -82,12 +89,14 @@ class VolumeConfiguration:
             self._settings.proxy,
             paths=paths,
             upstreams=self._upstreams(),
+            slot_paths={each: self.path_to(each) for each in Colour},
             version=version,
             listen=str(INSIDE_PORT),
             tls_listen=str(INSIDE_TLS_PORT),
             certificate=certificate,
             scheme=scheme_for_slots(self._settings),
             daemon=False,
+            open_files=open_files,
         )
         others = self.upstream_files(colour)
         if certificate is not None:
@@ -169,6 +178,14 @@ class VolumeConfiguration:
             return flag_files.active_colour(self._flags)
         text = loaded or (fetch(self._engine, container, f"{CONF}/upstream.conf") or b"").decode(errors="replace")
         return named_active(text)
+
+    def open_files(self) -> int:
+        """Return the hard limit of open files in the running container."""
+        _, limit = self._flags.run("ulimit -Hn")
+        return int(limit) if limit.strip().isdigit() else MOST_FILES
+
+    def path_to(self, colour: Colour) -> str:
+        return slot_path(self._settings.state / "docker", colour)
 
     def _upstreams(self) -> dict[Colour, Address]:
         return {colour: Address(self._network.address_of(colour), self._settings.docker.port) for colour in Colour}

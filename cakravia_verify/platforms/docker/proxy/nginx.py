@@ -21,6 +21,7 @@ from cakravia_verify.platforms.docker.proxy.configuration import (
     INSIDE_PORT,
     INSIDE_TLS_PORT,
     LEDGER_LOG,
+    MOST_FILES,
     ProxyFiles,
     VolumeConfiguration,
 )
@@ -118,6 +119,9 @@ class DockerNginx:
         output = self._engine.ask("reading the proxy's log", lambda: container.logs(tail=lines), kind=ProxyError)
         return output.decode(errors="replace").rstrip("\n")
 
+    def path_to(self, colour: Colour) -> str:
+        return self._configuration.path_to(colour)
+
     def check(self) -> None:
         try:
             container = self._container()
@@ -180,6 +184,8 @@ class DockerNginx:
             ) from error
         self._forget_failover()
         self._configuration.keep_certificate_of(created, files.text)
+        # The engine's limit of open files is known from here on, and may permit fewer connections.
+        self.refresh(deadline=deadline)
         self._image.forget_others(image[1])
         return Switchover.timed(colour, decided=decided, effective=self._clock.monotonic())
 
@@ -303,7 +309,9 @@ class DockerNginx:
             self.set_failover(allowed=False)
 
     def _wanted_files(self, container: Container, colour: Colour) -> ProxyFiles:
-        return self._configuration.wanted(self._image.version(str(container.attrs["Image"])), colour)
+        version = self._image.version(str(container.attrs["Image"]))
+        open_files = self._configuration.open_files() if container.status == "running" else MOST_FILES
+        return self._configuration.wanted(version, colour, open_files=open_files)
 
     def _reload(self, container: Container, loaded: str, deadline: Deadline) -> None:
         # A crash between here and the new workers leaves it unknown which configuration runs.

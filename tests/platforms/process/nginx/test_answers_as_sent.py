@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
+import socket
+
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
@@ -40,3 +45,60 @@ def test_hsts_is_not_sent_over_http(front: Front) -> None:
         Colour.BLUE, deadline=deadline()
     )
     assert front.ask("/").headers.get_all("Strict-Transport-Security") is None
+
+
+@pytest.mark.parametrize("size", [6_000, 32_000])
+def test_an_answer_with_large_cookies_reaches_the_user(front: Front, running: LocalNginx, size: int) -> None:
+    answer = front.ask(f"/cookies/{size}")
+    assert (answer.status, len(answer.headers["Set-Cookie"])) == (200, size + 2)
+
+
+def test_a_request_with_large_cookies_reaches_the_application(front: Front, running: LocalNginx) -> None:
+    cookie = "s=" + "x" * (32 * 1024 - 2)
+    answer = front.ask("/", headers={"Cookie": cookie})
+    assert json.loads(answer.body)["headers"]["Cookie"] == cookie
+
+
+def test_the_path_of_a_slot_reaches_it_wherever_users_are(front: Front, running: LocalNginx) -> None:
+    for colour in Colour:
+        answer = front.ask(f"{running.path_to(colour)}/cart?a=1")
+        assert (answer.slot, answer.served_slot) == (colour, [colour])
+    assert front.green.seen == ["GET /cart?a=1"]
+    assert front.ask("/.cakravia/slot/guessed/green/").slot == "blue"
+
+
+def test_the_size_of_headers_is_settable(front: Front) -> None:
+    front.nginx(header_size="60k").start(Colour.BLUE, deadline=deadline())
+    assert front.ask("/cookies/60000").status == 200
+    assert front.ask("/", headers={"Cookie": "x" * 60_000}).status == 200
+
+
+@pytest.mark.parametrize("name", ["X_Tenant", "X.Tenant"])
+def test_an_unusual_name_of_a_header_reaches_the_application(front: Front, running: LocalNginx, name: str) -> None:
+    assert json.loads(front.ask("/", headers={name: "a"}).body)["headers"][name] == "a"
+
+
+@pytest.mark.parametrize("command", ["X-Accel-Redirect: /elsewhere", "X-Accel-Limit-Rate: 1"])
+def test_an_answer_of_the_application_is_no_command_to_nginx(front: Front, running: LocalNginx, command: str) -> None:
+    assert front.ask("/", headers={"X-Answer-With": command}).slot == "blue"
+    assert front.blue.seen == ["GET /"]
+
+
+def sent_raw(front: Front, text: str) -> tuple[int, dict[str, str]]:
+    """Send the request as it is. Return the status, and the headers that the application got."""
+    with contextlib.closing(socket.create_connection(("127.0.0.1", front.port), timeout=10)) as connection:
+        connection.sendall(text.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read()).get("headers", {})
+
+
+def test_a_request_of_http_1_0_without_a_host_is_answered(front: Front, running: LocalNginx) -> None:
+    status, headers = sent_raw(front, "GET / HTTP/1.0\r\n\r\n")
+    assert (status, headers["Host"]) == (200, f"127.0.0.1:{front.port}")
+
+
+def test_a_request_with_a_whole_url_is_answered(front: Front, running: LocalNginx) -> None:
+    status, headers = sent_raw(front, "GET http://shop.example/cart?a=1 HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+    assert (status, headers["Host"]) == (200, "shop.example")
+    assert front.blue.seen == ["GET /cart?a=1"]
