@@ -21,11 +21,13 @@ from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
 from cakravia_verify.runs.hook_log import hook_notices, write_hook_log
 from cakravia_verify.runs.migration_watch import watch_migration
-from cakravia_verify.runs.preparation import Request, prepare_run
+from cakravia_verify.runs.preflight import require_answers, require_enough_requests
+from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
+from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.run import TrafficRun
 
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. All waits together may take this long; the rest is for measuring
@@ -63,13 +65,27 @@ class ReleaseRun(SessionRun):
         self._reserve.take()
         self.site.platform.check()
         self.site.proxy.check()
-        self.traffic_plan(self.settings.reports, run="unnamed")
+        plan = self.traffic_plan(self.settings.reports, run="unnamed")
+        if not self.request.policy.goes_back:
+            require_enough_requests(self.settings, plan)
         preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
+        self._require_answers(plan, preparation)
         self.state = preparation.state
         self.notices += preparation.notices
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
         self._release.migration_guard = self._guard_migration
+
+    def _require_answers(self, plan: TrafficPlan, preparation: Preparation) -> None:
+        """Refuse settings that the active version shows to be impossible. The site is free then."""
+        intent, active = preparation.intent, preparation.state.active
+        if active is None or not intent.proxy_was_running or intent.was_ill or intent.policy.goes_back:
+            return
+        try:
+            require_answers(self.settings, plan, active)
+        except BaseException:
+            self.site.lock.release()
+            raise
 
     def close(self) -> None:
         """End all traffic of this run and free the site for the next release."""

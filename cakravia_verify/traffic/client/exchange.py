@@ -34,6 +34,8 @@ def render(prepared: PreparedRequest, request: PlannedRequest, events: EventRead
     head, body, checksum = prepared.template.render(
         request.ident.encode(), request.number, journey=request.journey.encode()
     )
+    if request.cookies is not None and not prepared.has_own_cookies:
+        head = head.replace(b"\r\n", b"\r\n" + request.cookies.header(prepared.entry.path), 1)
     if events is not None and events.last:
         head = b"%sLast-Event-ID: %s\r\n\r\n" % (head[:-2], events.last.encode())
     return head, body, checksum

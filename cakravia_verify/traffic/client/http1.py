@@ -149,6 +149,7 @@ class ResponseReader:
         "broken",
         "complete",
         "continued",
+        "cookies",
         "headers",
         "received",
         "reusable",
@@ -159,6 +160,7 @@ class ResponseReader:
         self._wanted = wanted | _FRAMING
         self._parser: HttpResponseParser | None = None
         self.headers: dict[bytes, bytes] = {}
+        self.cookies: list[bytes] = []
         self.begin(head_only=False, digest=None)
 
     def begin(self, *, head_only: bool, digest: Digest | None) -> None:
@@ -172,6 +174,7 @@ class ResponseReader:
         self.status = 0
         self.received = 0
         self.headers.clear()
+        self.cookies.clear()
 
     def feed(self, data: bytes | memoryview) -> None:
         parser = self._parser
@@ -230,6 +233,8 @@ class ResponseReader:
         name = name.lower()
         if name in self._wanted:
             self.headers[name] = value
+            if name == SET_COOKIE:
+                self.cookies.append(value)
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -261,5 +266,8 @@ class ResponseReader:
             self.complete = True
             self.reusable = self._parser.should_keep_alive()
 
+
+SET_COOKIE = b"set-cookie"
+"""The one header of which every line counts: those of a response are in `cookies`, if it is wanted."""
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection"))

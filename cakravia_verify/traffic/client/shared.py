@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from cakravia_verify.settings.headers import merged, with_files
 from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
-from cakravia_verify.traffic.client.http1 import RequestTemplate
+from cakravia_verify.traffic.client.http1 import SET_COOKIE, RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
 from cakravia_verify.traffic.plan.mix import ECHO, SEQUENCE
 from cakravia_verify.traffic.records.columns import quoted
 
 if TYPE_CHECKING:
+    from cakravia_verify.traffic.client.cookies import JourneyCookies
     from cakravia_verify.traffic.client.timer import Timer
     from cakravia_verify.traffic.plan.mix import MixEntry
     from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 class PlannedRequest(NamedTuple):
     """One request of an arrival. A follow-up is planned for the instant at which the request before it ended.
 
-    `until` is the end of a stream, NOT_YET for other requests. `journey` is the id of the journey's first request.
+    `until` is the end of a stream, NOT_YET for other requests. `journey` is the id of the journey's first request, and
+    `cookies` are those of the journey.
     """
 
     ident: str
@@ -34,6 +36,7 @@ class PlannedRequest(NamedTuple):
     until: Microseconds = NOT_YET
     is_follow_up: bool = False
     journey: str = ""
+    cookies: JourneyCookies | None = None
 
 
 class RequestResult(NamedTuple):
@@ -69,6 +72,10 @@ class StrictRun:
         )
         host = plan.host or parts.netloc.rpartition("@")[2]
         self.requests = [PreparedRequest(entry, plan, host) for entry in plan.mix]
+        self.is_secure = parts.scheme == "https" or any(
+            name.lower() == "x-forwarded-proto" and value == "https" for name, value in plan.headers
+        )
+        cookies = {SET_COOKIE} if any(request.steps for request in self.requests) else set()
         verified = {request.verify_header for request in self.requests if request.verify and not request.is_echo}
         family, address = _address(plan)
         self.target = Target(
@@ -76,7 +83,7 @@ class StrictRun:
             address=address,
             half=self.half,
             timer=timer,
-            wanted=frozenset((self.slot, self.version, self.served_slot, *verified)),
+            wanted=frozenset((self.slot, self.version, self.served_slot, *verified, *cookies)),
             tls=client_context(ca_file=plan.ca_file, verify=plan.tls_verify) if parts.scheme == "https" else None,
             server_name=plan.host.partition(":")[0] or parts.hostname or "",
         )
@@ -105,6 +112,7 @@ class PreparedRequest:
         self.template = RequestTemplate(entry, host=self.host, request_id_header=plan.request_id_header, seed=plan.seed)
         self.timeout = to_microseconds(entry.timeout or plan.timeout)
         self.expected = frozenset((101,) if entry.stream == "websocket" else entry.successes)
+        self.has_own_cookies = any(name.lower() == "cookie" for name in headers)
         self.is_echo = entry.verify == ECHO
         self.head_only = entry.method == "HEAD"
         self.verify = "" if self.head_only or entry.stream else entry.verify

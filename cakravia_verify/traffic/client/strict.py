@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Connection
+from cakravia_verify.traffic.client.cookies import JourneyCookies
 from cakravia_verify.traffic.client.exchange import (
     await_headers,
     begin,
@@ -75,16 +76,19 @@ class StrictClient:
             self._kept = None
 
     def _make_journey(self, request: PlannedRequest, prepared: PreparedRequest) -> None:
-        """Send the steps in order, as long as each is answered well."""
+        """Send the steps in order, as long as each is answered well. They share their cookies."""
         journey = request.ident
-        outcome = self._send_once(request._replace(journey=journey), prepared)
+        cookies = JourneyCookies(is_secure=self._run.is_secure)
+        outcome = self._send_once(request._replace(journey=journey, cookies=cookies), prepared)
         for index, step in enumerate(prepared.steps, start=1):
             if outcome != ANSWERED:
                 return
             if step.entry.pause:
                 self._run.timer.sleep_until(now_us() + to_microseconds(step.entry.pause))
             ident = f"{journey}{FOLLOW_UP}{index}"
-            following = PlannedRequest(ident, request.number, now_us(), is_follow_up=True, journey=journey)
+            following = PlannedRequest(
+                ident, request.number, now_us(), is_follow_up=True, journey=journey, cookies=cookies
+            )
             outcome = self._send_once(following, step)
 
     def _hold_stream(self, request: PlannedRequest, prepared: PreparedRequest) -> None:
@@ -151,6 +155,8 @@ class StrictClient:
         outcome, detail = judge(prepared, connection, digest, checksum=checksum, is_over=is_over, is_written=bool(sent))
         if events is not None:
             outcome, detail = judge_events(outcome, detail, events, is_sequence=prepared.is_sequence, is_over=is_over)
+        if request.cookies is not None and connection.reader.cookies:
+            request.cookies.keep(connection.reader.cookies, host=prepared.host, path=prepared.entry.path)
         if run.half:
             run.timer.sleep_until(max((connection.finished or until) + run.half, now_us()))
         first_byte = connection.first_byte + run.half if connection.first_byte else NOT_YET

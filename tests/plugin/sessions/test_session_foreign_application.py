@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -53,15 +54,22 @@ PLAIN = '[contract]\nhealth = "/health"\nready = ""\nlive = ""\nstatus = ""\n'
 GENERIC = 'profile = "generic"'
 
 
+def write_settings(
+    shop: Shop, *, site: str = "", environment: str = "", contract: str = PLAIN, traffic: str = GENERIC
+) -> None:
+    """Let the site be one of the foreign application, with these parts of its settings."""
+    parts = {"site": site, "environment": environment, "contract": contract, "traffic": traffic}
+    ports = {"users": shop.users, "blue": shop.blue, "green": shop.green}
+    shop.settings.write_text(SETTINGS.format(source=APPLICATIONS, **ports, **parts))
+
+
 @pytest.fixture
 def new_site(new_shop: Callable[..., Shop]) -> Callable[..., Shop]:
     """Make a site of the foreign application from parts of its settings."""
 
-    def make(*, site: str = "", environment: str = "", contract: str = PLAIN, traffic: str = GENERIC) -> Shop:
+    def make(**parts: str) -> Shop:
         shop = new_shop()
-        parts = {"site": site, "environment": environment, "contract": contract, "traffic": traffic}
-        ports = {"users": shop.users, "blue": shop.blue, "green": shop.green}
-        shop.settings.write_text(SETTINGS.format(source=APPLICATIONS, **ports, **parts))
+        write_settings(shop, **parts)
         return shop
 
     return make
@@ -155,3 +163,63 @@ def test_a_candidate_that_dies_before_it_is_confirmed_loses_its_users_at_once(ne
     measured = shop.verdict()["evidence"]["measured"]
     assert 0 < measured["lost"] < 300
     assert witness.answers[-1][1] == "blue"
+
+
+MIX = """profile = "custom"
+[[traffic.mix]]
+path = "/"
+weight = 9
+[[traffic.mix]]
+path = "{path}"
+"""
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Settings under which no release can pass, and what the refusal names."""
+
+    arguments: tuple[str, ...]
+    says: str
+
+    def __str__(self) -> str:
+        return self.says
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Return a site with a version whose page takes a while."""
+    shop = Shop(tmp_path_factory.mktemp("running"))
+    write_settings(shop, environment='SLOW = "0.3"', traffic=MIX.format(path="/headers"))
+    ended = shop.deploy("v1.0.0")
+    assert ended.status == 0, ended.output
+    yield shop
+    assert shop.tear_down() == []
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        Impossible(("--bake", "1"), "makes 60 requests, fewer than [budget] min_requests = 100"),
+        Impossible(("--set", 'traffic.mix=[{path="/"},{path="/gone"}]'), "GET /gone answers 404 on blue (v1.0.0)"),
+        Impossible(
+            ("--set", 'traffic.mix=[{path="/"},{path="/account"}]'), "GET /account answers 401 on blue (v1.0.0)"
+        ),
+        Impossible(("--set", "budget.p99=0.1"), "GET / takes longer on blue (v1.0.0) now"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_work_are_refused_before_anything_starts(running: Shop, impossible: Impossible) -> None:
+    before = running.picture()
+    ended = running.deploy("v1.1.0", *impossible.arguments)
+    assert ended.status == 4, ended.output
+    assert impossible.says in ended.output
+    assert running.picture() == before
+    assert running.status()["lock"] is None
+
+
+def test_a_rollback_is_made_whatever_the_settings_cannot_hold(running: Shop) -> None:
+    second = running.deploy("v1.1.0")
+    assert second.status == 0, second.output
+    ended = running.roll_back("--set", "budget.p99=0.1", "--bake", "1")
+    assert ended.status in (0, 13), ended.output
+    assert running.answer("/")[:2] == (200, "blue")

@@ -54,7 +54,7 @@ QUICK = {
     "release.retain": 2,
     "health.interval": 0.05,
     "health.deadline": 3.0,
-    "budget.min_requests": 20,
+    "budget.min_requests": 15,
     "budget.min_rate_held": 0.5,
     "traffic.rate": 80,
     "traffic.users": 8,

@@ -39,7 +39,7 @@ QUICK = {
     "release.bake": "0.3",
     "release.confirmations": "3",
     "health.interval": "0.05",
-    "budget.min_requests": "20",
+    "budget.min_requests": "15",
     "budget.min_rate_held": "0.5",
     "traffic.rate": "60",
     "traffic.users": "8",

@@ -78,7 +78,7 @@ class RawServer:
                     if not more:
                         raise ValueError("closed by the client")
                     data += more
-                number = int(header(head, b"x-request-id").rpartition(b"-")[2])
+                number = int(header(head, b"x-request-id").rpartition(b"-")[2].partition(b"~")[0])
                 body, data = (data[:size], data[size:]) if self._reads_body else (data, b"")
                 if not self._handle(accepted, number, head, body):
                     break
