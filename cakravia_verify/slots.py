@@ -22,6 +22,22 @@ class Colour(StrEnum):
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
+class Role(StrEnum):
+    """What a slot is told in its role file: whether users are on it."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+    @classmethod
+    def of(cls, colour: Colour, active: Colour | None) -> Role:
+        return cls.ACTIVE if colour is active else cls.INACTIVE
+
+    @property
+    def line(self) -> bytes:
+        """The content of the file."""
+        return f"{self}\n".encode()
+
+
 @dataclass(frozen=True)
 class Address:
     """A host and a TCP port."""

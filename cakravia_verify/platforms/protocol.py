@@ -61,6 +61,10 @@ class Platform(Protocol):
         """Stop the slot's present version, then start `artifact` there. It may not be ready yet."""
         ...
 
+    def set_roles(self, active: Colour | None) -> None:
+        """Write into the role file of each slot if it is the active one. Raises PlatformError or OSError."""
+        ...
+
     def run_command(self, artifact: Artifact, command: VersionCommand) -> RunningCommand:
         """Start a command as the artifact's version runs: its files, its environment, and no slot."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cakravia_verify.recovery.repair import bring_to_promoted, settle
 from cakravia_verify.recovery.serve_users import is_served, serve
+from cakravia_verify.release.roles import correct_roles
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
@@ -25,6 +26,7 @@ def bring_up(site: Site) -> Iterator[str]:
         yield serve(site, state)
         if stuck is None:
             yield from bring_to_promoted(site)
+    correct_roles(site)
     if stuck is not None:
         raise stuck
 

@@ -18,6 +18,7 @@ from cakravia_verify.recovery.serve_users import is_served, restart_promoted, se
 from cakravia_verify.release.conditions import is_healthy, require_confirmed, require_healthy
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.hooks import end_left_hooks
+from cakravia_verify.release.roles import correct_roles
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
@@ -35,6 +36,7 @@ def repair(site: Site) -> Iterator[str]:
     if stuck is not None:
         raise stuck
     yield from bring_to_promoted(site)
+    correct_roles(site)
 
 
 def settle(site: Site) -> Generator[str, None, RollbackFailed | None]:

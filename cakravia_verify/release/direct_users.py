@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from cakravia_verify.errors import CakraviaError
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.conditions import require_confirmed
+from cakravia_verify.release.roles import correct_roles, set_roles
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour, Slot
 from cakravia_verify.system.clock import Deadline
@@ -31,6 +33,7 @@ def direct_users(site: Site, slot: Slot, *, confirmations: int, deadline: Deadli
     Raises ProxyError if the proxy refuses, NotConfirmed if the answers do not name the slot.
     """
     switchover = _route(site, slot.colour, deadline)
+    set_roles(site, slot.colour)
     require_confirmed(site, slot, count=confirmations)
     return switchover
 
@@ -41,6 +44,14 @@ def direct_users_to_empty_slot(site: Site, colour: Colour, *, deadline: Deadline
 
 
 def _route(site: Site, colour: Colour, deadline: Deadline) -> Switchover:
-    if site.proxy.observe().is_running:
-        return site.proxy.point_at(colour, deadline=deadline)
-    return site.proxy.start(colour, deadline=deadline)
+    """Route new requests to the slot. No slot has the active role meanwhile, so that never two have it."""
+    state = site.proxy.observe()
+    if not (state.is_running and state.chosen is colour):
+        set_roles(site, None)
+    try:
+        if state.is_running:
+            return site.proxy.point_at(colour, deadline=deadline)
+        return site.proxy.start(colour, deadline=deadline)
+    except CakraviaError:
+        correct_roles(site)
+        raise

@@ -25,6 +25,7 @@ from cakravia_verify.release.conditions import (
 )
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
+from cakravia_verify.release.roles import correct_roles, set_roles
 from cakravia_verify.slots import Artifact, Slot
 
 
@@ -138,6 +139,7 @@ def unswitch(release: Release) -> dict[str, Any]:
         elif state.is_running:
             deadline = proxy_deadline(site, "users leave")
             direct_users_to_empty_slot(site, intent.candidate.other, deadline=deadline)
+        set_roles(site, None)
         return {"note": "no version was active before"}
     has_users = state.is_running and state.chosen is intent.active
     # A slot that served users before this release, and was unhealthy then, is not refused for it now.
@@ -148,6 +150,7 @@ def unswitch(release: Release) -> dict[str, Any]:
         # The switchover is a fact of this release, whether or not the answers confirm it.
         release.facts.switchovers.append(direct_users(site, slot, confirmations=0, deadline=deadline))
         require_confirmed(site, slot, count=count)
+    correct_roles(site)
     left = wait_until_drained(release, intent.candidate, seconds=min(release.grace, site.settings.release.drain))
     return {"left_in_flight": left, "note": f"users back on {slot}"}
 
@@ -211,6 +214,7 @@ def promote(release: Release) -> dict[str, Any]:
     site, intent = release.site, release.intent
     old = intent.active
     require_users_on(site, intent.candidate)
+    correct_roles(site)
     if old is None:
         return {"note": "first version"}
     running = site.platform.observe(old)

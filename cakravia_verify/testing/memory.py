@@ -12,7 +12,7 @@ from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
-from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 
 ENDPOINTS = ("health", "ready", "live", "status")
@@ -73,6 +73,7 @@ class MemorySite:
     cut_off: list[str] = field(default_factory=list)
     scripted: dict[str, tuple[float, int]] = field(default_factory=dict)
     commands: list[VersionCommand] = field(default_factory=list)
+    roles: dict[Colour, Role] = field(default_factory=dict)
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -129,6 +130,9 @@ class MemorySite:
             started_at=self.clock.wall(),
         )
         return self.running[colour]
+
+    def set_roles(self, active: Colour | None) -> None:
+        self.roles = {colour: Role.of(colour, active) for colour in Colour}
 
     def run_command(self, artifact: Artifact, command: VersionCommand) -> MemoryCommand:
         self._act("run", " ".join(command.argv))

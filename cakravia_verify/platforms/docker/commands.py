@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 # What a slot is told about its own address and log; a command has neither.
 OF_A_SLOT: Final = frozenset(
-    {"HOST", "PORT", "DEPLOYMENT_SLOT", "DEPLOYMENT_RELEASE", "DEPLOYMENT_TIMESTAMP", "REQUEST_LOG"}
+    {
+        *("HOST", "PORT", "DEPLOYMENT_SLOT", "DEPLOYMENT_RELEASE", "DEPLOYMENT_TIMESTAMP", "REQUEST_LOG"),
+        "DEPLOYMENT_ROLE_FILE",
+    }
 )
 
 

@@ -13,13 +13,14 @@ from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, s
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
-from cakravia_verify.slots import Artifact, Colour
+from cakravia_verify.slots import Artifact, Colour, Role
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
 VOLUME: Final = "/srv/cakravia"
 SECRETS: Final = "/run/secrets"
+ROLES: Final = "roles"
 RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
 
 
@@ -87,6 +88,15 @@ def prepare_volume(engine: Engine, container: Container, colour: Colour, user: s
         ArchiveEntry(f"{colour}/requests.log", b"", mode=0o600, uid=uid, gid=gid),
     ]
     send(engine, container, VOLUME, entries)
+    if fetch(engine, container, f"{VOLUME}/{ROLES}/{colour}") is None:
+        write_roles(engine, container, {colour: Role.INACTIVE})
+
+
+def write_roles(engine: Engine, container: Container, roles: Mapping[Colour, Role]) -> None:
+    """Write role files into the volume. They belong to root, so a slot can only read them."""
+    entries = [ArchiveEntry(ROLES, mode=0o755)]
+    entries += [ArchiveEntry(f"{ROLES}/{colour}", role.line, mode=0o444) for colour, role in roles.items()]
+    send(engine, container, VOLUME, entries)
 
 
 def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[str, str]:
@@ -98,6 +108,7 @@ def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[s
         "DEPLOYMENT_TIMESTAMP": place.since,
         "APP_VERSION": artifact.version,
         "DATA_DIR": f"{VOLUME}/data",
+        "DEPLOYMENT_ROLE_FILE": f"{VOLUME}/{ROLES}/{place.colour}",
         "REQUEST_LOG": f"{VOLUME}/{place.colour}/requests.log",
         "MEMORY_LIMIT": str(settings.slots.memory_bytes),
         "CAKRAVIA_DIGEST": artifact.digest,

@@ -21,9 +21,17 @@ from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
-from cakravia_verify.platforms.docker.slot_spec import RELEASE, VERSION, VOLUME, Place, prepare_volume, slot_spec
+from cakravia_verify.platforms.docker.slot_spec import (
+    RELEASE,
+    VERSION,
+    VOLUME,
+    Place,
+    prepare_volume,
+    slot_spec,
+    write_roles,
+)
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 from cakravia_verify.system.commands import end_told_processes
 from cakravia_verify.system.files import write_atomically
@@ -155,6 +163,12 @@ class DockerPlatform:
         self._requests[colour].restart()
         self._compose.put(spec)
         return self._slot_of(colour, container)
+
+    def set_roles(self, active: Colour | None) -> None:
+        # Both slots mount the volume, so one container is enough to write both files.
+        container = next(filter(None, map(self._container, Colour)), None)
+        if container is not None:
+            write_roles(self._engine, container, {colour: Role.of(colour, active) for colour in Colour})
 
     def run_command(self, artifact: Artifact, command: VersionCommand) -> ContainerCommand:
         self._network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self._clock))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from cakravia_verify.platforms.process.slot_processes import processes_of_session, processes_with_environment
-from cakravia_verify.slots import Address, Colour, Slot
+from cakravia_verify.slots import Address, Colour, Role, Slot
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.files import write_atomically
 from cakravia_verify.system.processes import identity_of, process_named
@@ -33,6 +33,15 @@ class SlotRecords:
 
     def request_log(self, colour: Colour) -> Path:
         return self.place(colour) / "requests.log"
+
+    def role_file(self, colour: Colour) -> Path:
+        return self.place(colour) / "role"
+
+    def set_role(self, colour: Colour, role: Role) -> None:
+        """Write the role file of the slot, unless it says so already."""
+        file = self.role_file(colour)
+        if not file.exists() or file.read_bytes() != role.line:
+            write_atomically(file, role.line, mode=0o644)
 
     def put(self, slot: Slot) -> None:
         row = {

@@ -24,7 +24,7 @@ from cakravia_verify.platforms.process.slot_records import SlotRecords
 from cakravia_verify.platforms.process.slot_start import is_gone, start_process, watch_memory
 from cakravia_verify.platforms.process.versions import VersionStore
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.slots import Address, Artifact, Colour, Slot
+from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.commands import ProcessCommand, end_told_processes
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
@@ -150,6 +150,8 @@ class ProcessPlatform:
             self._kept.put(colour, artifact, given)
             self._new.pop(artifact.digest, None)
             set_long_aside(place / "app.log")
+            if not self._records.role_file(colour).exists():
+                self._records.set_role(colour, Role.INACTIVE)
             pid = start_process(
                 command,
                 folder=working_directory,
@@ -166,6 +168,10 @@ class ProcessPlatform:
                 remedy=f"check [app] command and directory, and read {place}/app.log",
             ) from error
         return slot
+
+    def set_roles(self, active: Colour | None) -> None:
+        for colour in Colour:
+            self._records.set_role(colour, Role.of(colour, active))
 
     def run_command(self, artifact: Artifact, command: VersionCommand) -> ProcessCommand:
         argv = [self._filled(part, artifact.version) for part in command.argv]
@@ -294,6 +300,7 @@ class ProcessPlatform:
             "DEPLOYMENT_SLOT": str(colour),
             "DEPLOYMENT_RELEASE": release,
             "DEPLOYMENT_TIMESTAMP": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds"),
+            "DEPLOYMENT_ROLE_FILE": str(self._records.role_file(colour)),
             "REQUEST_LOG": str(self.request_log(colour)),
             "MEMORY_LIMIT": str(self._settings.slots.memory_bytes),
         }

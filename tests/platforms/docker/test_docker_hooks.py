@@ -60,3 +60,16 @@ def test_a_command_without_an_end_is_removed_with_its_container(make_site: MakeS
     second.end()
     assert second.output() == "the facts"
     assert containers(client, site) == []
+
+
+def test_a_slot_reads_its_role_and_cannot_write_it(make_site: MakeSite, client: DockerClient) -> None:
+    site = make_site()
+    for version in ("v1", "v2"):
+        ended = site.deploy(version)
+        assert ended.status == 0, ended.output
+    for colour, role in (("blue", "inactive"), ("green", "active")):
+        slot = client.containers.get(f"{site.name}-app-{colour}")
+        said: Any = slot.exec_run(["sh", "-c", "cat $DEPLOYMENT_ROLE_FILE"]).output
+        assert said.decode().strip() == role
+        script = "echo active > $DEPLOYMENT_ROLE_FILE || rm -f $DEPLOYMENT_ROLE_FILE"
+        assert slot.exec_run(["sh", "-c", script]).exit_code != 0
