@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,6 +15,7 @@ from cakravia_verify.errors import CakraviaError, HookFailed, JournalError, Plat
 from cakravia_verify.history.hooks import HOOK_DONE, HOOK_FAILED, HOOK_INTENT, MIGRATION, left_hooks, migration_of
 from cakravia_verify.history.releases import HOLDING, ROLLED_BACK, Intent
 from cakravia_verify.platforms.commands import RunningCommand, VersionCommand
+from cakravia_verify.release.candidate_watch import CandidateWatch
 from cakravia_verify.release.conditions import kept_artifact
 from cakravia_verify.release.machine import SHORTEST_GRACE, HookResult, Release, Step, StepEvent
 from cakravia_verify.settings.hooks import HookKind, HookMoment, HookPlace, HookSettings, variable_of
@@ -205,13 +206,11 @@ def _wait_for(release: Release, hook: HookSettings, *, ended: ReleaseEnd | None,
     if release.shutdown_deadline is not None:
         seconds = min(seconds, max(release.shutdown_deadline.remaining, SHORTEST_GRACE))
     deadline = release.deadline(f"hook '{hook.title}' ends", seconds)
+    pause = release.site.clock.sleep if ended else _watchful_pause(release)
     running = _start(release, hook, command, digest=ended.digest if ended else "")
     try:
         while (status := running.status()) is None and not deadline.is_over:
-            if ended is None:
-                release.pause(_EVERY)
-            else:
-                release.site.clock.sleep(_EVERY)
+            pause(_EVERY)
     finally:
         try:
             running.end()
@@ -224,6 +223,14 @@ def _wait_for(release: Release, hook: HookSettings, *, ended: ReleaseEnd | None,
         f"hook '{hook.title}' ({hook.at}) {reason}{_last_lines(outputs[-1])}",
         remedy="read hooks.log in the report of this release, and correct the command",
     )
+
+
+def _watchful_pause(release: Release) -> Callable[[float], None]:
+    """Return a pause that may end the release: by its watchers, and by the candidate's health if users are on it."""
+    candidate = release.facts.candidate
+    if candidate is None or not release.facts.switchovers:
+        return release.pause
+    return CandidateWatch(release, candidate).pause
 
 
 def _last_lines(output: str) -> str:

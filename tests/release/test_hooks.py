@@ -102,6 +102,22 @@ def test_watchers_may_end_the_release_while_a_hook_runs(tmp_path: Path) -> None:
     assert stage.memory.acted[-1] == "end command"
 
 
+def test_users_of_a_candidate_that_dies_during_a_hook_are_brought_back_at_once(tmp_path: Path) -> None:
+    stage = on_v1(tmp_path, hook(HookMoment.AFTER_SWITCH, "slow"))
+    stage.memory.scripted["slow"] = (60.0, 0)
+
+    def die() -> None:
+        if stage.memory.commands:
+            stage.memory.running.pop(Colour.GREEN, None)
+
+    stage.clock.on_sleep = die
+    began = stage.clock.now
+    assert stage.deploy("v2") == ROLLED_BACK
+    assert stage.clock.now - began < 10
+    assert stage.serving
+    assert stage.serving.version == "v1"
+
+
 def test_a_hook_is_told_the_facts_of_the_release_in_both_ways(tmp_path: Path) -> None:
     stage = on_v1(tmp_path, hook(HookMoment.BEFORE_SWITCH, environment={"OWN": "x"}))
     stage.deploy("v2")
