@@ -1,8 +1,7 @@
 """`--version v1.2.0` on pytest's command line means a release, not pytest's own version.
 
-pytest knows `--version` as a flag of its own. `--version v1.2.0` reaches us in time to be respelled here. argparse
-refuses `--version=v1.2.0` before any plugin is loaded, so cakravia_command_line.pth, which site-packages holds beside
-this package, respells that form when the interpreter of a pytest command starts.
+pytest knows `--version` as a flag of its own. `--version v1.2.0` reaches this plugin in time to be respelled.
+pytest's parser refuses `--version=v1.2.0` with exit status 4 before it loads any plugin.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ def respelled(arguments: list[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument.startswith("--version="):
-            result.append(f"--release={argument.removeprefix('--version=')}")
-        elif argument == "--version" and rest and not rest[0].startswith("-") and not _is_suite(rest[0]):
+        if argument == "--version" and rest and not rest[0].startswith("-") and not _is_suite(rest[0]):
             result += ["--release", rest.pop(0)]
         elif argument == "--version" and any(_is_suite(each) for each in [*result, *rest]):
             raise UsageError("--version names no version", remedy="write the version after it, as in --version v1.2.0")

@@ -63,7 +63,7 @@ MISTAKES = (
     Mistake("version-that-climbs", ("'../../etc' is not a version",), arguments=("--version", "../../etc")),
     Mistake("version-that-commands", ("is not a version",), arguments=("--version", "v1;rm -rf $(pwd)"), slow=True),
     Mistake("version-too-long", ("is not a version", "201 characters"), arguments=("--version", LONG), slow=True),
-    Mistake("version-with-a-newline", ("is not a version",), arguments=("--version=v1\nv2",), slow=True),
+    Mistake("version-with-a-newline", ("is not a version",), arguments=("--release=v1\nv2",), slow=True),
     Mistake(
         "version-in-script-tags", ("is not a version",), arguments=("--version", "<script>alert(1)</script>"), slow=True
     ),

@@ -26,7 +26,7 @@ REACHED = "unknown key 'no-such-section'"
 
 @pytest.mark.parametrize(
     "words",
-    [("--version", "v1.2.0"), ("--version=v1.2.0",), ("--release", "v1.2.0"), ("--release=v1.2.0",)],
+    [("--version", "v1.2.0"), ("--release", "v1.2.0"), ("--release=v1.2.0",)],
     ids=" ".join,
 )
 def test_every_spelling_names_the_release(words: tuple[str, ...], nowhere: Shop) -> None:
@@ -34,7 +34,7 @@ def test_every_spelling_names_the_release(words: tuple[str, ...], nowhere: Shop)
     assert (ended.status, REACHED in ended.output) == (4, True), ended.output
 
 
-@pytest.mark.parametrize("words", [("--version", "v1.2.0"), ("--version=v1.2.0",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("--version", "v1.2.0"), ("--release=v1.2.0",)], ids=" ".join)
 def test_pytest_command_understands_them_too(words: tuple[str, ...], nowhere: Shop) -> None:
     """`pytest` and `python -m pytest` start differently: the console script's own name is in its arguments."""
     command = Path(sys.executable).with_name("pytest")
@@ -43,6 +43,15 @@ def test_pytest_command_understands_them_too(words: tuple[str, ...], nowhere: Sh
     )
     assert done.returncode == 4
     assert REACHED in done.stdout + done.stderr
+
+
+def test_version_with_an_equals_sign_ends_with_status_4_and_touches_nothing(nowhere: Shop) -> None:
+    ended = nowhere.pytest(DEPLOY, *nowhere.site, "--version=v1.2.0")
+    assert ended.status == 4, ended.output
+    assert "ignored explicit argument 'v1.2.0'" in ended.output
+    assert not ended.has_traceback
+    assert not nowhere.state.exists()
+    assert not nowhere.reports.exists()
 
 
 def test_version_may_stand_before_the_suite(nowhere: Shop) -> None:
