@@ -20,9 +20,10 @@ from typing import Any
 
 from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
-from cakravia_verify.testing.throwaway_site import SUITES, ThrowawaySite
+from cakravia_verify.testing.throwaway_site import ThrowawaySite
 
 BAR = 7.5
 HOME = "v1.0.0"

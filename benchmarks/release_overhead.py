@@ -28,9 +28,10 @@ from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.history.releases import records
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
-from cakravia_verify.testing.throwaway_site import SUITES, ThrowawaySite
+from cakravia_verify.testing.throwaway_site import ThrowawaySite
 
 BAKE = 1.0
 OVERHEAD_BAR, START_BAR = 8.0, 1.0

@@ -20,10 +20,15 @@ SMOKE = [
     {"method": "POST", "path": "/api/echo", "body": "smoke", "contains": "smoke"},
 ]
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "app": {"source": str(REPOSITORY / "examples" / "reference_app"), "directory": ".."},
+    "app": {
+        "command": ["{python}", "-m", "reference_app"],
+        "source": str(REPOSITORY / "examples" / "reference_app"),
+        "directory": "..",
+    },
     "slots": {"blue": "$blue", "green": "$green"},
     "proxy": {"listen": "127.0.0.1:$users"},
     "release": {"smoke": SMOKE},
+    "traffic": {"profile": "reference"},
 }
 PORTS = ("$blue", "$green")
 

@@ -6,7 +6,12 @@ Only this module knows the kinds by name. Other modules ask the policy, as in `i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+# One folder for each suite: inside the installed package, and beside it in a checkout.
+SUITES: Final = next(filter(Path.is_dir, (_PACKAGE / "suites", _PACKAGE.parent / "suites")), _PACKAGE / "suites")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
+from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
@@ -60,12 +61,13 @@ def _exit_status(error: CakraviaError) -> int:
 @click.version_option(__version__, prog_name="cakravia")
 @click.pass_context
 def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None:
-    """Operate a blue-green site: see its state, start it, stop it, repair it.
+    """Release a web application without losing a request, and operate its blue-green site.
 
     \b
-    Releases and rollbacks are pytest sessions:
-      pytest suites/deploy --version v1.2.0
-      pytest suites/rollback --reason "why"
+    Releases, rollbacks and loads are pytest sessions. `pytest suites/deploy --version v1.2.0` runs the same session:
+      cakravia deploy v1.2.0
+      cakravia rollback --reason "why"
+      cakravia load --duration 60
     """
 
     def open_site() -> Site:
@@ -84,5 +86,5 @@ def _override(pair: str) -> tuple[str, str]:
     return key, value
 
 
-for command in (status, up, down, recover, logs, history, gate, rollback, monitor):
+for command in (deploy, rollback, load, check, status, up, down, recover, logs, history, gate, monitor):
     main.add_command(command)

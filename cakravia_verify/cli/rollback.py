@@ -1,4 +1,4 @@
-"""`cakravia rollback`: the preview of a rollback, and the list of past ones. A rollback itself is a pytest session."""
+"""`cakravia rollback`: the rollback itself, its preview, and the list of past ones."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cakravia_verify.cli.sessions import RollbackGroup, now
+
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
     from cakravia_verify.recovery.rollback_estimate import Estimate
     from cakravia_verify.recovery.rollback_target import RollbackPreview
     from cakravia_verify.site.site import Site
 
-ROLLBACK_COMMAND: Final = 'pytest suites/rollback --reason "..."'
+ROLLBACK_COMMAND: Final = 'cakravia rollback --reason "..."'
 IMPOSSIBLE: Final = 1
 NO_TARGET: Final = 4
 _VERSION = click.option("--version", default="", help="The version to roll back to. [default: the one before]")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-@click.group()
+@click.group(cls=RollbackGroup)
 def rollback() -> None:
-    """Preview a rollback, and list past ones.
+    """Roll back: cakravia rollback --reason "why"
 
     \b
-    These commands change nothing. A rollback is a pytest session:
-      pytest suites/rollback --reason "why"
+      cakravia rollback --reason "why"                    to the version before
+      cakravia rollback --version v1.2.0 --reason "why"   to another retained version
+    The other arguments are pytest's. The commands below change nothing.
     """
+
+
+rollback.add_command(now)
 
 
 @rollback.command()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cakravia_verify.plugin import hookspecs
-from cakravia_verify.plugin.command_line import respelled
+from cakravia_verify.plugin.command_line import names_suite, names_version, respelled
+from cakravia_verify.plugin.neighbours import StayOut, refuse_asked
 from cakravia_verify.plugin.options import add_options
 from cakravia_verify.plugin.sessions import PLUGIN_NAME
 
@@ -21,8 +22,17 @@ INCONCLUSIVE = 10
 IS_RELEASE = pytest.StashKey[bool]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    add_options(parser)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add our options if a suite of ours is on the command line. Any other run keeps its own options."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    if isinstance(config, pytest.Config) and _is_over_a_suite(config):
+        add_options(parser)
+        pluginmanager.register(StayOut(), "cakravia-stay-out")
+
+
+def _is_over_a_suite(config: pytest.Config) -> bool:
+    given = config.invocation_params
+    return names_suite(given.args, folder=given.dir)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -33,7 +43,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     from cakravia_verify.errors import UsageError
 
+    if not hasattr(early_config.known_args_namespace, "release"):
+        if names_version(args):
+            raise pytest.UsageError(
+                "--version VERSION needs a release suite: write pytest suites/deploy --version v1.2.0"
+            )
+        return
     try:
+        refuse_asked(parser, early_config.invocation_params.args)
         respelt = respelled(args)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
@@ -49,12 +66,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
     kind = config.hook.pytest_cakravia_kind(config=config)
     if kind is None:
-        if config.getoption("release"):
+        if getattr(config.option, "release", None):
             raise pytest.UsageError(
                 "--version / --release needs a release suite: write pytest suites/deploy --version v1.2.0"
             )
         return
+    if not hasattr(config.option, "release"):
+        raise pytest.UsageError("pytest_cakravia_kind belongs into the conftest.py of a suite on the command line")
     config.stash[IS_RELEASE] = True
+    if not config.rootpath.is_relative_to(config.invocation_params.dir):
+        # The suites of an installed package have long paths: show those that start from the folder of the suites.
+        config.cwd_relative_nodeid = str  # type: ignore[method-assign,assignment]
     if config.option.help:
         return
     from cakravia_verify.plugin.sessions.registry import session_type_of

@@ -14,6 +14,7 @@ import pytest
 import testinfra
 
 from cakravia_verify.errors import CakraviaError
+from cakravia_verify.gate.model import Exit
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.configuration import INSIDE_PORT, INSIDE_TLS_PORT
 from cakravia_verify.platforms.docker.site import open_docker
@@ -145,7 +146,7 @@ class ContainerSite:
 
 @contextmanager
 def open_container_site(config: pytest.Config) -> Iterator[ContainerSite]:
-    """Find the running containers of the site that --site names. Raises pytest.UsageError if it is not on Docker."""
+    """Find the running containers of the site that --site names. Ends the session if it is not on Docker."""
     settings = _settings(config)
     docker = settings.docker
     engine = Engine(docker.host, api_version=docker.api_version, patience=docker.patience)
@@ -166,11 +167,12 @@ def _settings(config: pytest.Config) -> Settings:
     try:
         settings = load_settings(Path(file), overrides=overrides(config))
     except CakraviaError as error:
-        raise pytest.UsageError(str(error)) from error
+        pytest.exit(str(error), returncode=Exit.USAGE_ERROR)
     if settings.site.platform != "docker":
-        raise pytest.UsageError(
-            f"{file} describes a site on platform {settings.site.platform!r}. This suite checks containers: "
-            "write pytest suites/containers --site cakravia.docker.toml"
+        pytest.exit(
+            f"{file} describes a site on platform {settings.site.platform!r}, and this suite checks containers: "
+            "name a site on Docker, as in cakravia --site cakravia.docker.toml check",
+            returncode=Exit.USAGE_ERROR,
         )
     return settings
 

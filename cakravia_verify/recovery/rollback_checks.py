@@ -144,7 +144,7 @@ def _slot(site: Site, state: SiteState, target: Artifact, *, is_warm: bool) -> P
         there = f"{idle} is replaced" if idle else "it is empty"
         detail = f"cold: {there}, {target.version} is started"
         return _checked(name, lambda: site.platform.require_startable(target), detail=detail)
-    remedy = f"read cakravia logs {colour}; pytest suites/deploy --version {target.version} starts it again"
+    remedy = f"read cakravia logs {colour}; cakravia deploy {target.version} starts it again"
     if ill := [reading for reading in site.readings(idle) if not reading.is_healthy]:
         return PreflightCheck(name, is_ok=False, detail=f"{idle} is warm but not healthy: {ill[0]}", remedy=remedy)
     if trouble := next(_safe_smoke_trouble(site, idle), ""):

@@ -62,7 +62,7 @@ def target_of(site: Site, state: SiteState, *, version: str = "") -> Artifact:
         names = ", ".join(dict.fromkeys(artifact.version for artifact in retained)) or "none"
         raise NothingToDo(
             f"version {wanted} is not retained here; retained: {names}",
-            remedy="deploy it again from its source: pytest suites/deploy --version " + wanted,
+            remedy="deploy it again from its source: cakravia deploy " + wanted,
         )
     return found[0]
 

@@ -52,7 +52,7 @@ def restart_promoted(site: Site) -> Slot:
     if last is None:
         raise NothingToDo(
             "the history has no promoted release, so there is no version to start",
-            remedy="make the first release: pytest suites/deploy --version v1.0.0",
+            remedy="make the first release: cakravia deploy v1.0.0",
         )
     artifact = _retained(site, last.digest, last.intent.version)
     deadline = Deadline(f"{last.intent.candidate} starts", site.settings.app.grace, clock=site.clock)

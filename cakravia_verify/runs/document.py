@@ -129,7 +129,7 @@ def _next_step(intent: Intent, ending: Ending) -> str:
     if ending.outcome == UNPROVEN:
         return (
             f"{intent.version} serves users on {intent.candidate} and is healthy. See which checks failed or were not "
-            f"shown. To measure it again: pytest suites/deploy --version {intent.version} --redeploy.{_way_on(intent)}"
+            f"shown. To measure it again: cakravia deploy {intent.version} --redeploy.{_way_on(intent)}"
         )
     if ending.outcome == NOT_BEGUN:
         return "Nothing was touched."
@@ -142,5 +142,5 @@ def _way_on(intent: Intent) -> str:
     if intent.active_version in ("", intent.version):
         return ""
     if intent.policy.goes_back:
-        return f" To bring {intent.active_version} again: pytest suites/deploy --version {intent.active_version}."
-    return f" To go back: pytest suites/rollback --reason '...' (to {intent.active_version})."
+        return f" To bring {intent.active_version} again: cakravia deploy {intent.active_version}."
+    return f" To go back: cakravia rollback --reason '...' (to {intent.active_version})."

@@ -75,7 +75,7 @@ class LoadRun(SessionRun):
         if state.active is None or state.served is None:
             raise NothingToDo(
                 "no users are served here, so there is nothing to load",
-                remedy="release a first version: pytest suites/deploy --version v1.0.0; cakravia status shows the site",
+                remedy="release a first version: cakravia deploy v1.0.0; cakravia status shows the site",
             )
         self.state = state
         self._lock.acquire(f"load for {self.duration:g} s")

@@ -83,10 +83,13 @@ class SlotSettings(Section):
 
 
 class AppSettings(Section):
-    """The application in a slot. `{python}` and `{version}` are replaced in `command`, `source` and `build`."""
+    """The application in a slot. `{python}` and `{version}` are replaced in `command`, `source` and `build`.
 
-    command: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("{python}", "-m", "reference_app")
-    source: str = "examples/reference_app"
+    Only the platform `process` needs a command. An empty one is refused before anything is built.
+    """
+
+    command: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ()
+    source: str = "."
     directory: str = "."
     build: Annotated[tuple[str, ...], Field(strict=False)] = ()
     build_timeout: Seconds = 600.0
@@ -144,7 +147,7 @@ class TrafficSettings(Section):
     round_trip: Annotated[float, Field(ge=0, lt=1)] = 0.02
     timeout: Annotated[float, Field(gt=0, le=600)] = 10.0
     seed: int = 1
-    profile: Literal["reference", "generic", "custom"] = "reference"
+    profile: Literal["reference", "generic", "custom"] = "generic"
     headers: Headers = Field(default_factory=dict)
     mix: Annotated[tuple[MixTable, ...], Field(strict=False)] = ()
     curve: Annotated[tuple[CurvePoint, ...], Field(strict=False)] = ()
@@ -275,7 +278,11 @@ class Settings(Section):
     def _docker_knows_where_versions_come_from(self) -> Settings:
         if self.site.platform == "docker" and len(self.docker.sources) != 1:
             named = " and ".join(self.docker.sources) or "none"
-            raise ValueError(f"[docker] needs exactly one of image, context and archive; set now: {named}")
+            raise ValueError(
+                f"[docker] needs exactly one of image, context and archive; set now: {named}. Write where versions "
+                'come from, for example image = "registry.example.com/shop:{version}", or context = "." for a '
+                "folder with a Dockerfile"
+            )
         return self
 
     @model_validator(mode="after")

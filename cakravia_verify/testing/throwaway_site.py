@@ -23,10 +23,10 @@ from typing import Any, ClassVar
 
 import psutil
 
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.testing.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SUITES = REPOSITORY / "suites"
 # Seconds; longer than any session that still makes progress, also on a busy machine.
 LONGEST_SESSION = 240.0
 END_SECONDS = 3.0

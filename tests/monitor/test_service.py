@@ -64,7 +64,7 @@ def test_an_outage_is_told_with_the_last_change_and_its_end_too(site: LiveSite) 
         site.order(Colour.GREEN, "")
         await_message(site, "resolved")
     assert message["urgency"] == "page"
-    for expected in ("status 500", "v2 was promoted", "a rollback to v1 would succeed", "pytest suites/rollback"):
+    for expected in ("status 500", "v2 was promoted", "a rollback to v1 would succeed", "cakravia rollback"):
         assert expected in message["text"]
 
 

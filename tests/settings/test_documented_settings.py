@@ -17,7 +17,13 @@ from cakravia_verify.settings.section import Section
 ROOT = Path(__file__).parents[2]
 FILES = ("cakravia.toml", "cakravia.docker.toml")
 # The reference application has its own answer to these; the comment beside each tells the default.
-OWN_ANSWERS = {("app", "directory"), ("release", "smoke")}
+OWN_ANSWERS = {
+    ("app", "command"),
+    ("app", "directory"),
+    ("app", "source"),
+    ("release", "smoke"),
+    ("traffic", "profile"),
+}
 
 
 def keys() -> list[tuple[str, str, Any]]:

@@ -13,7 +13,7 @@ from cakravia_verify.monitor.alerts.rules import Rule
 from cakravia_verify.monitor.facts import LastChange, RollbackFacts
 from cakravia_verify.monitor.notify.message import Message
 
-ROLLBACK: Final = 'pytest suites/rollback --reason "..."'
+ROLLBACK: Final = 'cakravia rollback --reason "..."'
 _WORDS: Final = {Topic.FIRING: "FIRING", Topic.REMINDER: "STILL FIRING", Topic.RESOLVED: "resolved"}
 # Alerts that going back to the version before may end.
 _HELPED_BY_ROLLBACK: Final = frozenset({"site", "outside", "tls", "active-slot", "budget", "budget-slow", "restarts"})

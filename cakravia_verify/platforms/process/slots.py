@@ -53,6 +53,12 @@ class ProcessPlatform:
         self._new: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
+        if not self._settings.app.command:
+            raise UsageError(
+                "[app] command is missing in cakravia.toml: nothing says how the application is started",
+                remedy='write it, for example command = ["node", "server.js"] or command = ["{python}", "-m", "shop"]; '
+                'for containers write [site] platform = "docker" and [docker] image',
+            )
         program = self._command("0")[0]
         if not any(shutil.which(program, path=path) for path in (self._environment.get("PATH"), *self._kept.paths())):
             raise MissingTool(

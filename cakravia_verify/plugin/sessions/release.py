@@ -27,7 +27,9 @@ class ReleaseSession(Session[ReleaseRun]):
             raise pytest.UsageError("--duration is for suites/load; a release bakes for [release] bake (--bake)")
         version = option("release") or ""
         if self.policy.needs_version and not version:
-            raise pytest.UsageError("which version? As in: pytest suites/deploy --version v1.2.0")
+            raise pytest.UsageError(
+                "which version? As in: cakravia deploy v1.2.0, or: pytest suites/deploy --version v1.2.0"
+            )
         site = self.open_site()
         request = Request(
             kind=self.policy.name,

@@ -45,4 +45,4 @@ DEFAULT_MIX = (
     MixEntry("download, chunked", path="/api/download?bytes=16384&chunked=1", weight=2.0),
     MixEntry("slow", path="/api/slow?seconds=1", weight=1.0),
 )
-"""For the reference application: every kind of request a switch must not hurt."""
+"""Every kind of request that a switch must not hurt, for an application with the routes of the reference site."""

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.platforms.docker.leftovers import clear_engine
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
-from cakravia_verify.testing.throwaway_site import REPOSITORY, SUITES, Ended, Running, ThrowawaySite
+from cakravia_verify.testing.throwaway_site import REPOSITORY, Ended, Running, ThrowawaySite
 from tests.plugin.sessions.shop import QUICK_MIX
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
-from cakravia_verify.testing.throwaway_site import SUITES, Ended
+from cakravia_verify.testing.throwaway_site import Ended
 from tests.platforms.docker.docker_stage import DockerSite, base_of
 from tests.platforms.docker.private_engine import THERE, PrivateEngine, missing
 from tests.ports import free_ports

@@ -13,11 +13,12 @@ from typing import Any
 
 import psutil
 
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import SiteState
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.testing.throwaway_site import REPOSITORY, SUITES, Ended, Running, ThrowawaySite, command_of
+from cakravia_verify.testing.throwaway_site import REPOSITORY, Ended, Running, ThrowawaySite, command_of
 
 __all__ = ["PLUGINS", "QUICK_MIX", "REPOSITORY", "SUITES", "Ended", "Running", "Shop", "Witness", "wait_for"]
 

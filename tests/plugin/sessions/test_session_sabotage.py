@@ -36,7 +36,7 @@ def bent(*, more: tuple[str, ...] = (), **named: object) -> Callable[[Shop, str]
 
     def session(shop: Shop, version: str) -> Ended:
         folder = own_suite(shop, **named)  # type: ignore[arg-type]
-        return shop.pytest(str(folder), *shop.site, "-p", "no:locust", "--version", version, *more)
+        return shop.pytest(str(folder), *shop.site, "--version", version, *more)
 
     return session
 
@@ -235,14 +235,14 @@ SELECTION = (
             "--version",
             "{version}",
             "--deselect",
-            "suites/deploy/test_deploy.py::test_no_request_was_lost",
+            "deploy/test_deploy.py::test_no_request_was_lost",
         ),
         slow=True,
     ),
     Scenario("all-deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "no_such_name")),
     Scenario(
         "all-deselected-by-name",
-        session=over(str(DEPLOY), "--version", "{version}", "--deselect", "suites/deploy/test_deploy.py"),
+        session=over(str(DEPLOY), "--version", "{version}", "--deselect", "deploy/test_deploy.py"),
         slow=True,
     ),
     Scenario("one-node-only", session=over(CHECK, "--version", "{version}"), slow=True),

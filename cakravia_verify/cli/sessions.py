@@ -1,0 +1,144 @@
+"""The commands that run a suite: each one becomes the pytest session over that suite."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from cakravia_verify.errors import UsageError
+from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SUITES
+
+# Suites that check a running site and release nothing.
+CHECKS: Final = ("containers",)
+# pytest's errors name the command that was typed. -P: a module of the project must not replace one of Python's.
+_PROGRAM: Final = "import sys; from pytest import console_main; sys.argv[0] = {name!r}; sys.exit(console_main())"
+_ARGUMENTS: Final = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+_PASS_ON: Final = {"ignore_unknown_options": True}
+
+
+@click.command(context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def deploy(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Release a version: cakravia deploy v1.2.0
+
+    \b
+      cakravia deploy v1.2.0 --reason "Faster checkout"
+      cakravia deploy v1.2.0 --bake 60 --rate 300
+      cakravia deploy v1.2.0 --redeploy --wait 60
+      cakravia deploy v1.2.0 --set release.drain=10
+    The other arguments are pytest's, as in -q. Checks of your own are in suites/deploy beside cakravia.toml.
+
+    \b
+    Exit status: 0 promoted, 1 rolled back, 10 inconclusive, 4 wrong use, 11 needs a person, 12 the site is locked.
+    """
+    version, rest = _version_first(arguments)
+    run_suites([DEPLOY.name], ["--release", version, *rest], context=context)
+
+
+@click.command(context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def load(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Load the live site; releases nothing.
+
+    \b
+      cakravia load --duration 60 --rate 300
+    The other arguments are pytest's, as in -q.
+    """
+    run_suites([LOAD.name], arguments, context=context)
+
+
+@click.command(context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def check(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Check the running site without changing it.
+
+    \b
+      cakravia check
+      cakravia check containers -k memory
+    A suite's name chooses that suite. The other arguments are pytest's.
+    """
+    chosen = [argument for argument in arguments if argument in CHECKS]
+    rest = [argument for argument in arguments if argument not in CHECKS]
+    run_suites(chosen or CHECKS, rest, context=context)
+
+
+class RollbackGroup(click.Group):
+    """`cakravia rollback` without a subcommand is the rollback itself; its options are those of the session."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_session = not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)
+        return super().parse_args(ctx, ["now", *args] if is_session else args)
+
+
+@click.command(hidden=True, context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def now(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Roll back."""
+    run_suites([ROLLBACK.name], arguments, context=context)
+
+
+def run_suites(names: Sequence[str], arguments: Sequence[str], *, context: click.Context) -> NoReturn:
+    """Become the pytest session over these suites. Its exit status is that of the command."""
+    site = _site_of(context, arguments)
+    folders = [folder for name in names for folder in folders_of(name, site=site)]
+    command = [sys.executable, "-P", "-c", _PROGRAM.format(name=f"cakravia {names[0]}")]
+    command += [*map(str, folders), "-c", str(SUITES / "pytest.ini"), "--rootdir", str(SUITES)]
+    command += ["--confcutdir", str(folders[-1].parent), *_options_of(context), *_respelled(arguments)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)  # noqa: S606 - no shell
+
+
+def folders_of(name: str, *, site: Path) -> list[Path]:
+    """Return the folders of a suite: ours, and the project's own one beside cakravia.toml.
+
+    A project's folder that has a copy of our tests replaces ours.
+    """
+    ours, own = SUITES / name, site.resolve().parent / "suites" / name
+    if not own.is_dir() or own == ours:
+        return [ours]
+    return [own] if (own / f"test_{name}.py").is_file() else [ours, own]
+
+
+def _version_first(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if not arguments:
+        raise UsageError("which version?", remedy="write it, as in: cakravia deploy v1.2.0")
+    if arguments[0].startswith("-"):
+        raise UsageError(f"{arguments[0]} stands before the version", remedy="write: cakravia deploy v1.2.0 [options]")
+    return arguments[0], arguments[1:]
+
+
+def _site_of(context: click.Context, arguments: Sequence[str]) -> Path:
+    """Return the settings file that the session will read: the last --site counts."""
+    named = _main_options(context)["site_file"]
+    for number, argument in enumerate(arguments, 1):
+        if argument == "--site" and number < len(arguments):
+            named = arguments[number]
+        elif argument.startswith("--site="):
+            named = argument.partition("=")[2]
+    return Path(named)
+
+
+def _options_of(context: click.Context) -> list[str]:
+    """Return the options of `cakravia` itself as options of the session."""
+    given = _main_options(context)
+    return ["--site", given["site_file"], *(word for pair in given["pairs"] for word in ("--set", pair))]
+
+
+def _main_options(context: click.Context) -> dict[str, Any]:
+    return context.find_root().params
+
+
+def _respelled(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--version` as `--release`, since pytest has a flag of that name."""
+    return [re.sub("^--version(?==|$)", "--release", argument) for argument in arguments]
