@@ -28,6 +28,7 @@ FOLDERS = {
     "benchmarks": ("real", "quiet"),
     "cli": ("real", "check"),
     "examples": ("real",),
+    "packaging": ("real",),
     "platforms": ("real",),
     "plugin": ("real",),
     "recovery/matrix": ("real",),

@@ -110,12 +110,20 @@ class Checks:
         return result
 
     def _put_in_order(self, items: list[pytest.Item]) -> None:
-        """Put the suite's own checks into the order of the release, whatever changed it."""
+        """Put the suite's checks into the order of the release, whatever changed it.
+
+        A further check that needs the candidate, but no step after it, comes before the switch.
+        """
         order = {name: number for number, name in enumerate(self._required)}
         places = [place for place, item in enumerate(items) if item.name in order]
         own = sorted((items[place] for place in places), key=lambda item: order[item.name])
         for place, item in zip(places, own, strict=True):
             items[place] = item
+        switched = next((item for item in items if "switchover" in _fixtures_of(item)), None)
+        early = [item for item in items if item.name not in order and _is_about_the_candidate(item)]
+        if switched is not None and early:
+            items[:] = [item for item in items if item not in early]
+            items[items.index(switched) : items.index(switched)] = early
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if not report.passed:
@@ -156,6 +164,15 @@ class Checks:
 
     def _is_gate(self, item: pytest.Item) -> bool:
         return item.get_closest_marker("gate") is not None or item.name in self._required
+
+
+def _fixtures_of(item: pytest.Item) -> Sequence[str]:
+    found: Sequence[str] = getattr(item, "fixturenames", ())
+    return found
+
+
+def _is_about_the_candidate(item: pytest.Item) -> bool:
+    return "candidate" in _fixtures_of(item) and "switchover" not in _fixtures_of(item)
 
 
 def _reason_of(report: pytest.CollectReport) -> str:

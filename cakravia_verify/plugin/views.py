@@ -37,6 +37,11 @@ class SlotView:
     def digest(self) -> str:
         return self.slot.digest
 
+    @property
+    def url(self) -> str:
+        """The address of the slot itself, past the proxy: what a check of a candidate asks."""
+        return self.slot.address.url
+
     def probe(self, endpoint: str) -> Reading:
         return self.site.prober.read(self.slot.address, endpoint)
 
@@ -62,6 +67,11 @@ class SiteView:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+
+    @property
+    def url(self) -> str:
+        """The address that users ask: the proxy."""
+        return self._site.proxy.address.url
 
     def serving_slot(self) -> SlotView | None:
         """Return the slot that answers users now; None if no slot does."""
