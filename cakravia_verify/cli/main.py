@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cakravia_verify import __version__
+from cakravia_verify.cli.completion import completion
+from cakravia_verify.cli.demo import demo
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.monitor import monitor
@@ -86,5 +88,20 @@ def _override(pair: str) -> tuple[str, str]:
     return key, value
 
 
-for command in (deploy, rollback, load, check, status, up, down, recover, logs, history, gate, monitor):
+for command in (
+    deploy,
+    rollback,
+    load,
+    check,
+    status,
+    up,
+    down,
+    recover,
+    logs,
+    history,
+    gate,
+    monitor,
+    demo,
+    completion,
+):
     main.add_command(command)

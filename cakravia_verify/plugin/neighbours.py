@@ -1,7 +1,7 @@
 """Other plugins of the environment: which of them stay out of a session over a suite of ours, and why.
 
 A plugin that stays out is loaded, so pytest knows its options and its settings in the project's files. It is
-unregistered at once, before any other hook of it is called.
+blocked at once, before any other hook of it is called.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class StayOut:
 
     def pytest_plugin_registered(self, plugin_name: str, manager: pytest.PytestPluginManager) -> None:
         if plugin_name in _NAMES and manager.has_plugin(plugin_name):
-            manager.unregister(name=plugin_name)
+            # Not only unregistered: pytest would load it again after -p, and its options would be there twice.
+            manager.set_blocked(plugin_name)
 
 
 def refuse_asked(parser: pytest.Parser, arguments: Sequence[str]) -> None:

@@ -85,6 +85,14 @@ def test_docker_without_an_image_says_what_to_write(project: Project) -> None:
     assert 'image = "registry.example.com/shop:{version}"' in ended.output
 
 
+def test_demo_shows_a_rollback_and_removes_everything(project: Project, tmp_path: Path) -> None:
+    ended = project.type("cakravia", "demo", TMPDIR=str(tmp_path))
+    assert ended.status == 0, ended.output
+    assert ended.output.count(" PROMOTE ") == 2
+    assert ended.output.count(" ROLL BACK ") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_file_of_the_package_names_the_reference_application(environment: Environment) -> None:
     package = environment.site_packages() / "cakravia_verify"
     texts = {path: path.read_text(errors="replace") for path in package.rglob("*") if path.is_file()}
