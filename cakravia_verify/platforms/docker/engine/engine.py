@@ -74,6 +74,11 @@ class Engine:
         """The ssh connection to an engine at an ssh:// address, None for other engines."""
         return SshTunnel(self.host, clock=self.clock) if self.host.startswith("ssh://") else None
 
+    @property
+    def address(self) -> str:
+        """The address at which this machine reaches the engine, in the form of DOCKER_HOST. Empty: the usual socket."""
+        return self.tunnel.engine_address if self.tunnel else self.host
+
     @cached_property
     def client(self) -> docker.DockerClient:
         """The client. Raises MissingTool without the Docker SDK, and UsageError if no engine answers."""
@@ -85,8 +90,7 @@ class Engine:
             raise MissingTool(
                 "the Docker SDK for Python is not installed", remedy="pip install 'docker>=7.1'"
             ) from error
-        address = self.tunnel.engine_address if self.tunnel else self.host
-        environment = dict(os.environ) | ({"DOCKER_HOST": address} if address else {})
+        environment = dict(os.environ) | ({"DOCKER_HOST": self.address} if self.address else {})
         failure = ""
         with warnings.catch_warnings():
             # The SDK leaves its socket open after a failed connect. Collecting it here hides its ResourceWarning.
