@@ -105,15 +105,10 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _environment(engine: Engine) -> Mapping[str, str]:
     """Return the environment in which the program builds on this engine, with default settings."""
-    unwanted = ("DOCKER_CONTEXT", "BUILDX_BUILDER", "COMPOSE_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    address = engine.address
+    unwanted = ("BUILDX_BUILDER", "COMPOSE_")
+    kept = {name: value for name, value in engine.environment.items() if not name.startswith(unwanted)}
     # A description of the build would change the image's id with each build.
-    return (
-        kept
-        | {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-        | ({"DOCKER_HOST": address} if address else {})
-    )
+    return kept | {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 @cache
