@@ -141,13 +141,15 @@ def test_a_docker_context_at_an_ssh_address_is_used(far: DockerSite, tmp_path: P
 
 @pytest.fixture
 def left_of_ssh(ssh_home: tuple[Path, int]) -> Callable[[], list[str]]:
-    """The clients of this test's sshd that still run after a moment."""
+    """The clients of this test's sshd that still run after a moment, except those of this process."""
     config = str(ssh_home[0] / "config")
 
     def left() -> list[str]:
         deadline = Deadline("ssh has ended", 10)
         while True:
-            found = [" ".join(command_of(each)) for each in psutil.process_iter() if config in command_of(each)]
+            mine = psutil.Process().children(recursive=True)
+            others = [command_of(each) for each in psutil.process_iter() if each not in mine]
+            found = [" ".join(command) for command in others if config in command]
             if not found or deadline.is_over:
                 return found
             deadline.clock.sleep(0.1)
