@@ -77,6 +77,10 @@ class SharedLease(SharedHistory, Protocol):
         """Return the lease of the living holder, None if the site is free."""
         ...
 
+    def lag(self) -> str:
+        """Return a line if the local history lacks entries of the shared one, '' if not."""
+        ...
+
     def release(self) -> None:
         """Free the lease. A second call does nothing."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -29,8 +29,11 @@ class Platform(Protocol):
         """
         ...
 
-    def prefetch(self, version: str, *, deadline: Deadline) -> None:
-        """Fetch in advance what `build` needs, before the lock is held. Changes nothing that runs."""
+    def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
+        """Fetch in advance what `build` needs, before the lock is held. Changes nothing that runs.
+
+        `told` gets lines about the progress.
+        """
         ...
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:

@@ -57,10 +57,10 @@ def prepare_run(
 ) -> Preparation:
     """Take the lock, finish or undo earlier releases, serve users that get no answer, and decide what comes now.
 
-    `waiting` gets one line if this waits for another release. Raises UsageError, LockHeld or RollbackFailed; the site
-    is free then.
+    `waiting` gets a line for each step of a build, and one if this waits for another release. Raises UsageError,
+    LockHeld or RollbackFailed; the site is free then.
     """
-    _prefetch(request, site)
+    _prefetch(request, site, waiting)
     notices = list(_hold(request, site, waiting))
     try:
         notices += reconnect(site)
@@ -77,7 +77,7 @@ def prepare_run(
     return Preparation(state, intent, target, tuple(notices))
 
 
-def _prefetch(request: Request, site: Site) -> None:
+def _prefetch(request: Request, site: Site, told: Callable[[str], None]) -> None:
     """Fetch the version before the lock is taken, so that no other release waits for it.
 
     A failure is reported when the version is built: then the history has it.
@@ -86,7 +86,7 @@ def _prefetch(request: Request, site: Site) -> None:
         return
     deadline = Deadline("the version is fetched", site.settings.app.build_timeout, clock=site.clock)
     try:
-        site.platform.prefetch(checked_version(request.version), deadline=deadline)
+        site.platform.prefetch(checked_version(request.version), deadline=deadline, told=told)
     except UsageError:
         raise
     except CakraviaError:

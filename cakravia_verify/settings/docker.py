@@ -25,6 +25,8 @@ class DockerSettings(Section):
     context: str = ""
     dockerfile: str = "Dockerfile"
     build_args: dict[str, str] = Field(default_factory=dict)
+    build_secrets: dict[SecretName, str] = Field(default_factory=dict)
+    build_ssh: bool = False
     archive: str = ""
     platform: str = ""
     user: Annotated[str, Field(pattern=r"^([0-9]+(:[0-9]+)?)?$")] = ""

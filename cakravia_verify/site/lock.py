@@ -134,6 +134,10 @@ class Lock:
         """Return the lease of the living holder, None if the site is free. Takes no lock itself."""
         return self._holder_here() or (self._shared.holder() if self._shared else None)
 
+    def lag(self) -> str:
+        """Return a line if the history here lacks entries that other machines have written, '' if not."""
+        return self._shared.lag() if self._shared else ""
+
     def _holder_here(self) -> Lease | None:
         try:
             handle = os.open(self.path, os.O_RDONLY)

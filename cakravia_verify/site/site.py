@@ -119,6 +119,8 @@ class Site:
         yield from self._disagreement_with_history(proxy, pair)
         if doubt := self.doubt_about_history(pair.active):
             yield doubt
+        if lag := self.lock.lag():
+            yield lag
 
     def doubt_about_history(self, active: Slot | None) -> str:
         """Return why the history must not move users, '' if it is reliable.

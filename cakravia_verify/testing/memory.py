@@ -95,7 +95,7 @@ class MemorySite:
         cut, self.cut_off = self.cut_off, []
         return tuple(f"{part} was cut off, and is reached again" for part in cut)
 
-    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+    def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
         return None
 
     def build(self, version: str, *, deadline: Deadline) -> Artifact:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cakravia_verify.errors import PlatformError, UsageError
+from cakravia_verify.errors import PlatformError
+from cakravia_verify.platforms.docker.building.engine_api import build_by_engine
+from cakravia_verify.platforms.docker.building.image_build import BuildOutput, ImageBuild
+from cakravia_verify.platforms.docker.building.programs import program, require_program
 from cakravia_verify.platforms.docker.engine.engine import REMEDIES, Engine, explained
 from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.files import make_folder
 
 if TYPE_CHECKING:
     from docker.models.images import Image
@@ -17,37 +20,22 @@ if TYPE_CHECKING:
 
 def build_image(
     engine: Engine,
-    context: Path,
+    build: ImageBuild,
     *,
-    dockerfile: str,
-    arguments: Mapping[str, str],
-    platform: str,
     deadline: Deadline,
-    tag: str = "",
+    log: Path,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Image:
-    """Build the image of `context`. Unchanged layers come from the engine's cache."""
-    if not (context / dockerfile).is_file():
-        raise UsageError(
-            f"[docker] there is no {dockerfile} in {context}",
-            remedy="set [docker] context to the folder with the Dockerfile",
-        )
-    with engine.translated(f"building {context.name}"):
-        lines = engine.client.api.build(
-            path=str(context),
-            dockerfile=dockerfile,
-            buildargs=dict(arguments),
-            platform=platform or None,
-            tag=tag or None,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        output, image_id = _followed(lines, what=f"building {context.name}", deadline=deadline)
-    if not image_id:
-        raise PlatformError(
-            f"the build of {context} ended without an image:\n{output}", remedy="correct the Dockerfile"
-        )
-    return engine.ask("reading the new image", lambda: engine.client.images.get(image_id))
+    """Build with the engine's BuildKit. Unchanged steps come from its cache.
+
+    `log` gets the whole output, and `told` one line for each step.
+    """
+    build.require_files()
+    way = require_program() if build.needs_session else program() or build_by_engine
+    make_folder(log.parent)
+    with log.open("wb") as file:
+        way(engine, build, BuildOutput(file, told=told), deadline)
+    return engine.ask("reading the new image", lambda: engine.client.images.get(build.tag))
 
 
 def pull_image(engine: Engine, reference: str, *, policy: str, platform: str, deadline: Deadline) -> Image:
@@ -83,23 +71,12 @@ def pull_image(engine: Engine, reference: str, *, policy: str, platform: str, de
     return image
 
 
-def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadline) -> tuple[str, str]:
-    """Read the engine's progress. Returns its last lines and the image's id. Raises PlatformError, DeadlineExceeded."""
-    output: list[str] = []
-    image_id = ""
+def _followed(lines: Iterable[Mapping[str, Any]], *, what: str, deadline: Deadline) -> None:
+    """Read the engine's progress to its end. Raises PlatformError, DeadlineExceeded."""
     for line in lines:
         if "error" in line:
             detail = explained(Exception(str(line["error"])))
-            shown = "".join(output[-40:]).strip()[-1500:]
-            everything = f"{detail} {shown}".lower()
-            remedy = next((remedy for words, remedy in REMEDIES if words in everything), "correct the build")
-            raise PlatformError(f"{what} failed: {detail}{f'{chr(10)}{shown}' if shown else ''}", remedy=remedy)
-        if "stream" in line:
-            output.append(str(line["stream"]))
-            if found := re.search(r"^Successfully built ([0-9a-f]+)", str(line["stream"]), re.MULTILINE):
-                image_id = found[1]
-        if isinstance(line.get("aux"), Mapping) and "ID" in line["aux"]:
-            image_id = str(line["aux"]["ID"])
+            remedy = next((remedy for words, remedy in REMEDIES if words in detail.lower()), "correct the image's name")
+            raise PlatformError(f"{what} failed: {detail}", remedy=remedy)
         if deadline.is_over:
             raise deadline.exceeded(f"{what} was stopped", remedy="increase [app] build_timeout")
-    return "".join(output[-40:]).strip(), image_id

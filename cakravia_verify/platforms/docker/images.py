@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable
+import secrets
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import PlatformError, UsageError
+from cakravia_verify.platforms.docker.building.image_build import ImageBuild
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.image_sources import build_image, pull_image
 from cakravia_verify.platforms.protocol import surplus_of
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # What a version's plus sign is in the tag of its image.
 PLUS = "__"
+# A draft that is older than this belongs to no build any more.
+DRAFT_SECONDS = 24 * 3600
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 
 
@@ -40,15 +44,18 @@ class ImageStore:
     folder: Path
     root: Path
 
-    def add(self, version: str, *, deadline: Deadline) -> Artifact:
-        """Build, load or pull the image of `version`, and give it the site's own name."""
+    def add(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> Artifact:
+        """Build, load or pull the image of `version`, and give it the site's own name. `told` gets each step."""
+        self.build_log.unlink(missing_ok=True)
         brings_names = not self.settings.context
         before = self._names() if brings_names else {}
-        image = self._obtained(version, deadline)
+        draft = f"{self._drafts}:{secrets.token_hex(8)}"
+        image = self._obtained(version, draft, deadline, told)
         self._refuse_wrong_platform(image)
         artifact = Artifact(version, str(image.id), self._tag(version, str(image.id)))
         repository, _, tag = artifact.location.rpartition(":")
         self.engine.ask(f"naming the image of {version}", lambda: image.tag(repository, tag=tag))
+        self._untag_drafts(draft)
         description = self.folder / f"{tag}.json"
         after = self._names() if brings_names else {}
         arrived = [name for name, digest in after.items() if digest == image.id != before.get(name)]
@@ -101,19 +108,29 @@ class ImageStore:
             description.unlink(missing_ok=True)
         return tuple(removed)
 
-    def _obtained(self, version: str, deadline: Deadline) -> Image:
+    @property
+    def build_log(self) -> Path:
+        """The output of the last build."""
+        return self.folder.with_name("build.log")
+
+    @property
+    def _drafts(self) -> str:
+        """The repository of images that were just built and have no lasting name yet."""
+        return f"{self.repository}-draft"
+
+    def _obtained(self, version: str, draft: str, deadline: Deadline, told: Callable[[str], None]) -> Image:
         settings = self.settings
         if settings.context:
-            context = self.root / _filled(settings.context, version)
-            arguments = {name: _filled(value, version) for name, value in settings.build_args.items()}
-            return build_image(
-                self.engine,
-                context,
+            build = ImageBuild(
+                self.root / _filled(settings.context, version),
+                draft,
                 dockerfile=settings.dockerfile,
-                arguments=arguments,
+                arguments={name: _filled(value, version) for name, value in settings.build_args.items()},
                 platform=settings.platform,
-                deadline=deadline,
+                secrets={name: self.root / path for name, path in settings.build_secrets.items()},
+                has_ssh=settings.build_ssh,
             )
+            return build_image(self.engine, build, deadline=deadline, log=self.build_log, told=told)
         if settings.archive:
             return self._loaded(self.root / _filled(settings.archive, version))
         return pull_image(
@@ -139,6 +156,15 @@ class ImageStore:
                 remedy="save one image, for example: docker save -o app.tar app:v1.2.0",
             )
         return images[0]
+
+    def _untag_drafts(self, mine: str) -> None:
+        """Remove the draft's name of a named image, and drafts that a killed build left long ago."""
+        drafts = self.engine.ask("listing drafts", lambda: self.engine.client.images.list(name=self._drafts))
+        for image in drafts:
+            is_old = self.engine.clock.wall() - _named_at(image) / 1e9 > DRAFT_SECONDS
+            for tag in image.tags:
+                if tag == mine or (is_old and tag.startswith(f"{self._drafts}:")):
+                    self._untag(tag)
 
     def _refuse_wrong_platform(self, image: Image) -> None:
         facts = self.engine.facts()

@@ -22,7 +22,7 @@ from cakravia_verify.history.lease import Lease, Taken
 from cakravia_verify.history.shared_copy import reconciled
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
+from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send, size_of
 from cakravia_verify.platforms.docker.lease_shell import LeaseShell
 from cakravia_verify.platforms.docker.proxy.flags import ROOT
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
@@ -71,6 +71,7 @@ class EngineLease:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._engine = engine
+        self._project = project
         self._name = f"{project}-lease"
         self._volume = f"{project}-proxy"
         self._site = site
@@ -112,6 +113,13 @@ class EngineLease:
     def holder(self) -> Lease | None:
         container = self._engine.ours(self._name, site=self._site)
         return _lease_in(container) if container is not None and self._is_held(container) else None
+
+    def lag(self) -> str:
+        proxy = self._engine.ours(f"{self._project}-nginx", site=self._site)
+        here = self._local.stat().st_size if self._local.exists() else 0
+        if self._id or proxy is None or size_of(self._engine, proxy, SHARED) <= here:
+            return ""
+        return "the history in this state folder lags behind the site's; cakravia recover brings it up to date"
 
     def release(self) -> None:
         self._ended.set()

@@ -109,12 +109,12 @@ class DockerPlatform:
             lines.append(f"{container.name} had lost network {self._network.name}; it is connected again, at {address}")
         return tuple(lines)
 
-    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+    def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
         """Pull or build the image before the lock is held. `build` then uses exactly this image."""
         try:
             read_secrets(self._settings)
             self._also_before_the_lock(deadline)
-            self._prefetched[version] = self._images.add(version, deadline=deadline)
+            self._prefetched[version] = self._images.add(version, deadline=deadline, told=told)
         except CakraviaError as error:
             self._prefetched[version] = error
             raise
@@ -127,7 +127,7 @@ class DockerPlatform:
 
     @property
     def build_log(self) -> Path | None:
-        return None
+        return self._images.build_log
 
     def retained(self) -> tuple[Artifact, ...]:
         return self._images.retained()

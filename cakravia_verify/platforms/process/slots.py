@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -84,7 +84,7 @@ class ProcessPlatform:
                     "(cakravia down)",
                 )
 
-    def prefetch(self, version: str, *, deadline: Deadline) -> None:
+    def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
         """Check that the source and every needed variable exist. The copy is fast and is made under the lock."""
         variables_of(self._settings, self._environment)
         source = self._settings.root / self._filled(self._settings.app.source, version)

@@ -143,6 +143,7 @@ def test_a_killed_runner_is_taken_over_and_its_release_undone_by_the_other(
 
 def test_a_folder_that_lags_behind_is_told_and_brought_up_to_date(shop: DockerSite, twin: DockerSite) -> None:
     before = twin.open().journal.entries()
+    assert "drift: the history in this state folder lags behind" in shop.cakravia("status").output
     ended = shop.cakravia("recover")
     assert ended.status == 0, ended.output
     assert "the history in this state folder lagged" in ended.output

@@ -7,15 +7,18 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.testing.throwaway_site import REPOSITORY, command_of
 from tests.platforms.docker.docker_stage import DockerSite
 from tests.ports import free_ports
 
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
     from tests.platforms.docker.conftest import MakeSite
 
 SERVER = "/usr/sbin/sshd"
+HOLD_TUNNEL = """
+import sys, time
+from cakravia_verify.platforms.docker.engine.tunnel import SshTunnel
+assert SshTunnel(sys.argv[1]).engine_address
+print("connected", flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +55,11 @@ def ssh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, i
     # What a user has in ~/.ssh/config; the tests' own must not be touched.
     (folder / "bin").mkdir()
     program = folder / "bin" / "ssh"
-    options = f"-i {folder}/user -o UserKnownHostsFile={folder}/known -o IdentitiesOnly=yes"
-    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {options} "$@"\n')
+    (folder / "config").write_text(
+        f"IdentityFile {folder}/user\nUserKnownHostsFile {folder}/known\nIdentitiesOnly yes\n"
+        f"ControlMaster auto\nControlPath {folder}/%C\nControlPersist 600\n"
+    )
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
     program.chmod(0o755)
     Path("/run/sshd").mkdir(exist_ok=True)
     server = subprocess.Popen([SERVER, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)
@@ -109,6 +122,64 @@ def test_the_way_back_works_over_ssh(far: DockerSite) -> None:
     ended = far.roll_back()
     assert ended.status == 0, ended.output
     assert "v1.0.0 serves users" in far.cakravia("status").output
+
+
+def test_a_docker_context_at_an_ssh_address_is_used(far: DockerSite, tmp_path: Path) -> None:
+    environment = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": ""}
+    here = {**os.environ, **environment}
+    host = far.environment["DOCKER_HOST"]
+    for command in (["create", "far", "--docker", f"host={host}"], ["use", "far"]):
+        subprocess.run(["docker", "context", *command], env=here, check=True, capture_output=True)
+    far.environment, given = {**far.environment, **environment}, far.environment
+    try:
+        ended = far.cakravia("status")
+    finally:
+        far.environment = given
+    assert ended.status == 0, ended.output
+    assert "serves users" in ended.output
+
+
+@pytest.fixture
+def left_of_ssh(ssh_home: tuple[Path, int]) -> Callable[[], list[str]]:
+    """The clients of this test's sshd that still run after a moment, except those of this process."""
+    config = str(ssh_home[0] / "config")
+
+    def left() -> list[str]:
+        deadline = Deadline("ssh has ended", 10)
+        while True:
+            mine = psutil.Process().children(recursive=True)
+            others = [command_of(each) for each in psutil.process_iter() if each not in mine]
+            found = [" ".join(command) for command in others if config in command]
+            if not found or deadline.is_over:
+                return found
+            deadline.clock.sleep(0.1)
+
+    return left
+
+
+def test_a_control_persist_of_the_user_leaves_no_ssh_behind(
+    far: DockerSite, left_of_ssh: Callable[[], list[str]]
+) -> None:
+    ended = far.cakravia("status")
+    assert ended.status == 0, ended.output
+    assert left_of_ssh() == []
+
+
+def test_a_killed_command_leaves_no_ssh_behind(
+    far: DockerSite, ssh_home: tuple[Path, int], left_of_ssh: Callable[[], list[str]]
+) -> None:
+    folder, port = ssh_home
+    url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_TUNNEL, url],
+        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "connected\n"
+        command.kill()
+    assert left_of_ssh() == []
 
 
 def test_a_failed_ssh_connection_is_an_error_with_a_remedy(far: DockerSite) -> None:

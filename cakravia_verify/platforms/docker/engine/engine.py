@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cakravia_verify.errors import CakraviaError, MissingTool, PlatformError, UsageError
+from cakravia_verify.platforms.docker.engine.context import chosen_engine
 from cakravia_verify.platforms.docker.engine.tunnel import SshTunnel
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 
@@ -47,7 +48,7 @@ REMEDIES: Final = (
 
 
 class Engine:
-    """The engine at `host`, in the form of DOCKER_HOST. Empty: DOCKER_HOST, else the local engine.
+    """The engine at `host`, in the form of DOCKER_HOST. Empty: the engine that the docker program would use.
 
     Calls wait up to `patience` seconds for an engine that restarts.
     """
@@ -60,7 +61,9 @@ class Engine:
         patience: float = 30.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.host = host or os.environ.get("DOCKER_HOST", "")
+        chosen = {"DOCKER_HOST": host} if host else chosen_engine(os.environ)
+        self.host = chosen.get("DOCKER_HOST", "")
+        self._certificates = {name: value for name, value in chosen.items() if name != "DOCKER_HOST"}
         self.patience = patience
         self.clock = clock
         self._api_version = api_version
@@ -74,6 +77,13 @@ class Engine:
         """The ssh connection to an engine at an ssh:// address, None for other engines."""
         return SshTunnel(self.host, clock=self.clock) if self.host.startswith("ssh://") else None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which the SDK and the docker program reach this engine."""
+        address = self.tunnel.engine_address if self.tunnel else self.host
+        kept = {name: value for name, value in os.environ.items() if name != "DOCKER_CONTEXT"}
+        return kept | self._certificates | ({"DOCKER_HOST": address} if address else {"DOCKER_CONTEXT": "default"})
+
     @cached_property
     def client(self) -> docker.DockerClient:
         """The client. Raises MissingTool without the Docker SDK, and UsageError if no engine answers."""
@@ -85,8 +95,7 @@ class Engine:
             raise MissingTool(
                 "the Docker SDK for Python is not installed", remedy="pip install 'docker>=7.1'"
             ) from error
-        address = self.tunnel.engine_address if self.tunnel else self.host
-        environment = dict(os.environ) | ({"DOCKER_HOST": address} if address else {})
+        environment = self.environment
         failure = ""
         with warnings.catch_warnings():
             # The SDK leaves its socket open after a failed connect. Collecting it here hides its ResourceWarning.

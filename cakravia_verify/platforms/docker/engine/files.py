@@ -95,6 +95,22 @@ def fetch_folder(
     return engine.ask(f"reading {container.name}:{path}", got, kind=kind)
 
 
+def size_of(engine: Engine, container: Container, path: str) -> int:
+    """Return the size in bytes of a file in a container, running or not. 0 without a file."""
+
+    def asked() -> int:
+        api = engine.client.api
+        url = f"{api.base_url}/v{api.api_version}/containers/{container.id}/archive"
+        with contextlib.closing(api.head(url, params={"path": path}, timeout=api.timeout)) as answer:
+            if answer.status_code == 404:
+                return 0
+            answer.raise_for_status()
+            stat = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+            return int(stat["size"])
+
+    return engine.ask(f"reading the size of {container.name}:{path}", asked)
+
+
 class RemoteLog:
     """A growing file in a container, with a local copy.
 
@@ -145,19 +161,7 @@ class RemoteLog:
             self._offset = 0
 
     def _size(self, container: Container) -> int:
-        """Return the file's size in bytes, 0 without a file."""
-
-        def asked() -> int:
-            api = self._engine.client.api
-            url = f"{api.base_url}/v{api.api_version}/containers/{container.id}/archive"
-            with contextlib.closing(api.head(url, params={"path": self._path}, timeout=api.timeout)) as answer:
-                if answer.status_code == 404:
-                    return 0
-                answer.raise_for_status()
-                stat = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
-                return int(stat["size"])
-
-        return self._engine.ask(f"reading the size of {container.name}:{self._path}", asked)
+        return size_of(self._engine, container, self._path)
 
     def _pieces(self, container: Container, user: str, *, wanted: int) -> Iterator[bytes]:
         """Yield the part of the file that was not copied yet, at least `wanted` bytes.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,6 +20,8 @@ from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 CONNECT_SECONDS = 20.0
+# Its standard input ends with this process, however that ends. The shell then ends the connection.
+WATCHED_SSH = 'exec 3<&0; ssh "$@" </dev/null 3<&- & p=$!; { cat <&3; kill $p; } >/dev/null 2>&1 & wait $p'
 
 
 class SshTunnel:
@@ -79,11 +83,21 @@ class SshTunnel:
             raise MissingTool("there is no ssh on this machine", remedy="install the OpenSSH client")
         process = subprocess.Popen(
             [
-                *("ssh", "-N", "-M", "-S", str(control), *self._port),
-                *("-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15"),
+                *("sh", "-c", WATCHED_SSH, "ssh", "-N", "-M", "-S", str(control), *self._port),
+                # With ControlPersist, ssh would go on in the background after its end.
+                *(
+                    "-o",
+                    "ControlPersist=no",
+                    "-o",
+                    "BatchMode=yes",
+                    "-o",
+                    "ExitOnForwardFailure=yes",
+                    "-o",
+                    "ServerAliveInterval=15",
+                ),
                 *("-L", f"{self._folder / 'engine'}:{self._remote_socket}", self._destination),
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -115,8 +129,13 @@ class SshTunnel:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    if process.stdin:
+        process.stdin.close()
+    try:
         process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     if process.stderr:
         process.stderr.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError, ProxyError
+from cakravia_verify.platforms.docker.building.image_build import ImageBuild
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.image_sources import build_image, pull_image
 from cakravia_verify.settings.models import Settings
@@ -38,15 +39,14 @@ class ProxyImage:
             return docker.proxy_image, str(pulled.id)
         image = None if fresh else self._present()
         if image is None:
-            image = build_image(
-                self._engine,
+            build = ImageBuild(
                 self._settings.root / docker.proxy_context if docker.proxy_context else _own_context(),
-                dockerfile="Dockerfile",
+                f"{self._repository}:current",
                 arguments=docker.proxy_build_args,
                 platform=docker.platform,
-                deadline=deadline,
-                tag=f"{self._repository}:current",
             )
+            log = self._settings.state / "docker" / "build-proxy.log"
+            image = build_image(self._engine, build, deadline=deadline, log=log)
         # No later build gets this name, so the running container's image keeps it.
         exact = f"built-{str(image.id).removeprefix('sha256:')[:12]}"
         built = image

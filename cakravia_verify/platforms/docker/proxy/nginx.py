@@ -270,7 +270,9 @@ class DockerNginx:
         return {inside[key]: (listen.host, listen.port) for key, listen in self._listens.items()}
 
     def _refuse_taken_port(self, what: str, listen: Address) -> None:
-        for other in self._engine.ask("listing the published ports", self._engine.client.containers.list):
+        running = self._engine.client.containers
+        # Another site's lease, or any other container, may go meanwhile.
+        for other in self._engine.ask("listing the published ports", lambda: running.list(ignore_removed=True)):
             for bindings in other.ports.values():
                 if any(int(b["HostPort"]) == listen.port for b in bindings or []) and other.name != self._name:
                     raise UsageError(
