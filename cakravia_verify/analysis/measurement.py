@@ -19,6 +19,7 @@ from cakravia_verify.analysis.series import (
     longest_gap_of_one,
     windows_of,
 )
+from cakravia_verify.analysis.sessions import count_sessions
 from cakravia_verify.analysis.since_switch import BEGAN_AFTER
 from cakravia_verify.gate.model import Measured
 from cakravia_verify.proxy.protocol import Switchover
@@ -48,6 +49,7 @@ def measure(
     fence, straddling = _fence(ledger, timeline)
     latency = _latency(ledger, since=first.effective_at if first else None, streams=timeline.streams)
     since = _since(ledger, first)
+    sessions = count_sessions(ledger, timeline)
     measured = Measured(
         sent=evidence.total,
         answered=evidence.counts.answered,
@@ -69,6 +71,10 @@ def measure(
         sent_after_switch=since[0],
         errors_after_switch=since[1],
         excused=attribution.excused,
+        old_sessions=sessions.old,
+        old_sessions_failed=sessions.old_failed,
+        new_sessions=sessions.new,
+        new_sessions_failed=sessions.new_failed,
     )
     figures: dict[str, object] = {
         "straddling": straddling,

@@ -58,6 +58,7 @@ class Measured:
     `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
     same question asked with the wide tolerance (docs/COMPARISON.md). `excused` says how many of `lost`, `errors`,
     `unreached` and `masked` are not the candidate's: all four count everything that happened.
+    `old_sessions` were opened before the switch and used after it, `new_sessions` were opened after it.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
 
@@ -80,6 +81,10 @@ class Measured:
     sent_after_switch: int | None = None
     errors_after_switch: int | None = None
     excused: Mapping[str, int] = field(default_factory=dict)
+    old_sessions: int | None = None
+    old_sessions_failed: int | None = None
+    new_sessions: int | None = None
+    new_sessions_failed: int | None = None
     judgement: str | None = None
     judgement_gross: str | None = None
     judgement_why: str = ""

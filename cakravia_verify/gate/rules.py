@@ -187,7 +187,7 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
     ]
     if not has_previous:
         return [check for check in checks if check.name != "fence"]
-    return [*checks, *_judgement_checks(measured, budget)]
+    return [*checks, *_session_checks(measured, budget), *_judgement_checks(measured, budget)]
 
 
 def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> Check:
@@ -212,6 +212,25 @@ def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> 
     ]
     value = ", ".join(texts) + _excused_note(measured, "errors") if known else "not measured"
     return Check("errors", "Error answers", status, value, f"<= {budget.errors:.3%}")
+
+
+def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a candidate that logs users out: of the sessions opened before the switch, a larger share fails after it.
+
+    There is no check if no session was used across the switch.
+    """
+    old, old_failed = measured.old_sessions, measured.old_sessions_failed
+    new, new_failed = measured.new_sessions, measured.new_sessions_failed
+    if not old:
+        return []
+    status, value = CheckStatus.UNKNOWN, "not measured"
+    if old_failed is not None and new is not None and new_failed is not None:
+        value = f"{old_failed:,} of {old:,} failed; of {new:,} opened after it {new_failed:,}"
+        if min(old, old_failed, new, new_failed) >= 0:
+            usual = new_failed / new if new else 0.0
+            status = _passed_if(old_failed / old - usual <= budget.errors)
+    title = "Sessions opened before the switch last after it"
+    return [Check("sessions", title, status, value, "no larger share than of new sessions")]
 
 
 def _judgement_checks(measured: Measured, budget: Budget) -> Sequence[Check]:

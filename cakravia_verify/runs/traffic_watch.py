@@ -120,7 +120,24 @@ class TrafficWatch:
             if self._suffered(traffic_run, old, old, requests=before):
                 return
         if suffered:
-            raise ReleaseError(suffered)
+            raise ReleaseError(self._logged_out(traffic_run, switch) or suffered)
+
+    def _logged_out(self, traffic_run: TrafficRun, switch: Switchover) -> str:
+        """Return that the release logs users out if only steps of sessions opened before the switch failed after it."""
+        steps = [
+            step
+            for opening, step in traffic_run.broken_journeys
+            if opening.ended <= switch.decided_at and began_after(step, effective_at=switch.effective_at)
+        ]
+        failures = (*traffic_run.lost, *traffic_run.unreached, *traffic_run.errors)
+        since = {row.id for row in failures if began_after(row, effective_at=switch.effective_at)}
+        if not steps or since != {step.id for step in steps}:
+            return ""
+        first = steps[0]
+        return (
+            f"the release logs users out: {len(steps)} sessions opened before the switch failed after it, and nothing "
+            f"else did: {first.method} {first.name}: {first.detail or first.status}"
+        )
 
     def _bake_over_by(self, traffic_run: TrafficRun, switch: Switchover) -> Microseconds:
         """Return when the bake is over at the latest, since the first planned request."""

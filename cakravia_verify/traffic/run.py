@@ -25,7 +25,8 @@ from cakravia_verify.traffic.records.rows import (
 class TrafficRun:
     """One running traffic and the content of its records so far. Instants are of CLOCK_MONOTONIC.
 
-    Answers that took longer than `slow` seconds from their planned instant are counted.
+    `broken_journeys` has the first request of each journey that failed later, and the step that failed. Answers that
+    took longer than `slow` seconds from their planned instant are counted.
     """
 
     def __init__(self, plan: TrafficPlan, *, clock: Clock, slow: float = math.inf) -> None:
@@ -37,6 +38,7 @@ class TrafficRun:
         self.lost: list[Row] = []
         self.errors: list[Row] = []
         self.unreached: list[Row] = []
+        self.broken_journeys: list[tuple[Row, Row]] = []
         self.on_row: Callable[[Row], None] = lambda _: None
         self.summary: TrafficSummary | None = None
         self._clock = clock
@@ -45,6 +47,7 @@ class TrafficRun:
         self._slow = slow
         self._tails = [RecordTail(self.folder / name) for name in part_files(REQUESTS_FILE, plan.processes)]
         self._planned: dict[int, Microseconds] = {}
+        self._failed_steps: dict[str, Row] = {}
         self._next = 0
         self._first_planned: Microseconds | None = None
         self._settled_until = NOT_YET
@@ -95,6 +98,7 @@ class TrafficRun:
             elif row.outcome == Outcome.ERROR:
                 self.errors.append(row)
             self._note(row)
+            self._note_journey(row)
         return self.finished
 
     @property
@@ -152,6 +156,14 @@ class TrafficRun:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def _note_journey(self, row: Row) -> None:
+        """Keep a failed step until the row of its journey's first request comes: that one is written last."""
+        first, mark, _ = row.id.partition(FOLLOW_UP)
+        if not mark and row.id in self._failed_steps:
+            self.broken_journeys.append((row, self._failed_steps.pop(row.id)))
+        elif mark and row.outcome != Outcome.ANSWERED and row.name not in self._streams:
+            self._failed_steps[first] = row
 
     def _note(self, row: Row) -> None:
         """Ids are numbered in the order of their planned instants, so an unbroken run of numbers is settled.

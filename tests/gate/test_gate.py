@@ -430,3 +430,24 @@ def test_candidate_that_was_not_shown_to_be_well_is_not_well(facts: dict[str, An
 def test_a_verdict_does_not_depend_on_text_for_people() -> None:
     for text in ("", "blue (v1)"):
         assert judge(replace(GOOD, serving=text, candidate="another"), BUDGET).is_promote
+
+
+@pytest.mark.parametrize(
+    ("old", "failed", "new", "new_failed", "decision"),
+    [
+        (10, 10, 30, 0, Decision.ROLL_BACK),
+        (10, 1, 30, 0, Decision.ROLL_BACK),
+        (10, 10, 0, 0, Decision.ROLL_BACK),
+        (10, 1, 20, 2, Decision.PROMOTE),
+        (10, 0, 30, 0, Decision.PROMOTE),
+        (0, 0, 30, 0, Decision.PROMOTE),
+        (10, None, 30, 0, Decision.INCONCLUSIVE),
+        (10, -1, 30, 0, Decision.INCONCLUSIVE),
+        (-1, 0, 30, 0, Decision.INCONCLUSIVE),
+    ],
+)
+def test_a_release_that_logs_users_out_is_not_promoted(
+    old: int, failed: int | None, new: int, new_failed: int, decision: Decision
+) -> None:
+    seen = measured(old_sessions=old, old_sessions_failed=failed, new_sessions=new, new_sessions_failed=new_failed)
+    assert judge(seen, BUDGET).decision is decision

@@ -45,6 +45,10 @@ def promoted() -> ReleaseDocument:
         idle_closes=3,
         sent_after_switch=24_490,
         errors_after_switch=0,
+        old_sessions=12,
+        old_sessions_failed=0,
+        new_sessions=180,
+        new_sessions_failed=0,
     )
     evidence = _evidence(measured, required=dict.fromkeys(_SUITE, "passed"))
     return _document(

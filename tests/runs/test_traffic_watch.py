@@ -48,6 +48,7 @@ class Flowing:
     errors: list[Row]
     lost: list[Row] = field(default_factory=list)
     unreached: list[Row] = field(default_factory=list)
+    broken_journeys: list[tuple[Row, Row]] = field(default_factory=list)
     first_planned: int = 0
     finished: int = 1_300
 

@@ -109,6 +109,12 @@ class MeasuredRecord(TypedDict):
             Field(description="Failures of the old slot before the switch, which the gate does not count."),
         ]
     ]
+    old_sessions: NotRequired[
+        Annotated[MaybeCount, Field(description="Journeys begun before the switch and continued after it.")]
+    ]
+    old_sessions_failed: NotRequired[MaybeCount]
+    new_sessions: NotRequired[Annotated[MaybeCount, Field(description="Journeys begun after the switch.")]]
+    new_sessions_failed: NotRequired[MaybeCount]
     judgement: NotRequired[
         Annotated[
             str | None,

@@ -223,3 +223,36 @@ def test_a_rollback_is_made_whatever_the_settings_cannot_hold(running: Shop) -> 
     ended = running.roll_back("--set", "budget.p99=0.1", "--bake", "1")
     assert ended.status in (0, 13), ended.output
     assert running.answer("/")[:2] == (200, "blue")
+
+
+LOGS_IN = """profile = "custom"
+[[traffic.mix]]
+path = "/"
+[[traffic.mix]]
+path = "/login"
+weight = 2
+steps = [{ path = "/account", pause = 0.7 }]
+"""
+
+
+def test_a_release_that_logs_everyone_out_is_rolled_back_and_named(new_site: Callable[..., Shop]) -> None:
+    shop = new_site(traffic=LOGS_IN)
+    assert shop.deploy("v1.0.0").status == 0
+    ended = shop.deploy("v1.1.0")
+    assert ended.status == 1, ended.output
+    assert "the release logs users out" in shop.verdict()["why"]
+    (check,) = [each for each in shop.verdict()["checks"] if each["name"] == "sessions"]
+    assert check["standing"] == "failed"
+    assert "logs users out" in (shop.latest() / "report.html").read_text()
+
+
+def test_a_release_that_keeps_its_sessions_is_promoted(new_site: Callable[..., Shop]) -> None:
+    shop = new_site(traffic=LOGS_IN, environment='SESSIONS = "{store}"')
+    shop.settings.write_text(shop.settings.read_text().replace("{store}", str(shop.folder / "sessions")))
+    assert shop.deploy("v1.0.0").status == 0
+    ended = shop.deploy("v1.1.0")
+    assert ended.status == 0, ended.output
+    measured = shop.verdict()["evidence"]["measured"]
+    assert measured["old_sessions"] > 0
+    assert measured["new_sessions"] > 0
+    assert measured["old_sessions_failed"] == measured["new_sessions_failed"] == 0
