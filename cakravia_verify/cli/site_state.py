@@ -7,6 +7,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cakravia_verify.errors import UsageError
+from cakravia_verify.proxy.certificate import read_certificate
+
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site, SiteState
     from cakravia_verify.slots import Slot
@@ -24,6 +27,7 @@ def state_lines(site: Site, state: SiteState) -> Iterator[str]:
             yield f"  {colour:<6} empty"
     running = "running" if state.proxy.is_running else "not running"
     yield f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
+    yield from (f"  tls    {line}" for line in _certificate_lines(site))
     if holder := site.lock.holder():
         yield f"  lock   held by {holder}"
     yield from (f"  drift: {each}" for each in state.drift)
@@ -42,6 +46,23 @@ def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
         "drift": list(state.drift),
         "lock": asdict(holder) if holder else None,
     }
+
+
+def _certificate_lines(site: Site) -> Iterator[str]:
+    """Return what the certificate's file says now, and what is wrong with it."""
+    try:
+        certificate = read_certificate(site.settings.proxy)
+        if certificate is None:
+            return
+        from cakravia_verify.proxy.certificate_checks import inspect  # slow to import
+
+        state = inspect(certificate, now=datetime.fromtimestamp(site.clock.wall(), UTC))
+    except UsageError as error:
+        yield f"problem: {error.message}"
+        return
+    yield f"{', '.join(state.names) or 'no name'}, until {state.ends:%Y-%m-%d}"
+    yield from (f"problem: {each}" for each in state.problems)
+    yield from (f"warning: {each}" for each in state.warnings)
 
 
 def _summary(site: Site, state: SiteState) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -98,7 +99,7 @@ class LocalNginx:
     def check(self) -> None:
         self._refuse_odd_folder()
         _ = self.version
-        read_certificate(self._settings)
+        self._require_usable_certificate()
         self._refuse_taken_ports()
 
     @property
@@ -123,6 +124,15 @@ class LocalNginx:
                     remedy="restore the address, or restart the site: cakravia down, then cakravia up; "
                     "nothing was changed",
                 ) from error
+
+    def _require_usable_certificate(self) -> None:
+        certificate = read_certificate(self._settings)
+        if certificate is None:
+            return
+        from cakravia_verify.proxy.certificate_checks import require_usable  # slow to import
+
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        require_usable(certificate, loaded=self._configuration.loaded, now=now)
 
     def _refuse_odd_folder(self) -> None:
         if re.search(r"""["'$;{}\s\\]""", str(self._folder)):
@@ -174,6 +184,8 @@ class LocalNginx:
             return is_changed
         if not is_changed and self._configuration.is_whole:
             return False
+        if self._configuration.loaded:
+            self._require_usable_certificate()
         self._refuse_taken_ports()
         chosen = self._answering_slot() if self._configuration.is_choice_lost else None
         with self._configuration.replaced(chosen=chosen or self._configuration.chosen()):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from cakravia_verify.errors import LockHeld, ProxyError, UsageError
+from cakravia_verify.errors import LockHeld, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.settings.loading import load_settings
@@ -170,7 +170,7 @@ def test_a_certificate_that_does_not_match_its_key_changes_nothing(shop: Shop, p
     before, key = shop.pair.fingerprint, shop.pair.key.read_bytes()
     shop.pair.key.write_bytes(shop.newer.key.read_bytes())
     try:
-        with pytest.raises(ProxyError, match=r"(?i)key values mismatch"):
+        with pytest.raises(UsageError, match=r"(?i)key values mismatch"):
             shop.site.proxy.refresh(deadline=soon())
     finally:
         shop.pair.key.write_bytes(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -127,7 +128,7 @@ class DockerNginx:
             container = self._container()
         except PlatformError as error:
             raise UsageError(error.message, remedy=error.remedy) from error
-        read_certificate(self._settings.proxy)
+        self._require_usable_certificate(self._configuration.loaded(container) if container is not None else "")
         if container is None or container.status != "running":
             for key, listen in self._listens.items():
                 self._refuse_taken_port(f"[proxy] {key}", listen)
@@ -193,8 +194,11 @@ class DockerNginx:
         container = self._running()
         chosen = self._configuration.chosen(container)
         files = self._wanted_files(container, chosen)
-        if self._configuration.loaded(container) == files.whole:
+        loaded = self._configuration.loaded(container)
+        if loaded == files.whole:
             return False
+        if loaded:
+            self._require_usable_certificate(loaded)
         with self._configuration.replaced(container, files, chosen=chosen):
             self._reload(container, files.whole, deadline)
         self._forget_failover()
@@ -305,6 +309,14 @@ class DockerNginx:
             command=COMMAND,
             stop_signal="SIGQUIT",
         )
+
+    def _require_usable_certificate(self, loaded: str) -> None:
+        certificate = read_certificate(self._settings.proxy)
+        if certificate is None:
+            return
+        from cakravia_verify.proxy.certificate_checks import require_usable  # slow to import
+
+        require_usable(certificate, loaded=loaded, now=datetime.fromtimestamp(self._clock.wall(), UTC))
 
     def _forget_failover(self) -> None:
         if self._settings.proxy.switch != "flag":

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cakravia_verify.errors import ProxyError, UsageError
+from cakravia_verify.errors import UsageError
 from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.slots import Colour
@@ -72,7 +72,7 @@ def test_a_renewed_certificate_is_loaded_by_exactly_one_reload(door: Door) -> No
 def test_a_certificate_that_does_not_match_its_key_changes_nothing(door: Door) -> None:
     before = door.pair.fingerprint
     door.pair.key.write_bytes(door.newer.key.read_bytes())
-    with pytest.raises(ProxyError, match=r"(?i)key values mismatch"):
+    with pytest.raises(UsageError, match=r"(?i)key values mismatch"):
         door.proxy.refresh(deadline=deadline())
     assert served_fingerprint(door.port) == before
 
