@@ -91,6 +91,10 @@ class Platform(Protocol):
         """Stop the slot: a stop signal first, so that the application drains, and a kill at the deadline."""
         ...
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what was noticed about the applications since the last call, one sentence each."""
+        ...
+
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         """Remove artifacts beyond `retain`, except the digests in `keep`. Returns the removed ones.
 

@@ -32,7 +32,10 @@ def bring_up(site: Site) -> Iterator[str]:
 
 
 def bring_down(site: Site) -> str:
-    """Stop the proxy, which answers its requests in flight, then the slots. Returns one line."""
+    """Stop the proxy, which answers its requests in flight, then the slots.
+
+    Returns what was done, and what was noticed.
+    """
     grace = site.settings.app.grace
     site.proxy.stop(deadline=Deadline("the proxy stops", grace, clock=site.clock))
     stopped = []
@@ -41,4 +44,5 @@ def bring_down(site: Site) -> str:
             site.platform.stop(colour, deadline=Deadline(f"{colour} stops", grace, clock=site.clock))
             stopped.append(str(slot))
     site.journal.append("site.down", stopped=stopped)
-    return f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"
+    lines = [f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"]
+    return "\n".join([*lines, *site.platform.remarks()])

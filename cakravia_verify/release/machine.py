@@ -147,7 +147,7 @@ class Release:
         began = self.site.clock.monotonic()
         self.publish(StepEvent(step.name, "begins", began))
         try:
-            facts = step.do(self)
+            facts = self._with_remarks(step.do(self))
         except BaseException as error:
             self.failure = error
             seconds = self.site.clock.monotonic() - began
@@ -179,7 +179,7 @@ class Release:
             self._journal("undo.intent", step.name, why=why)
             began = self.site.clock.monotonic()
             try:
-                facts = step.undo(self)
+                facts = self._with_remarks(step.undo(self))
             except Exception as error:
                 self.publish(StepEvent(step.name, "undo failed", self.site.clock.monotonic(), note=_first_line(error)))
                 self._journal("undo.failed", step.name, error=_first_line(error))
@@ -235,6 +235,11 @@ class Release:
         """Sleep for `seconds`, then call the watchers."""
         self.site.clock.sleep(seconds)
         self.watch()
+
+    def _with_remarks(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Add to the note of a step what the platform noticed meanwhile."""
+        remarks = self.site.platform.remarks()
+        return {**facts, "note": "; ".join(filter(None, (facts.get("note", ""), *remarks)))} if remarks else facts
 
     def _journal(self, event: str, step: str, **facts: Any) -> None:
         """Append the entry if the journal can be written. Raises SiteLost if another process holds the site now."""

@@ -71,6 +71,7 @@ class MemorySite:
     unstartable: set[str] = field(default_factory=set)
     stranger: Slot | None = None
     cut_off: list[str] = field(default_factory=list)
+    noticed: list[str] = field(default_factory=list)
     scripted: dict[str, tuple[float, int]] = field(default_factory=dict)
     commands: list[VersionCommand] = field(default_factory=list)
     roles: dict[Colour, Role] = field(default_factory=dict)
@@ -152,6 +153,10 @@ class MemorySite:
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
         self._act("stop", str(colour))
         self.running.pop(colour, None)
+
+    def remarks(self) -> tuple[str, ...]:
+        noticed, self.noticed = tuple(self.noticed), []
+        return noticed
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         self._act("prune")

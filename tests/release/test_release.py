@@ -215,6 +215,19 @@ def test_an_undo_after_a_signal_waits_for_a_clean_stop_while_there_is_time(site_
     assert site_with_v1.serving.version == "v1"
 
 
+def test_what_the_platform_noticed_is_in_the_note_of_the_step(site_with_v1: Stage) -> None:
+    release = site_with_v1.release("v2")
+    release.start()
+    site_with_v1.memory.noticed = ["green was killed"]
+    release.advance("prove")
+    notes = {event.step: event.note for event in release.events if event.kind == "done"}
+    assert notes["build"].endswith("; green was killed")
+    assert "killed" not in notes["stage"]
+    site_with_v1.memory.noticed = ["green was deaf"]
+    release.roll_back("a test")
+    assert any(event.kind == "undone" and "green was deaf" in event.note for event in release.events)
+
+
 # Recovery.
 
 

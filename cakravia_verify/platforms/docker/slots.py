@@ -21,6 +21,7 @@ from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
+from cakravia_verify.platforms.docker.slot_end import has_shell_in_front, out_of_memory, remarks_of
 from cakravia_verify.platforms.docker.slot_spec import (
     RELEASE,
     VERSION,
@@ -67,6 +68,7 @@ class DockerPlatform:
         self._compose = compose
         self._clock = clock
         self._also_before_the_lock = also_before_the_lock
+        self._remarks: list[str] = []
         self._prefetched: dict[str, Artifact | CakraviaError] = {}
         self._requests = {
             colour: RemoteLog(engine, f"{VOLUME}/{colour}/requests.log", copy=self._copy(colour)) for colour in Colour
@@ -212,7 +214,9 @@ class DockerPlatform:
         if container is None:
             return
         if container.status in ALIVE:
-            containers.stop(self._engine, container, deadline=deadline, grace=self._settings.app.grace)
+            has_shell, grace = has_shell_in_front(self._engine, container), self._settings.app.grace
+            containers.stop(self._engine, container, deadline=deadline, grace=grace)
+            self._remarks += remarks_of(container, has_shell=has_shell, grace=grace)
         with contextlib.suppress(
             CakraviaError, OSError
         ):  # a release must not fail because the last lines of a log are lost
@@ -221,6 +225,10 @@ class DockerPlatform:
         containers.remove(self._engine, container)
         forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
+
+    def remarks(self) -> tuple[str, ...]:
+        remarks, self._remarks = tuple(self._remarks), []
+        return remarks
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = {slot.digest for slot in map(self.observe, Colour) if slot}
@@ -232,7 +240,8 @@ class DockerPlatform:
             content = self._engine.ask(f"reading the log of {container.name}", lambda: container.logs(tail=lines))
         else:
             content = self._saved_log(colour).read_bytes() if self._saved_log(colour).exists() else b""
-        return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
+        note = out_of_memory(container, limit=self._settings.slots.memory_limit) if container is not None else []
+        return "\n".join([*content.decode(errors="replace").splitlines(), *note][-lines:])
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._copy(colour)

@@ -50,6 +50,7 @@ class ProcessPlatform:
         self._records = SlotRecords(settings.state / "slots")
         self._kept = KeptEnvironments(settings.state / "slots", settings.state / "versions")
         self._nginx = NginxFamily(settings.state / "nginx", settings.state / "nginx" / "nginx.pid")
+        self._remarks: list[str] = []
         self._new: dict[str, dict[str, str]] = {}
 
     def check(self) -> None:
@@ -247,6 +248,7 @@ class ProcessPlatform:
         )
         if are_gone or process is None:
             return
+        self._remarks.append(f"{colour} did not end within {seconds:g} s of SIGTERM and was killed")
         kill_group(process, group=group)
         poll(
             lambda: is_gone(process),
@@ -254,6 +256,10 @@ class ProcessPlatform:
             every=0.01,
             observed=lambda: f"process {process.pid} still runs",
         )
+
+    def remarks(self) -> tuple[str, ...]:
+        remarks, self._remarks = tuple(self._remarks), []
+        return remarks
 
     def prune(self, *, keep: Collection[str], retain: int, promoted: Collection[str] = ()) -> tuple[Artifact, ...]:
         running = [slot for slot in map(self.observe, Colour) if slot]

@@ -119,6 +119,8 @@ def test_an_application_that_ignores_sigterm_is_killed_after_its_grace(
     ask(slot, "/")
     deaf.stop(Colour.BLUE, deadline=deadline())
     assert process_named(slot.identity) is None
+    assert deaf.remarks() == ("blue did not end within 0.2 s of SIGTERM and was killed",)
+    assert deaf.remarks() == ()
 
 
 def test_what_the_application_started_ends_with_it(started: Slot, platform: ProcessPlatform, ask: Ask) -> None:
