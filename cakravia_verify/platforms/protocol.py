@@ -21,6 +21,10 @@ class Platform(Protocol):
         """Raise UsageError if slots cannot run here: tools, permissions, ports. Changes nothing."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """Return one line for each thing that a slot gets otherwise than the project defines it. Changes nothing."""
+        ...
+
     def reconnect(self) -> tuple[str, ...]:
         """Reconnect running parts of the site that lost their network. Returns one line for each part.
 

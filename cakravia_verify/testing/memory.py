@@ -91,6 +91,9 @@ class MemorySite:
     def check(self) -> None:
         return None
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def reconnect(self) -> tuple[str, ...]:
         cut, self.cut_off = self.cut_off, []
         return tuple(f"{part} was cut off, and is reached again" for part in cut)

@@ -64,6 +64,9 @@ class ProcessPlatform:
             if self.observe(colour) is None:
                 require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def reconnect(self) -> tuple[str, ...]:
         self._require_addresses()
         return ()
