@@ -67,8 +67,8 @@ def make(site: DockerSite, context: object) -> None:
     (site.folder / "conf").mkdir()
     (site.folder / "conf" / "shop.ini").write_text("a=b\n")
     (site.folder / "password.txt").write_text("open sesame")
-    lines = site.file.read_text().splitlines()
-    site.file.write_text(
+    lines = site.settings.read_text().splitlines()
+    site.settings.write_text(
         "\n".join(line for line in lines if not line.startswith(("context =", "build_args =", "grace ="))) + "\n"
     )
 
@@ -85,7 +85,9 @@ def shop(make_site: MakeSite) -> Iterator[DockerSite]:
 
 def context_of(site: DockerSite) -> str:
     return next(
-        line.partition("=")[2].strip(' "') for line in site.file.read_text().splitlines() if line.startswith("context")
+        line.partition("=")[2].strip(' "')
+        for line in site.settings.read_text().splitlines()
+        if line.startswith("context")
     )
 
 
