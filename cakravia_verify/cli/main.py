@@ -15,6 +15,7 @@ from cakravia_verify.cli.history import history
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.site import down, logs, recover, status, up
+from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
 
@@ -67,6 +68,8 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
       pytest suites/deploy --version v1.2.0
       pytest suites/rollback --reason "why"
     """
+
+    context.with_resource(options_remembered(site_file, pairs))
 
     def open_site() -> Site:
         from cakravia_verify.settings.loading import load_settings

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.plugin.snapshot import snapshot_of
@@ -27,7 +28,7 @@ class ReleaseSession(Session[ReleaseRun]):
             raise pytest.UsageError("--duration is for suites/load; a release bakes for [release] bake (--bake)")
         version = option("release") or ""
         if self.policy.needs_version and not version:
-            raise pytest.UsageError("which version? As in: pytest suites/deploy --version v1.2.0")
+            raise pytest.UsageError(with_options("which version? As in: pytest suites/deploy --version v1.2.0"))
         site = self.open_site()
         request = Request(
             kind=self.policy.name,
