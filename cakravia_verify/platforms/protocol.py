@@ -104,6 +104,10 @@ class Platform(Protocol):
         """Return the last lines of the slot's application log."""
         ...
 
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        """Return one line for each kind of write that failed in the slot, with its correction. Changes nothing."""
+        ...
+
     def request_log(self, colour: Colour) -> Path | None:
         """Return the application's own request log as a local file, None if it has none."""
         ...

@@ -74,6 +74,7 @@ class MemorySite:
     scripted: dict[str, tuple[float, int]] = field(default_factory=dict)
     commands: list[VersionCommand] = field(default_factory=list)
     roles: dict[Colour, Role] = field(default_factory=dict)
+    failed_writes: tuple[str, ...] = ()
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -170,6 +171,9 @@ class MemorySite:
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         return ""
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return self.failed_writes
 
     def request_log(self, colour: Colour) -> Path | None:
         return None

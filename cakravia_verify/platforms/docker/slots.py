@@ -35,6 +35,7 @@ from cakravia_verify.platforms.docker.slot_spec import (
     write_roles,
 )
 from cakravia_verify.platforms.docker.writable import own_writable
+from cakravia_verify.platforms.docker.write_failures import write_failures_in
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -44,6 +45,7 @@ from cakravia_verify.system.files import write_atomically
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+LOG_LINES: Final = 1000
 ALIVE: Final = frozenset({"running", "restarting", "paused"})
 
 
@@ -237,7 +239,7 @@ class DockerPlatform:
             CakraviaError, OSError
         ):  # a release must not fail because the last lines of a log are lost
             self._requests[colour].follow(container)
-            write_atomically(self._saved_log(colour), container.logs(tail=1000))
+            write_atomically(self._saved_log(colour), container.logs(tail=LOG_LINES))
         containers.remove(self._engine, container)
         forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
@@ -253,6 +255,9 @@ class DockerPlatform:
         else:
             content = self._saved_log(colour).read_bytes() if self._saved_log(colour).exists() else b""
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return tuple(write_failures_in(self.logs(colour, lines=LOG_LINES)))
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._copy(colour)

@@ -264,6 +264,9 @@ class ProcessPlatform:
         content = last_bytes(self._records.place(colour) / "app.log", limit=1_000_000)
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return ()
+
     def request_log(self, colour: Colour) -> Path | None:
         return self._records.request_log(colour)
 

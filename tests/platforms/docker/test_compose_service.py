@@ -23,6 +23,7 @@ from cakravia_verify.platforms.docker.service import (
     Ulimit,
 )
 from cakravia_verify.platforms.docker.slot_service import SlotService
+from cakravia_verify.platforms.docker.write_failures import write_failures_in
 from cakravia_verify.settings.loading import load_settings
 
 SERVICE = """\
@@ -272,3 +273,23 @@ def test_the_page_says_what_happens_to_every_key_of_compose() -> None:
         if treatment.strip() in set(Treatment)
     }
     assert shown == {key: (str(rule.treatment), rule.reason) for key, rule in COMPOSE_KEYS.items()}
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("Error: EROFS: read-only file system, open '/app/.next/cache/x'", "writable"),
+        ("OSError: [Errno 30] Read-only file system: '/app/media/x'", "writable"),
+        ("OSError: [Errno 28] No space left on device", "tmpfs"),
+        ("nginx: [crit] pwrite() failed (28: No space left on device)", "tmpfs"),
+        ("/run/x.so: failed to map segment from shared object", "exec"),
+    ],
+)
+def test_a_failed_write_is_told_with_the_key_that_corrects_it(line: str, key: str) -> None:
+    (told,) = write_failures_in(f"listening\n{line}\n{line}\n")
+    assert key in told
+    assert line in told
+
+
+def test_a_log_without_failed_writes_tells_nothing() -> None:
+    assert list(write_failures_in("listening on 3000\nGET / 200\n")) == []
