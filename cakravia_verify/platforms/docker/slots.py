@@ -16,12 +16,14 @@ from cakravia_verify.platforms.docker.commands import ContainerCommand, command_
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import proxy_connections
+from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.project_parts import ensure_volumes, join_networks, rejoin_networks
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
+from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
 from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.slot_spec import (
@@ -161,15 +163,7 @@ class DockerPlatform:
         secrets = read_secrets(self._settings, definition)
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
-        spec = slot_spec(
-            self._settings,
-            artifact,
-            Place(colour, release, self._started_at()),
-            ports=self._addresses.published(colour),
-            user=user_of(self._engine, artifact, definition),
-            definition=definition,
-            network=self._network,
-        )
+        spec = self._spec(artifact, Place(colour, release, self._started_at()), definition)
         ensure_volumes(self._engine, definition)
         bring_secrets(self._engine, spec, secrets)
         container = containers.create(self._engine, spec, also=self._compose.labels_for(spec))
@@ -194,16 +188,12 @@ class DockerPlatform:
 
     def run_command(self, artifact: Artifact, command: VersionCommand) -> ContainerCommand:
         self._network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self._clock))
-        spec = slot_spec(
-            self._settings,
-            artifact,
-            Place(Colour.BLUE, "", self._started_at()),
-            ports={},
-            user=self._user_of(artifact),
-            network=self._network,
-        )
-        spec = command_spec(spec, command, name=self._command_name, version=artifact.version)
-        return ContainerCommand(self._engine, spec, secrets=read_secrets(self._settings), stdin=command.stdin)
+        definition = self._service.require(self._engine, artifact.version)
+        slot = self._spec(artifact, Place(Colour.BLUE, "", self._started_at()), definition)
+        ensure_volumes(self._engine, definition)
+        spec = command_spec(slot, command, name=self._command_name, version=artifact.version)
+        secrets = read_secrets(self._settings, definition)
+        return ContainerCommand(self._engine, spec, secrets=secrets, stdin=command.stdin)
 
     def end_commands(self, release: str) -> None:
         end_told_processes({RELEASE_VARIABLE: release})
@@ -325,6 +315,17 @@ class DockerPlatform:
         """Build, load or pull the image of the version, from the source that the service has."""
         images = replace(self._images, settings=self._service.sources(self._docker))
         return images.add(version, deadline=deadline)
+
+    def _spec(self, artifact: Artifact, place: Place, definition: ServiceDefinition) -> Spec:
+        return slot_spec(
+            self._settings,
+            artifact,
+            place,
+            ports=self._addresses.published(place.colour),
+            user=user_of(self._engine, artifact, definition),
+            definition=definition,
+            network=self._network,
+        )
 
     def _grace_of(self, container: Container) -> float:
         """Return the grace that the container was created with."""
