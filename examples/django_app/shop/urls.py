@@ -1,7 +1,6 @@
 """The paths of the project."""
 
 from django.urls import path
-
 from notes import views
 
 urlpatterns = [
