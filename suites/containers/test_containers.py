@@ -117,7 +117,7 @@ def test_flags_and_logs_belong_to_nginx_alone(proxy: ContainerView) -> None:
 
 def test_a_private_key_is_for_nginxs_user_alone(proxy: ContainerView, settings: Settings) -> None:
     uid = proxy.run("id -u").strip()
-    keys = proxy.run("find /srv/proxy -name '*.key' -exec stat -c '%u %a' {} +").splitlines()
+    keys = proxy.run("find /srv/proxy/conf -name '*.key' -exec stat -c '%u %a' {} +").splitlines()
     assert keys == ([f"{uid} 400"] if settings.proxy.tls_listen else [])
 
 
