@@ -23,14 +23,16 @@ A message contains what failed and what was observed. `remedy` is what to do nex
 
 from __future__ import annotations
 
+from cakravia_verify.command_options import with_options
+
 
 class CakraviaError(Exception):
     """The root of all errors of this package. `remedy` is what to do next."""
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = with_options(message)
+        self.remedy = with_options(remedy)
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message

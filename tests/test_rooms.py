@@ -40,6 +40,7 @@ ROOMS = (
     "kinds",
     "slots",
     "errors",
+    "command_options",
 )
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),

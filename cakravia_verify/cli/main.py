@@ -18,6 +18,7 @@ from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
+from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
 
@@ -71,6 +72,8 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
       cakravia rollback --reason "why"
       cakravia load --duration 60
     """
+
+    context.with_resource(options_remembered(site_file, pairs))
 
     def open_site() -> Site:
         from cakravia_verify.settings.loading import load_settings

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cakravia_verify.cli.sessions import RollbackGroup, now
+from cakravia_verify.command_options import with_options
 
 if TYPE_CHECKING:
     from cakravia_verify.history.releases import Record
@@ -116,12 +117,12 @@ def _check_lines(preview: RollbackPreview) -> Iterator[str]:
     for check in preview.checks:
         yield f"{'ok ' if check.is_ok else 'not'}  {check.name:<{width}}  {check.detail}"
         if not check.is_ok and check.remedy:
-            yield f"     -> {check.remedy}"
+            yield f"     -> {check.command}"
     if preview.target is None:
         yield "There is no version to roll back to."
     elif preview.is_possible:
         yield f"A rollback to {preview.target.version} would succeed{_duration(preview.estimate)}."
-        yield f"     -> {ROLLBACK_COMMAND}"
+        yield f"     -> {with_options(ROLLBACK_COMMAND)}"
     else:
         yield f"A rollback to {preview.target.version} would fail now. Users would stay where they are."
 
@@ -153,7 +154,8 @@ def _as_json(preview: RollbackPreview) -> dict[str, Any]:
         "target": asdict(preview.target) if preview.target else None,
         "warm": preview.is_warm,
         "findings": [
-            {"name": each.name, "ok": each.is_ok, "seen": each.detail, "remedy": each.remedy} for each in preview.checks
+            {"name": each.name, "ok": each.is_ok, "seen": each.detail, "remedy": each.command}
+            for each in preview.checks
         ],
         "seconds": asdict(preview.estimate) if preview.estimate else None,
     }

@@ -31,6 +31,7 @@ def state_lines(site: Site, state: SiteState) -> Iterator[str]:
     if holder := site.lock.holder():
         yield f"  lock   held by {holder}"
     yield from (f"  drift: {each}" for each in state.drift)
+    yield from (f"  note: {each}" for each in site.platform.notes())
 
 
 def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
         "slots": {"blue": _slot_as_json(state.slots.blue), "green": _slot_as_json(state.slots.green)},
         "proxy": asdict(state.proxy) | {"address": str(site.proxy.address)},
         "drift": list(state.drift),
+        "notes": list(site.platform.notes()),
         "lock": asdict(holder) if holder else None,
     }
 

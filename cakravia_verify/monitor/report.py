@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.monitor.alerts import book
 from cakravia_verify.monitor.alerts.message import duration, instant
 from cakravia_verify.monitor.database import reading
@@ -55,7 +56,7 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     span = duration(report["until"] - report["since"])
     yield f"{report['site']}: the last {span}, until {instant(report['until'])}"
     if not report["probes"]:
-        yield "nothing was recorded in that time; start the monitor with: cakravia monitor run"
+        yield with_options("nothing was recorded in that time; start the monitor with: cakravia monitor run")
         return
     yield f"{'probe':<22} {'available':>10} {'probes':>9} {'bad':>6} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}"
     for name, row in report["probes"].items():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.monitor.alerts.message import duration, instant
 from cakravia_verify.monitor.facts import ProbeTarget
 
@@ -36,7 +37,7 @@ def alert_lines(found: Mapping[str, Any]) -> Iterator[str]:
 def status_lines(state: Mapping[str, Any], *, is_running: bool) -> Iterator[str]:
     """Yield what the monitor sees now, or last saw."""
     if not state:
-        yield "the monitor never ran here; start it with: cakravia monitor run"
+        yield with_options("the monitor never ran here; start it with: cakravia monitor run")
         return
     now = time.time()
     if is_running:

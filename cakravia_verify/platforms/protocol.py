@@ -21,6 +21,10 @@ class Platform(Protocol):
         """Raise UsageError if slots cannot run here: tools, permissions, ports. Changes nothing."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """Return one line for each thing that a slot gets otherwise than the project defines it. Changes nothing."""
+        ...
+
     def reconnect(self) -> tuple[str, ...]:
         """Reconnect running parts of the site that lost their network. Returns one line for each part.
 
@@ -105,6 +109,10 @@ class Platform(Protocol):
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         """Return the last lines of the slot's application log."""
+        ...
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        """Return one line for each kind of write that failed in the slot, with its correction. Changes nothing."""
         ...
 
     def request_log(self, colour: Colour) -> Path | None:

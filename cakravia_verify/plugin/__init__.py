@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cakravia_verify.command_options import forget_options, remember_options
 from cakravia_verify.plugin import hookspecs
 from cakravia_verify.plugin.command_line import names_suite, names_version, respelled
 from cakravia_verify.plugin.neighbours import StayOut, refuse_asked
@@ -64,6 +65,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
+    remember_options(config.getoption("--site"), config.getoption("cakravia_set"))
     kind = config.hook.pytest_cakravia_kind(config=config)
     if kind is None:
         if getattr(config.option, "release", None):
@@ -92,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
+    forget_options()
     session: Session[SessionRun] | None = config.pluginmanager.get_plugin(PLUGIN_NAME)
     if session is not None:
         session.close()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.configuration import INSIDE_PORT, INSIDE_TLS_PORT
+from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.site import open_docker
+from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.slot_spec import DIGEST, RELEASE, SECRETS, SLOT, VERSION, VOLUME
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.settings.loading import load_settings
@@ -121,6 +124,21 @@ class ContainerSite:
     @property
     def project(self) -> str:
         return self.settings.docker.project or self.settings.site.name
+
+    def defined(self, container: ContainerView) -> ServiceDefinition:
+        """Return what the project defines for the container. The proxy is no part of the project."""
+        return ServiceDefinition() if container.is_proxy else self.definition
+
+    @cached_property
+    def definition(self) -> ServiceDefinition:
+        """The definition of the slots' service."""
+        return SlotService(self.settings).definition()
+
+    def memory(self, container: ContainerView) -> int:
+        """Return the container's memory limit in bytes."""
+        if container.is_proxy:
+            return self.proxy_memory
+        return self.definition.memory or self.settings.slots.memory_bytes
 
     @property
     def proxy_memory(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.recovery.repair import bring_to_promoted, settle
 from cakravia_verify.recovery.serve_users import is_served, serve
 from cakravia_verify.release.roles import correct_roles
@@ -44,5 +45,7 @@ def bring_down(site: Site) -> str:
             site.platform.stop(colour, deadline=Deadline(f"{colour} stops", grace, clock=site.clock))
             stopped.append(str(slot))
     site.journal.append("site.down", stopped=stopped)
-    lines = [f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again"]
+    lines = [
+        with_options(f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again")
+    ]
     return "\n".join([*lines, *site.platform.remarks()])

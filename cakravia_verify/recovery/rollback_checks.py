@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.errors import CakraviaError, JournalError, LockHeld
 from cakravia_verify.history.hooks import migrations_since
 from cakravia_verify.history.releases import STUCK, flaw_of, unfinished
@@ -27,6 +28,11 @@ class PreflightCheck:
     is_ok: bool
     detail: str
     remedy: str = ""
+
+    @property
+    def command(self) -> str:
+        """The remedy, with the options of the present command line."""
+        return with_options(self.remedy)
 
 
 def site_checks(site: Site, now: SiteState, *, repaired: SiteState) -> Iterator[PreflightCheck]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cakravia_verify.errors import NotConfirmed, NotHealthy, PlatformError
+from cakravia_verify.errors import CakraviaError, NotConfirmed, NotHealthy, PlatformError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
@@ -233,3 +233,11 @@ def requests_in_flight(site: Site, colour: Colour) -> int:
 def complaints(readings: tuple[Reading, ...]) -> str:
     """Return the bad readings as text."""
     return "; ".join(str(reading) for reading in readings if not reading.is_healthy) or "all readings are good"
+
+
+def write_failures(site: Site, slot: Slot) -> tuple[str, ...]:
+    """Return one line for each kind of write that failed in the slot. An unreadable log has none."""
+    try:
+        return site.platform.write_failures(slot.colour)
+    except CakraviaError:
+        return ()

@@ -22,6 +22,7 @@ from cakravia_verify.release.conditions import (
     take_round,
     wait_until_drained,
     was_seen,
+    write_failures,
 )
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
@@ -82,7 +83,8 @@ def unstage(release: Release) -> dict[str, Any]:
 
 def prove(release: Release) -> dict[str, Any]:
     """Wait for enough good rounds of readings in a row. Each reading must name the candidate's slot and version."""
-    health, slot = release.site.settings.health, _candidate(release)
+    site, slot = release.site, _candidate(release)
+    health = site.settings.health
     deadline = release.deadline(f"{slot} becomes healthy", health.deadline)
     streak = 0
     while True:
@@ -95,7 +97,7 @@ def prove(release: Release) -> dict[str, Any]:
         if deadline.is_over:
             raise NotHealthy(
                 f"{slot} did not become healthy within {health.deadline:g} s: {complaints(readings)}",
-                remedy=f"read its log: cakravia logs {slot.colour}",
+                remedy="; ".join([f"read its log: cakravia logs {slot.colour}", *write_failures(site, slot)]),
             )
         release.pause(health.interval)
 
@@ -107,14 +109,19 @@ def smoke(release: Release) -> dict[str, Any]:
     for request in site.settings.release.smoke:
         asked = f"{request.method} {request.path} on {slot}"
         if trouble := smoke_trouble(site, slot, request):
-            raise NotHealthy(f"smoke: {asked}: {trouble}")
+            raise NotHealthy(f"smoke: {asked}: {trouble}", remedy="; ".join(write_failures(site, slot)))
         if has_proxy and (trouble := smoke_trouble_through_proxy(site, slot, request)):
             raise NotHealthy(
                 f"smoke: {asked}: as expected from the slot, but through the proxy: {trouble}",
                 remedy="docs/PROXY.md lists the limits of the proxy and what it changes",
             )
         release.facts.smoke_passed += 1
-    return {"requests": release.facts.smoke_passed, "note": f"{release.facts.smoke_passed} requests as expected"}
+    failures = write_failures(site, slot)
+    return {
+        "requests": release.facts.smoke_passed,
+        "write_failures": list(failures),
+        "note": "; ".join([f"{release.facts.smoke_passed} requests as expected", *failures]),
+    }
 
 
 def switch(release: Release) -> dict[str, Any]:

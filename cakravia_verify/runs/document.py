@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.command_options import with_options
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Budget, Evidence, Exit, Verdict
 from cakravia_verify.history.releases import UNPROVEN, Intent
@@ -84,7 +85,7 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
         seconds=clock.monotonic() - ended.began,
         outcome=ended.ending.outcome,
         exit_status=int(ended.ending.exit),
-        next_step=_next_step(release.intent, ended.ending),
+        next_step=with_options(_next_step(release.intent, ended.ending)),
         verdict=ended.verdict,
         evidence=ended.evidence,
         budget=ended.budget,

@@ -8,6 +8,7 @@ from typing import Final
 
 from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.command_options import with_options
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Verdict
 from cakravia_verify.kinds import LOAD
 from cakravia_verify.report.document import Event, ReleaseDocument
@@ -61,7 +62,7 @@ def load_document_of(site: Site, ended: LoadEnd, *, traffic_run: TrafficRun | No
         seconds=site.clock.monotonic() - ended.began,
         outcome=MEASURED,
         exit_status=int(ended.exit),
-        next_step=_next_step(ended.verdict),
+        next_step=with_options(_next_step(ended.verdict)),
         verdict=ended.verdict,
         evidence=ended.evidence,
         budget=ended.budget,

@@ -63,6 +63,7 @@ def prepare_run(
     _prefetch(request, site, waiting)
     notices = list(_hold(request, site, waiting))
     try:
+        notices += site.platform.notes()
         notices += reconnect(site)
         notices += end_left_hooks(site)
         notices += _settle_earlier_releases(request, site, on_event)

@@ -276,7 +276,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _docker_knows_where_versions_come_from(self) -> Settings:
-        if self.site.platform == "docker" and len(self.docker.sources) != 1:
+        least = 0 if self.docker.compose else 1
+        if self.site.platform == "docker" and not least <= len(self.docker.sources) <= 1:
             named = " and ".join(self.docker.sources) or "none"
             raise ValueError(
                 f"[docker] needs exactly one of image, context and archive; set now: {named}. Write where versions "

@@ -75,6 +75,7 @@ class MemorySite:
     scripted: dict[str, tuple[float, int]] = field(default_factory=dict)
     commands: list[VersionCommand] = field(default_factory=list)
     roles: dict[Colour, Role] = field(default_factory=dict)
+    failed_writes: tuple[str, ...] = ()
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -91,6 +92,9 @@ class MemorySite:
 
     def check(self) -> None:
         return None
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def reconnect(self) -> tuple[str, ...]:
         cut, self.cut_off = self.cut_off, []
@@ -172,6 +176,9 @@ class MemorySite:
 
     def logs(self, colour: Colour, *, lines: int) -> str:
         return ""
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return self.failed_writes
 
     def request_log(self, colour: Colour) -> Path | None:
         return None

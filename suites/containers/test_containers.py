@@ -27,8 +27,10 @@ def test_no_process_is_root(container: ContainerView) -> None:
     assert not [pid for pid, uids in looks[0].items() if "0" in uids.split() and "0" in looks[1].get(pid, "").split()]
 
 
-def test_no_process_has_a_capability(container: ContainerView) -> None:
-    masks = re.findall(r"^Cap(?:Eff|Prm|Bnd):\s+(\w+)$", container.run("cat /proc/[0-9]*/status"), re.MULTILINE)
+def test_no_process_has_a_capability(container: ContainerView, site: ContainerSite) -> None:
+    # Capabilities that the project adds are permitted, but no process has them as long as it is not root.
+    sets = "Eff|Prm" if site.defined(container).cap_add else "Eff|Prm|Bnd"
+    masks = re.findall(rf"^Cap(?:{sets}):\s+(\w+)$", container.run("cat /proc/[0-9]*/status"), re.MULTILINE)
     assert {int(mask, 16) for mask in masks} == {0}
 
 
@@ -38,59 +40,68 @@ def test_no_process_can_gain_privileges(container: ContainerView) -> None:
     assert not container.options["Privileged"]
 
 
-def test_the_first_process_is_an_init(container: ContainerView) -> None:
-    assert container.options["Init"]
-    assert "init" in container.read("/proc/1/comm")
+def test_the_first_process_is_an_init(container: ContainerView, site: ContainerSite) -> None:
+    is_wanted = site.defined(container).init
+    assert bool(container.options["Init"]) == is_wanted
+    assert not is_wanted or "init" in container.read("/proc/1/comm")
 
 
 # Limits, as the container's own processes have them.
 
 
 def test_memory_is_limited_and_there_is_no_swap(container: ContainerView, site: ContainerSite) -> None:
-    limit = site.proxy_memory if container.is_proxy else site.settings.slots.memory_bytes
+    limit = site.memory(container)
     assert int(_control_group(container, "memory/memory.limit_in_bytes", "memory.max")) == limit
     assert container.options["MemorySwap"] == limit
 
 
-def test_processor_time_is_limited(container: ContainerView, settings: Settings) -> None:
+def test_processor_time_is_limited(container: ContainerView, site: ContainerSite) -> None:
     quota, *rest = _control_group(container, "cpu/cpu.cfs_quota_us", "cpu.max").split()
     period = rest[0] if rest else container.read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    assert int(quota) / int(period) == settings.docker.cpus
+    assert int(quota) / int(period) == (site.defined(container).cpus or site.settings.docker.cpus)
 
 
-def test_the_number_of_processes_is_limited(container: ContainerView, settings: Settings) -> None:
+def test_the_number_of_processes_is_limited(container: ContainerView, site: ContainerSite) -> None:
     limit = int(_control_group(container, "pids/pids.max", "pids.max"))
     assert limit == container.options["PidsLimit"]
-    assert container.is_proxy or limit == settings.docker.pids
+    assert container.is_proxy or limit == (site.definition.pids or site.settings.docker.pids)
 
 
 # Files.
 
 
-def test_the_root_file_system_is_read_only(container: ContainerView) -> None:
+def test_the_root_file_system_is_read_only_unless_the_project_says_otherwise(
+    container: ContainerView, site: ContainerSite
+) -> None:
     roots = [line.split() for line in container.read("/proc/mounts").splitlines() if line.split()[1] == "/"]
-    assert "ro" in roots[-1][3].split(",")
+    assert ("ro" in roots[-1][3].split(",")) == site.defined(container).read_only
 
 
-def test_only_tmp_and_volumes_can_be_written(container: ContainerView) -> None:
+def test_only_tmp_and_volumes_can_be_written(container: ContainerView, site: ContainerSite) -> None:
+    defined = site.defined(container)
     kernel = ("/proc", "/sys", "/dev")
     writable = {
         fields[1]
         for fields in map(str.split, container.read("/proc/mounts").splitlines())
         if "rw" in fields[3].split(",") and not fields[1].startswith(kernel)
     }
-    volumes = {mount["Destination"] for mount in container.attrs["Mounts"]}
+    volumes = {mount["Destination"] for mount in container.attrs["Mounts"]} | set(defined.tmpfs)
+    volumes |= set() if defined.read_only else {"/"}
     # The engine's own files, which no user without capabilities can write.
     assert writable <= volumes | {"/tmp", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}  # noqa: S108
 
 
-def test_nothing_of_the_engines_machine_is_mounted(container: ContainerView) -> None:
-    assert {mount["Type"] for mount in container.attrs["Mounts"]} <= {"volume"}
+def test_nothing_of_the_engines_machine_is_mounted_but_what_the_project_names(
+    container: ContainerView, site: ContainerSite
+) -> None:
+    named = {mount.target for mount in site.defined(container).mounts} | set(site.defined(container).configs)
+    assert {mount["Type"] for mount in container.attrs["Mounts"] if mount["Destination"] not in named} <= {"volume"}
 
 
-def test_tmp_runs_no_programs(container: ContainerView) -> None:
+def test_tmp_runs_no_programs_unless_the_project_says_otherwise(container: ContainerView, site: ContainerSite) -> None:
     rows = [line.split() for line in container.read("/proc/mounts").splitlines() if line.split()[1] == "/tmp"]  # noqa: S108
-    assert {"noexec", "nosuid", "nodev"} <= set(rows[-1][3].split(","))
+    given = set(site.defined(container).tmpfs.get("/tmp", "").split(","))  # noqa: S108
+    assert {"noexec", "nosuid", "nodev"} - set(rows[-1][3].split(",")) <= {f"no{each}" for each in given}
 
 
 def test_nginx_cannot_write_its_own_configuration(proxy: ContainerView) -> None:
@@ -106,7 +117,7 @@ def test_flags_and_logs_belong_to_nginx_alone(proxy: ContainerView) -> None:
 
 def test_a_private_key_is_for_nginxs_user_alone(proxy: ContainerView, settings: Settings) -> None:
     uid = proxy.run("id -u").strip()
-    keys = proxy.run("find /srv/proxy -name '*.key' -exec stat -c '%u %a' {} +").splitlines()
+    keys = proxy.run("find /srv/proxy/conf -name '*.key' -exec stat -c '%u %a' {} +").splitlines()
     assert keys == ([f"{uid} 400"] if settings.proxy.tls_listen else [])
 
 
@@ -151,8 +162,8 @@ def test_a_container_listens_only_on_its_own_ports(container: ContainerView, sit
     assert open_to_others == expected
 
 
-def test_every_container_is_in_the_sites_network_and_no_other(container: ContainerView, site: ContainerSite) -> None:
-    assert set(container.attrs["NetworkSettings"]["Networks"]) == {site.project}
+def test_a_container_is_in_the_networks_of_site_and_project_only(container: ContainerView, site: ContainerSite) -> None:
+    assert set(container.attrs["NetworkSettings"]["Networks"]) == {site.project, *site.defined(container).networks}
 
 
 def test_addresses_are_fixed(container: ContainerView, site: ContainerSite) -> None:
@@ -228,8 +239,9 @@ def test_a_container_is_watched_by_a_health_check(container: ContainerView) -> N
     )
 
 
-def test_a_slot_has_time_to_finish_when_it_is_stopped(slot: ContainerView, settings: Settings) -> None:
-    assert slot.config["StopTimeout"] >= min(settings.app.grace, settings.release.drain)
+def test_a_slot_has_time_to_finish_when_it_is_stopped(slot: ContainerView, site: ContainerSite) -> None:
+    grace = site.definition.grace or site.settings.app.grace
+    assert slot.config["StopTimeout"] >= min(grace, site.settings.release.drain)
 
 
 def test_the_proxy_finishes_requests_when_it_is_stopped(proxy: ContainerView) -> None:

@@ -496,3 +496,14 @@ def test_a_promotion_does_not_stop_what_another_runner_started(replaced: Release
     assert left is not None
     assert left.version == "v9"
     assert not replaced.site.proxy.observe().has_failover
+
+
+def test_the_smoke_step_tells_writes_that_failed_and_goes_on(site_with_v1: Stage) -> None:
+    site_with_v1.memory.failed_writes = ("name the folder in [docker] writable",)
+    release = started(site_with_v1, "v2", to="smoke")
+    (done,) = [
+        entry
+        for entry in site_with_v1.site.journal.entries()
+        if (entry.event, entry.step, entry.release) == ("step.done", "smoke", release.id)
+    ]
+    assert done.facts["write_failures"] == ["name the folder in [docker] writable"]

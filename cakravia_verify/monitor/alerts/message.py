@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.monitor.alerts.machine import Topic
 from cakravia_verify.monitor.alerts.model import Alert
 from cakravia_verify.monitor.alerts.rules import Rule
@@ -67,8 +68,8 @@ def _lines(topic: Topic, told: Sequence[Told], around: Surroundings, *, at: floa
     if any(each.rule.name in _HELPED_BY_ROLLBACK for each in told):
         yield f"Going back: {_going_back(around.rollback, at)}"
     for command in dict.fromkeys(each.rule.command for each in told if each.rule.command):
-        yield f"Repair: {command}"
-    yield f"Acknowledge: cakravia monitor alerts ack {names.split(', ')[0]}"
+        yield with_options(f"Repair: {command}")
+    yield with_options(f"Acknowledge: cakravia monitor alerts ack {names.split(', ')[0]}")
 
 
 def _about(topic: Topic, told: Told, *, at: float) -> Iterator[str]:

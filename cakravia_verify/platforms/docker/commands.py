@@ -14,8 +14,10 @@ from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, send
+from cakravia_verify.platforms.docker.project_parts import join_networks
 from cakravia_verify.platforms.docker.secrets import SUFFIX, bring_secrets, forget_secrets
 from cakravia_verify.platforms.docker.slot_spec import SECRETS, VERSION, VOLUME, numbers_of
+from cakravia_verify.platforms.docker.writable import own_writable
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.commands import GRACE_SECONDS, BoundedOutput
 
@@ -41,7 +43,6 @@ def command_spec(slot: Spec, command: VersionCommand, *, name: str, version: str
         service=name,
         address="",
         restart="no",
-        healthcheck=(),
         ports={},
         environment=own | dict(command.environment),
         labels={SITE_LABEL: slot.labels[SITE_LABEL], VERSION: version},
@@ -49,6 +50,7 @@ def command_spec(slot: Spec, command: VersionCommand, *, name: str, version: str
         entrypoint=(first,),
         command=tuple(rest),
         takes_stdin=True,
+        definition=replace(slot.definition, healthcheck=None, entrypoint=(), command=()),
     )
 
 
@@ -66,6 +68,8 @@ class ContainerCommand:
         try:
             uid, gid = numbers_of(engine, self._container, spec.user)
             send(engine, self._container, VOLUME, [ArchiveEntry("data", mode=0o777, uid=uid, gid=gid)])
+            own_writable(engine, spec, self._container)
+            join_networks(engine, self._container, spec.definition.networks)
             self._start(stdin)
         except CakraviaError:
             remove_command(engine, self._container)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.platforms.docker.containers import COMPOSE, Spec
+from cakravia_verify.platforms.docker.service import MountKind
 from cakravia_verify.system.files import write_atomically
 
 RENDERED = "# Rendered by Cakravia Verify"
@@ -75,10 +76,14 @@ class ComposeFile:
     def _text(self, kept: Mapping[str, Mapping[str, Any]]) -> str:
         volumes = sorted({volume for each in kept.values() for volume in each["volumes"]})
         networks = sorted({each["network"] for each in kept.values()})
+        joined = sorted({network for each in kept.values() for network in each.get("joined", ())})
         document = {
             "name": self.project,
             "services": {service: _escaped(each["service"]) for service, each in kept.items()},
-            "networks": {"site": {"name": networks[0], "external": True}} if networks else {},
+            "networks": {
+                **({"site": {"name": networks[0], "external": True}} if networks else {}),
+                **{network: {"name": network, "external": True} for network in joined},
+            },
             "volumes": {volume: {"name": volume, "external": True} for volume in volumes},
         }
         body = "\n".join(_yaml({key: value for key, value in document.items() if value}, ""))
@@ -115,8 +120,13 @@ class ComposeFile:
 
 
 def _described(spec: Spec) -> dict[str, Any]:
-    volumes = [*spec.volumes, *spec.read_only_volumes]
-    return {"network": spec.network, "volumes": volumes, "service": spec.compose_service()}
+    named = [mount.source for mount in spec.definition.mounts if mount.kind is MountKind.VOLUME and mount.source]
+    return {
+        "network": spec.network,
+        "joined": list(spec.definition.networks),
+        "volumes": [*spec.volumes, *spec.read_only_volumes, *named],
+        "service": spec.compose_service(),
+    }
 
 
 def _escaped(value: Any) -> Any:

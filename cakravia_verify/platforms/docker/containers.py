@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from cakravia_verify.errors import CakraviaError, PlatformError
 from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.service import Healthcheck, ServiceDefinition
 from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
+    from docker.types import Mount
 
 SECOND: Final = 1_000_000_000
 COMPOSE: Final = "com.docker.compose"
+TMP: Final = "/tmp"  # noqa: S108 - the container's own
 
 
 @dataclass(frozen=True)
 class Spec:
     """One complete container. Sizes are in bytes, times in seconds. `ports` maps a port inside to (host, port).
 
-    No process in it is root or can become root: no capabilities, no new privileges. Only tmpfs and volumes are
-    writable.
+    No process in it is root or can become root: no new privileges, and no capabilities but those of the definition.
+    Only tmpfs and volumes are writable, unless the definition says otherwise.
     """
 
     name: str
@@ -47,24 +50,28 @@ class Spec:
     command: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     takes_stdin: bool = False
-    healthcheck: tuple[str, ...] = ()
     stop_signal: str = ""
+    definition: ServiceDefinition = field(default_factory=ServiceDefinition)
 
     @property
-    def tmpfs_options(self) -> str:
-        return f"rw,noexec,nosuid,nodev,size={self.tmpfs},mode=1777"
+    def tmpfs_mounts(self) -> dict[str, str]:
+        """The mount options of each tmpfs. /tmp is always one, unless something else is mounted there."""
+        others = {mount.target for mount in self.definition.mounts} | set(self.definition.writable)
+        default = {} if TMP in others else {TMP: f"rw,noexec,nosuid,nodev,size={self.tmpfs},mode=1777"}
+        return default | dict(self.definition.tmpfs)
 
     def compose_service(self) -> dict[str, Any]:
         """Return the container as a service of a compose file."""
-        service: dict[str, Any] = {
+        more = self.definition.compose_keys()
+        service: dict[str, Any] = more | {
             "image": self.image,
             "container_name": self.name,
             "user": self.user,
             "environment": dict(self.environment),
             "labels": dict(self.labels),
-            "init": True,
-            "read_only": True,
-            "tmpfs": [f"/tmp:{self.tmpfs_options}"],  # noqa: S108 - the container's own
+            "init": self.definition.init,
+            "read_only": self.definition.read_only,
+            "tmpfs": [f"{path}:{options}" for path, options in self.tmpfs_mounts.items()],
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
             "mem_limit": str(self.memory),
@@ -74,16 +81,20 @@ class Spec:
             "restart": self.restart,
             "stop_grace_period": f"{self.grace}s",
             "logging": {"driver": "json-file", "options": dict(self.log_options)},
-            "networks": {"site": {"ipv4_address": self.address, "aliases": [self.service]}},
+            "networks": {
+                "site": {"ipv4_address": self.address, "aliases": [self.service]},
+                **{network: {} for network in self.definition.networks},
+            },
             "volumes": [
+                *more.get("volumes", ()),
                 *(f"{volume}:{path}" for volume, path in self.volumes.items()),
                 *(f"{volume}:{path}:ro" for volume, path in self.read_only_volumes.items()),
             ],
         }
         if self.command:
             service["command"] = list(self.command)
-        if self.healthcheck:
-            service["healthcheck"] = {"test": ["CMD", *self.healthcheck], "interval": "10s", "timeout": "5s"}
+        if self.definition.healthcheck:
+            service["healthcheck"] = self.definition.healthcheck.compose_healthcheck()
         if self.stop_signal:
             service["stop_signal"] = self.stop_signal
         if self.ports:
@@ -95,13 +106,24 @@ def create(
     engine: Engine, spec: Spec, *, also: Mapping[str, str], kind: type[CakraviaError] = PlatformError
 ) -> Container:
     """Create the container without starting it. `also`: labels that are not in the compose file."""
-    from docker.types import LogConfig, NetworkingConfig
+    from docker.types import LogConfig, NetworkingConfig, Ulimit
 
-    api = engine.client.api
+    api, more = engine.client.api, spec.definition
     host = api.create_host_config(
-        read_only=True,
-        init=True,
-        tmpfs={"/tmp": spec.tmpfs_options},  # noqa: S108 - the container's own
+        read_only=more.read_only,
+        init=more.init,
+        tmpfs=spec.tmpfs_mounts,
+        mounts=_mounts(more),
+        cap_add=list(more.cap_add) or None,
+        extra_hosts=list(more.extra_hosts) or None,
+        dns=list(more.dns) or None,
+        dns_search=list(more.dns_search) or None,
+        dns_opt=list(more.dns_opt) or None,
+        ulimits=[Ulimit(name=each.name, soft=each.soft, hard=each.hard) for each in more.ulimits],
+        sysctls=dict(more.sysctls) or None,
+        shm_size=more.shm_size or None,
+        group_add=list(more.group_add) or None,
+        devices=list(more.devices) or None,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         mem_limit=spec.memory,
@@ -117,14 +139,14 @@ def create(
         port_bindings={f"{inside}/tcp": place for inside, place in spec.ports.items()},
         network_mode=spec.network,
     )
-    health = {"test": ["CMD", *spec.healthcheck], "interval": 10 * SECOND, "timeout": 5 * SECOND}
     endpoint = api.create_endpoint_config(ipv4_address=spec.address or None, aliases=[spec.service])
     created = engine.ask(
         f"creating {spec.name}",
         lambda: api.create_container(
             spec.image,
-            command=list(spec.command) or None,
-            entrypoint=list(spec.entrypoint) or None,
+            command=list(spec.command or more.command) or None,
+            entrypoint=list(spec.entrypoint or more.entrypoint) or None,
+            working_dir=more.working_dir or None,
             stdin_open=spec.takes_stdin,
             user=spec.user,
             name=spec.name,
@@ -134,7 +156,7 @@ def create(
             labels={**spec.labels, **also},
             stop_signal=spec.stop_signal or None,
             stop_timeout=spec.grace,
-            healthcheck=health if spec.healthcheck else None,
+            healthcheck=_healthcheck(more.healthcheck) if more.healthcheck else None,
             host_config=host,
             networking_config=cast(Any, NetworkingConfig(cast(Any, {spec.network: endpoint}))),
         ),
@@ -153,6 +175,37 @@ def create(
             remedy="deploy the version again: another image has got its name",
         )
     return container
+
+
+def _mounts(definition: ServiceDefinition) -> list[Mount]:
+    """Return the mounts of the project, in the form of the engine."""
+    from docker.types import Mount
+
+    mounts = [
+        Mount(
+            each.target,
+            each.source or None,
+            type=each.kind.value,
+            read_only=each.read_only,
+            propagation=each.propagation or None,
+            no_copy=each.no_copy,
+            tmpfs_size=each.size or None,
+            tmpfs_mode=each.mode or None,
+        )
+        for each in definition.mounts
+    ]
+    mounts += [Mount(to, str(file), type="bind", read_only=True) for to, file in definition.configs.items()]
+    return [*mounts, *(Mount(path, None, type="volume") for path in definition.writable)]
+
+
+def _healthcheck(check: Healthcheck) -> dict[str, Any]:
+    """Return the health check in the form of the engine: times in nanoseconds."""
+    times = {"interval": check.interval, "timeout": check.timeout, "start_period": check.start_period}
+    return {
+        "test": list(check.test),
+        "retries": check.retries,
+        **{name: int(seconds * SECOND) for name, seconds in times.items()},
+    }
 
 
 def start(engine: Engine, container: Container, *, kind: type[CakraviaError] = PlatformError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, send
+from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.slot_spec import SECRETS, numbers_of
 from cakravia_verify.settings.models import Settings
 
@@ -21,15 +23,24 @@ if TYPE_CHECKING:
 SUFFIX: Final = "-secrets"
 
 
-def read_secrets(settings: Settings) -> dict[str, bytes]:
+def read_secrets(settings: Settings, definition: ServiceDefinition) -> dict[str, bytes]:
     """Return the present secrets by name. Raises UsageError, with the name, if one cannot be read."""
     found = {}
-    for name, path in settings.docker.secrets.items():
+    for name, source in definition.secrets.items():
+        if source.variable and source.variable not in os.environ:
+            raise UsageError(
+                f"secret {name}: the environment variable {source.variable} is not set",
+                remedy=f"set {source.variable}; the running slots are unchanged",
+            )
+        if source.variable:
+            found[name] = os.environ[source.variable].encode()
+    files = {name: source.file for name, source in definition.secrets.items() if source.file}
+    for name, path in (files | settings.docker.secrets).items():
         try:
             found[name] = (settings.root / path).read_bytes()
         except OSError as error:
             raise UsageError(
-                f"[docker] secrets: {name}: {settings.root / path} cannot be read: {error.strerror}",
+                f"secret {name}: {settings.root / path} cannot be read: {error.strerror}",
                 remedy="name a file that the releasing user can read; the running slots are unchanged",
             ) from error
     return found
@@ -50,7 +61,14 @@ def bring_secrets(engine: Engine, spec: Spec, secrets: Mapping[str, bytes]) -> N
     labels = {SITE_LABEL: site}
     engine.ask(f"creating volume {name}", lambda: engine.client.volumes.create(name, labels=labels), again=False)
     carrying = replace(
-        spec, name=name, labels=labels, environment={}, volumes={name: SECRETS}, read_only_volumes={}, ports={}
+        spec,
+        name=name,
+        labels=labels,
+        environment={},
+        volumes={name: SECRETS},
+        read_only_volumes={},
+        ports={},
+        definition=ServiceDefinition(),
     )
     carrier = containers.create(engine, carrying, also={})
     try:

@@ -8,6 +8,7 @@ from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.lease import EngineLease
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.nginx import DockerNginx
+from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.slots import DockerPlatform
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
@@ -28,6 +29,7 @@ def open_docker(settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> tuple[Doc
         engine=engine,
         network=network,
         images=images,
+        service=SlotService(settings),
         compose=compose,
         clock=clock,
         also_before_the_lock=lambda deadline: proxy.image(deadline=deadline, fresh=True),

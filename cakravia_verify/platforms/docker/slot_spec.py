@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import PlatformError
-from cakravia_verify.platforms.docker.containers import Spec
+from cakravia_verify.platforms.docker.containers import Spec, image_user
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
+from cakravia_verify.platforms.docker.project_parts import NETWORKS
+from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Artifact, Colour, Role
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 VOLUME: Final = "/srv/cakravia"
 SECRETS: Final = "/run/secrets"
 ROLES: Final = "roles"
+COMMON_NAMES: Final = frozenset({"HOST", "DATA_DIR", "MEMORY_LIMIT"})
 RELEASE, VERSION, SLOT, DIGEST = "cakravia.release", "cakravia.version", "cakravia.slot", "cakravia.digest"
 
 
@@ -39,11 +42,13 @@ def slot_spec(
     place: Place,
     *,
     user: str,
+    definition: ServiceDefinition,
     network: SiteNetwork,
     ports: Mapping[int, tuple[str, int]],
 ) -> Spec:
     """Return the complete specification. `user` is not root; `ports` maps inside to (host, port)."""
     docker = settings.docker
+    memory = definition.memory or settings.slots.memory_bytes
     project = docker.project or settings.site.name
     name = f"{project}-app-{place.colour}"
     return Spec(
@@ -54,15 +59,17 @@ def slot_spec(
         user=user,
         network=network.name,
         address=network.address_of(place.colour),
-        memory=settings.slots.memory_bytes,
-        cpus=docker.cpus,
-        pids=docker.pids,
-        tmpfs=size_in_bytes(docker.tmpfs),
+        memory=memory,
+        cpus=definition.cpus or docker.cpus,
+        pids=definition.pids or docker.pids,
+        tmpfs=size_in_bytes(docker.tmp_size),
         restart=docker.restart,
-        grace=max(1, round(settings.app.grace)),
+        grace=max(1, definition.grace or round(settings.app.grace)),
         log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
-        environment=_environment(settings, artifact, place),
+        environment=_environment(settings, artifact, place, definition=definition, memory=memory),
         labels={
+            **definition.labels,
+            **({NETWORKS: ",".join(definition.networks)} if definition.networks else {}),
             SITE_LABEL: settings.site.name,
             RELEASE: place.release,
             VERSION: artifact.version,
@@ -71,10 +78,10 @@ def slot_spec(
         },
         volumes={f"{project}-slots": VOLUME},
         # Each slot has its own: the other slot may have the secrets of another version.
-        read_only_volumes={f"{name}-secrets": SECRETS} if docker.secrets else {},
+        read_only_volumes={f"{name}-secrets": SECRETS} if docker.secrets or definition.secrets else {},
         ports=ports,
-        healthcheck=docker.healthcheck,
-        stop_signal=docker.stop_signal,
+        stop_signal=definition.stop_signal,
+        definition=definition,
     )
 
 
@@ -99,8 +106,10 @@ def write_roles(engine: Engine, container: Container, roles: Mapping[Colour, Rol
     send(engine, container, VOLUME, entries)
 
 
-def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[str, str]:
-    return settings.app.environment | {
+def _environment(
+    settings: Settings, artifact: Artifact, place: Place, *, definition: ServiceDefinition, memory: int
+) -> dict[str, str]:
+    ours = {
         "HOST": "0.0.0.0",  # noqa: S104 - inside the private network
         "PORT": str(settings.docker.port),
         "DEPLOYMENT_SLOT": str(place.colour),
@@ -110,9 +119,24 @@ def _environment(settings: Settings, artifact: Artifact, place: Place) -> dict[s
         "DATA_DIR": f"{VOLUME}/data",
         "DEPLOYMENT_ROLE_FILE": f"{VOLUME}/{ROLES}/{place.colour}",
         "REQUEST_LOG": f"{VOLUME}/{place.colour}/requests.log",
-        "MEMORY_LIMIT": str(settings.slots.memory_bytes),
+        "MEMORY_LIMIT": str(memory),
         "CAKRAVIA_DIGEST": artifact.digest,
     }
+    # These names are common. A project that uses them itself means its own.
+    theirs = COMMON_NAMES & set(definition.environment)
+    ours = {name: value for name, value in ours.items() if name not in theirs}
+    return {**definition.environment, **settings.app.environment, **ours}
+
+
+def user_of(engine: Engine, artifact: Artifact, definition: ServiceDefinition) -> str:
+    """Return the user of the slot's processes. Raises PlatformError if it is root."""
+    user = definition.user or image_user(engine, artifact.digest)
+    if user.partition(":")[0] in ("", "0", "root"):
+        raise PlatformError(
+            f"the image of {artifact.version} runs as root",
+            remedy='add USER to its Dockerfile, or set [docker] user = "10001:10001"',
+        )
+    return user
 
 
 def numbers_of(engine: Engine, container: Container, user: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,13 +16,17 @@ from cakravia_verify.platforms.docker.commands import ContainerCommand, command_
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import proxy_connections
+from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
+from cakravia_verify.platforms.docker.project_parts import ensure_volumes, join_networks, rejoin_networks
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
+from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
 from cakravia_verify.platforms.docker.slot_end import has_shell_in_front, out_of_memory, remarks_of
+from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.slot_spec import (
     RELEASE,
     VERSION,
@@ -29,8 +34,11 @@ from cakravia_verify.platforms.docker.slot_spec import (
     Place,
     prepare_volume,
     slot_spec,
+    user_of,
     write_roles,
 )
+from cakravia_verify.platforms.docker.writable import own_writable
+from cakravia_verify.platforms.docker.write_failures import write_failures_in
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
@@ -40,6 +48,7 @@ from cakravia_verify.system.files import write_atomically
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+LOG_LINES: Final = 1000
 ALIVE: Final = frozenset({"running", "restarting", "paused"})
 
 
@@ -55,6 +64,7 @@ class DockerPlatform:
         engine: Engine,
         network: SiteNetwork,
         images: ImageStore,
+        service: SlotService,
         compose: ComposeFile,
         clock: Clock = SYSTEM_CLOCK,
         also_before_the_lock: Callable[[Deadline], object] = lambda _: None,
@@ -65,6 +75,7 @@ class DockerPlatform:
         self._network = network
         self._addresses = SlotAddresses(settings, engine=engine, network=network)
         self._images = images
+        self._service = service
         self._compose = compose
         self._clock = clock
         self._also_before_the_lock = also_before_the_lock
@@ -109,14 +120,22 @@ class DockerPlatform:
             address = self._network.address_of(Colour(slot)) if slot else self._network.proxy_address
             self._network.join(container, address=address, service=service)
             lines.append(f"{container.name} had lost network {self._network.name}; it is connected again, at {address}")
-        return tuple(lines)
+        slots = [container for _, _, container in parts if container is not None and container.status in ALIVE]
+        return (*lines, *rejoin_networks(self._engine, slots))
+
+    def notes(self) -> tuple[str, ...]:
+        try:
+            return self._service.notes()
+        except UsageError as error:
+            return (error.message,)
 
     def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
         """Pull or build the image before the lock is held. `build` then uses exactly this image."""
         try:
-            read_secrets(self._settings)
+            with _as_usage_error():
+                self._service.require(self._engine, version)
             self._also_before_the_lock(deadline)
-            self._prefetched[version] = self._images.add(version, deadline=deadline, told=told)
+            self._prefetched[version] = self._obtain(version, deadline=deadline, told=told)
         except CakraviaError as error:
             self._prefetched[version] = error
             raise
@@ -125,7 +144,7 @@ class DockerPlatform:
         found = self._prefetched.pop(version, None)
         if isinstance(found, CakraviaError):
             raise found
-        return found or self._images.add(version, deadline=deadline)
+        return found or self._obtain(version, deadline=deadline)
 
     @property
     def build_log(self) -> Path | None:
@@ -138,25 +157,22 @@ class DockerPlatform:
         self._images.verify(artifact)
 
     def require_startable(self, artifact: Artifact) -> None:
-        """Do nothing: the image contains everything that its container needs, and `verify` checks the image."""
+        self._service.require(self._engine, artifact.version)
 
     def start(self, colour: Colour, artifact: Artifact, *, release: str, deadline: Deadline) -> Slot:
         self.verify(artifact)
-        secrets = read_secrets(self._settings)
+        definition = self._service.require(self._engine, artifact.version, deadline=deadline)
+        secrets = read_secrets(self._settings, definition)
         self.stop(colour, deadline=deadline)
         self._network.ensure(deadline=deadline)
-        spec = slot_spec(
-            self._settings,
-            artifact,
-            Place(colour, release, self._started_at()),
-            ports=self._addresses.published(colour),
-            user=self._user_of(artifact),
-            network=self._network,
-        )
+        spec = self._spec(artifact, Place(colour, release, self._started_at()), definition)
+        ensure_volumes(self._engine, definition)
         bring_secrets(self._engine, spec, secrets)
         container = containers.create(self._engine, spec, also=self._compose.labels_for(spec))
         try:
             prepare_volume(self._engine, container, colour, spec.user)
+            own_writable(self._engine, spec, container)
+            join_networks(self._engine, container, definition.networks)
             containers.start(self._engine, container)
         except CakraviaError:
             containers.remove(self._engine, container)
@@ -174,16 +190,12 @@ class DockerPlatform:
 
     def run_command(self, artifact: Artifact, command: VersionCommand) -> ContainerCommand:
         self._network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self._clock))
-        spec = slot_spec(
-            self._settings,
-            artifact,
-            Place(Colour.BLUE, "", self._started_at()),
-            ports={},
-            user=self._user_of(artifact),
-            network=self._network,
-        )
-        spec = command_spec(spec, command, name=self._command_name, version=artifact.version)
-        return ContainerCommand(self._engine, spec, secrets=read_secrets(self._settings), stdin=command.stdin)
+        definition = self._service.require(self._engine, artifact.version)
+        slot = self._spec(artifact, Place(Colour.BLUE, "", self._started_at()), definition)
+        ensure_volumes(self._engine, definition)
+        spec = command_spec(slot, command, name=self._command_name, version=artifact.version)
+        secrets = read_secrets(self._settings, definition)
+        return ContainerCommand(self._engine, spec, secrets=secrets, stdin=command.stdin)
 
     def end_commands(self, release: str) -> None:
         end_told_processes({RELEASE_VARIABLE: release})
@@ -214,14 +226,14 @@ class DockerPlatform:
         if container is None:
             return
         if container.status in ALIVE:
-            has_shell, grace = has_shell_in_front(self._engine, container), self._settings.app.grace
+            has_shell, grace = has_shell_in_front(self._engine, container), self._grace_of(container)
             containers.stop(self._engine, container, deadline=deadline, grace=grace)
             self._remarks += remarks_of(container, has_shell=has_shell, grace=grace)
         with contextlib.suppress(
             CakraviaError, OSError
         ):  # a release must not fail because the last lines of a log are lost
             self._requests[colour].follow(container)
-            write_atomically(self._saved_log(colour), container.logs(tail=1000))
+            write_atomically(self._saved_log(colour), container.logs(tail=LOG_LINES))
         containers.remove(self._engine, container)
         forget_secrets(self._engine, container)
         self._compose.drop(f"app-{colour}")
@@ -242,6 +254,9 @@ class DockerPlatform:
             content = self._saved_log(colour).read_bytes() if self._saved_log(colour).exists() else b""
         note = out_of_memory(container, limit=self._settings.slots.memory_limit) if container is not None else []
         return "\n".join([*content.decode(errors="replace").splitlines(), *note][-lines:])
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return tuple(write_failures_in(self.logs(colour, lines=LOG_LINES)))
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._copy(colour)
@@ -305,14 +320,25 @@ class DockerPlatform:
     def _started_at(self) -> str:
         return datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
 
-    def _user_of(self, artifact: Artifact) -> str:
-        user = self._docker.user or containers.image_user(self._engine, artifact.digest)
-        if user.partition(":")[0] in ("", "0", "root"):
-            raise PlatformError(
-                f"the image of {artifact.version} runs as root",
-                remedy='add USER to its Dockerfile, or set [docker] user = "10001:10001"',
-            )
-        return user
+    def _obtain(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> Artifact:
+        """Build, load or pull the image of the version, from the source that the service has."""
+        images = replace(self._images, settings=self._service.sources(self._docker))
+        return images.add(version, deadline=deadline, told=told)
+
+    def _spec(self, artifact: Artifact, place: Place, definition: ServiceDefinition) -> Spec:
+        return slot_spec(
+            self._settings,
+            artifact,
+            place,
+            ports=self._addresses.published(place.colour),
+            user=user_of(self._engine, artifact, definition),
+            definition=definition,
+            network=self._network,
+        )
+
+    def _grace_of(self, container: Container) -> float:
+        """Return the grace that the container was created with."""
+        return float(container.attrs["Config"].get("StopTimeout") or self._settings.app.grace)
 
     def _refuse_moved_slots(self) -> None:
         for colour in Colour:

@@ -71,6 +71,9 @@ class ProcessPlatform:
             if self.observe(colour) is None:
                 require_free_port(self._settings.slot_address(colour), what=f"[slots] {colour}")
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def reconnect(self) -> tuple[str, ...]:
         self._require_addresses()
         return ()
@@ -272,6 +275,9 @@ class ProcessPlatform:
     def logs(self, colour: Colour, *, lines: int) -> str:
         content = last_bytes(self._records.place(colour) / "app.log", limit=1_000_000)
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
+
+    def write_failures(self, colour: Colour) -> tuple[str, ...]:
+        return ()
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._records.request_log(colour)

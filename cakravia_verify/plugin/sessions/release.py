@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.plugin.snapshot import snapshot_of
@@ -28,7 +29,7 @@ class ReleaseSession(Session[ReleaseRun]):
         version = option("release") or ""
         if self.policy.needs_version and not version:
             raise pytest.UsageError(
-                "which version? As in: cakravia deploy v1.2.0, or: pytest suites/deploy --version v1.2.0"
+                with_options("which version? As in: cakravia deploy v1.2.0, or: pytest suites/deploy --version v1.2.0")
             )
         site = self.open_site()
         request = Request(

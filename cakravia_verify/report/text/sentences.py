@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from cakravia_verify.command_options import with_options
 from cakravia_verify.gate.model import Decision, Exit, Measured
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.kinds import policy_of
@@ -112,7 +113,7 @@ def what_to_do(document: ReleaseDocument) -> str:
     if document.next_step:
         return document.next_step
     if document.exit_status == Exit.NEEDS_A_PERSON:
-        return "Run `cakravia status` to see which slot answers users, then `cakravia recover`."
+        return with_options("Run `cakravia status` to see which slot answers users, then `cakravia recover`.")
     if tone_of(document) is Tone.GOOD:
         return "Nothing."
     if not policy_of(document.kind).switches_users:
@@ -120,7 +121,9 @@ def what_to_do(document: ReleaseDocument) -> str:
     if document.outcome == UNPROVEN:
         return "Look at the checks that failed or are unknown. Users are not affected."
     if document.outcome != ROLLED_BACK:
-        return "Run `cakravia status` to see which slot answers users. `cakravia recover` repairs what is half done."
+        return with_options(
+            "Run `cakravia status` to see which slot answers users. `cakravia recover` repairs what is half done."
+        )
     if document.verdict.decision is Decision.ROLL_BACK:
         return "Correct what the failed checks name, then release again. Users are not affected."
     return "Find out why some checks are unknown, then release again. Users are not affected."

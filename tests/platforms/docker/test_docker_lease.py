@@ -21,10 +21,11 @@ from cakravia_verify.errors import LockHeld, SiteLost
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, records
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.platforms.docker.lease import EXPIRY
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.system.users import who_acts
-from cakravia_verify.testing.throwaway_site import REPOSITORY, SUITES
+from cakravia_verify.testing.throwaway_site import REPOSITORY
 from tests.platforms.docker.docker_stage import DockerSite
 
 if TYPE_CHECKING:

@@ -299,7 +299,7 @@ class DockerNginx:
             memory=size_in_bytes(docker.proxy_memory),
             cpus=docker.cpus,
             pids=PIDS,
-            tmpfs=size_in_bytes(docker.tmpfs),
+            tmpfs=size_in_bytes(docker.tmp_size),
             restart=docker.restart,
             grace=GRACE,
             log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},

@@ -1,0 +1,12 @@
+"""The paths of the project."""
+
+from django.urls import path
+from notes import views
+
+urlpatterns = [
+    path("", views.index),
+    path("notes/", views.add),
+    path("visits/", views.visits),
+    path("uploads/", views.upload),
+    path("health/", views.health),
+]
