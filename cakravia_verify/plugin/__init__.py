@@ -65,7 +65,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
-    remember_options(config.getoption("--site"), config.getoption("cakravia_set"))
     kind = config.hook.pytest_cakravia_kind(config=config)
     if kind is None:
         if getattr(config.option, "release", None):
@@ -76,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config.option, "release"):
         raise pytest.UsageError("pytest_cakravia_kind belongs into the conftest.py of a suite on the command line")
     config.stash[IS_RELEASE] = True
+    remember_options(config.getoption("site"), config.getoption("cakravia_set"))
     if not config.rootpath.is_relative_to(config.invocation_params.dir):
         # The suites of an installed package have long paths: show those that start from the folder of the suites.
         config.cwd_relative_nodeid = str  # type: ignore[method-assign,assignment]
