@@ -67,9 +67,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
-    remember_options(config.getoption("--site"), config.getoption("cakravia_set"))
-    kind = config.hook.pytest_cakravia_kind(config=config)
     has_options = config.stash.get(HAS_OPTIONS, False)
+    if has_options:
+        remember_options(config.getoption("--site"), config.getoption("cakravia_set"))
+    kind = config.hook.pytest_cakravia_kind(config=config)
     if kind is None:
         if has_options and config.getoption("release"):
             raise pytest.UsageError(
