@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 INCONCLUSIVE = 10
 IS_RELEASE = pytest.StashKey[bool]()
+HAS_OPTIONS = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add our options if a suite of ours is on the command line. Any other run keeps its own options."""
     config = pluginmanager.get_plugin("pytestconfig")
     if isinstance(config, pytest.Config) and _is_over_a_suite(config):
+        config.stash[HAS_OPTIONS] = True
         add_options(parser)
         pluginmanager.register(StayOut(), "cakravia-stay-out")
 
@@ -44,7 +46,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     from cakravia_verify.errors import UsageError
 
-    if not hasattr(early_config.known_args_namespace, "release"):
+    if not early_config.stash.get(HAS_OPTIONS, False):
         if names_version(args):
             raise pytest.UsageError(
                 "--version VERSION needs a release suite: write pytest suites/deploy --version v1.2.0"
@@ -65,14 +67,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
+    has_options = config.stash.get(HAS_OPTIONS, False)
     kind = config.hook.pytest_cakravia_kind(config=config)
     if kind is None:
-        if getattr(config.option, "release", None):
+        if has_options and config.getoption("release"):
             raise pytest.UsageError(
                 "--version / --release needs a release suite: write pytest suites/deploy --version v1.2.0"
             )
         return
-    if not hasattr(config.option, "release"):
+    if not has_options:
         raise pytest.UsageError("pytest_cakravia_kind belongs into the conftest.py of a suite on the command line")
     config.stash[IS_RELEASE] = True
     remember_options(config.getoption("site"), config.getoption("cakravia_set"))

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 import psutil
 
-from cakravia_verify.kinds import SUITES
+from cakravia_verify.kinds import SUITES as SUITES
 from cakravia_verify.testing.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]

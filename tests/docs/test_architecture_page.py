@@ -17,7 +17,8 @@ ARCHITECTURE = ROOT / "docs" / "ARCHITECTURE.md"
 # On other pages `release.started` is an entry of the history, and `traffic.curve` is a setting.
 ABOUT_CODE = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
 MODULES = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
-EXAMPLES = {"load/users.py"}  # a file of the reader's own
+# Files of the reader's own.
+EXAMPLES = {"load/users.py", "suites/deploy/test_shop.py"}
 DATACLASS = "__dataclass_fields__"
 
 

@@ -13,6 +13,7 @@ from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries, JournalEntry
 from cakravia_verify.history.releases import STUCK, is_taken_down, last_holding, unfinished
 from cakravia_verify.history.running_release import runs_still
+from cakravia_verify.kinds import policy_of
 from cakravia_verify.monitor.facts import LastChange, ReleaseStatus
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.settings.models import Settings
@@ -101,7 +102,7 @@ def last_change(entries: Entries) -> LastChange | None:
 def _what(entries: Entries, release: str) -> str:
     for entry in reversed(entries):
         if entry.release == release and entry.event == "release.started":
-            kind = "" if entry.facts.get("kind") == "deploy" else f" (by a {entry.facts.get('kind')})"
+            kind = f" (by a {policy.name})" if (policy := policy_of(str(entry.facts.get("kind")))).goes_back else ""
             return f"{entry.facts.get('version', 'a version')}{kind}"
     return f"release {release}"
 
