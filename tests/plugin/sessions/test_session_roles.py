@@ -51,13 +51,15 @@ def role_files(shop: Shop) -> dict[Colour, Path]:
 
 def test_never_two_versions_are_active_through_a_release_and_a_rollback(new_shop: Callable[..., Shop]) -> None:
     shop = new_shop()
-    assert shop.deploy("v1").status == 0
-    assert shop.deploy("v2").status == 0
+    for version in ("v1", "v2"):
+        ended = shop.deploy(version)
+        assert ended.status == 0, ended.output
     with RoleWatch(role_files(shop)) as watch:
         assert watch.roles() == ("inactive", "active")
         ended = shop.roll_back("--reason", "a test")
         assert ended.status == 0, ended.output
         assert watch.roles() == ("active", "inactive")
-        assert shop.deploy("v3").status == 0
+        ended = shop.deploy("v3")
+        assert ended.status == 0, ended.output
         assert watch.roles() == ("inactive", "active")
     assert ("active", "active") not in watch.seen
