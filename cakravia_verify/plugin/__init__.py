@@ -69,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
     has_options = config.stash.get(HAS_OPTIONS, False)
     kind = config.hook.pytest_cakravia_kind(config=config)
+    has_options = config.stash.get(HAS_OPTIONS, False)
     if kind is None:
         if has_options and config.getoption("release"):
             raise pytest.UsageError(
