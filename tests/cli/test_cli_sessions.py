@@ -14,7 +14,7 @@ from cakravia_verify.kinds import SUITES
 
 
 def cakravia(folder: Path, *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "cakravia_verify.cli", *arguments]
+    command = [str(Path(sys.executable).with_name("cakravia")), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
