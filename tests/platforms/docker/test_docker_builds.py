@@ -13,7 +13,7 @@ import pytest
 from cakravia_verify.errors import DeadlineExceeded, PlatformError, UsageError
 from cakravia_verify.platforms.docker.building.engine_api import build_by_engine
 from cakravia_verify.platforms.docker.building.image_build import BuildOutput, ImageBuild
-from cakravia_verify.platforms.docker.building.programs import BuildWay, build_by_buildx, build_by_compose, program
+from cakravia_verify.platforms.docker.building.programs import BuildWay, program
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.system.clock import Deadline
 from tests.platforms.docker.docker_stage import DockerSite, base_of
@@ -48,16 +48,15 @@ def tag_goes(client: DockerClient) -> Iterator[None]:
         client.images.remove(TAG, force=True)
 
 
-@pytest.fixture(scope="module", params=["buildx", "compose", "engine"])
+# The ways that this machine has. Compose builds only if there is no buildx.
+WAYS = [way for way in (program(), build_by_engine) if way is not None]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.__name__)
 def way(request: pytest.FixtureRequest, client: DockerClient) -> BuildWay:
-    """Each way that this machine has."""
-    if request.param == "engine":
-        return build_by_engine
-    # Compose builds only if there is no buildx.
-    way: BuildWay = {"buildx": build_by_buildx, "compose": build_by_compose}[request.param]
-    if program() is not way:
-        pytest.skip(f"this machine does not build by docker {request.param}")
-    return way
+    """Return one of the ways in which this machine builds."""
+    found: BuildWay = request.param
+    return found
 
 
 def built(way: BuildWay, folder: Path, dockerfile: str, **options: object) -> tuple[str, list[str]]:

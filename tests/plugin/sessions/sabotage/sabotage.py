@@ -13,7 +13,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -303,9 +303,14 @@ def break_connections(it: Act) -> None:
     time.sleep(0.3)
 
 
-def _reconfigure(it: Act, change: Callable[[str], str]) -> None:
+def _reconfigure(it: Act, changes: Mapping[str, str]) -> None:
+    """Replace the parts of nginx's configuration. A part that is not in it would make the sabotage do nothing."""
     configuration = it.site.settings.state / "nginx" / "nginx.conf"
-    configuration.write_text(change(configuration.read_text()))
+    text = configuration.read_text()
+    for part, other in changes.items():
+        assert part in text, f"nginx.conf has no {part!r}"
+        text = text.replace(part, other)
+    configuration.write_text(text)
     os.kill(int((it.site.settings.state / "nginx" / "nginx.pid").read_text()), signal.SIGHUP)
     time.sleep(0.3)
 
@@ -315,13 +320,10 @@ def split_users(it: Act) -> None:
     """Half of the users stay on the old slot."""
     old = str(it.candidate.other)
     split = f'split_clients "$connection$msec" $half {{ 50% {old}; * ""; }}\n    server {{'
-    choose = "set $pool $slot;\n            if ($half) { set $slot $half; }\n            set $pool $slot;"
-    _reconfigure(
-        it,
-        lambda text: text.replace("server {\n        listen", f"{split}\n        listen").replace(
-            "set $pool $slot;", choose
-        ),
-    )
+    switch = 'green.active") { set $slot green; }'
+    choose = f"{switch}\n            if ($half) {{ set $slot $half; }}"
+    server = "server {\n        listen"
+    _reconfigure(it, {switch: choose, server: f"{split}\n        listen"})
 
 
 @act
@@ -333,7 +335,7 @@ def serve_a_copy(it: Act) -> None:
         f"add_header X-Deployment-Slot {it.candidate} always; add_header X-Deployment-Version {version} always; "
         'return 200 "Cakravia"; }\n        location / {'
     )
-    _reconfigure(it, lambda text: text.replace("location / {", copy))
+    _reconfigure(it, {"location / {": copy})
 
 
 # What is done to what is written.
