@@ -22,6 +22,10 @@ ANSWER_SECONDS: Final = 20.0
 BuildWay = Callable[[Engine, ImageBuild, BuildOutput, Deadline], None]
 
 
+# Compose labels the images that it builds with this project, and containers inherit the label.
+BUILD_PROJECT: Final = "cakravia-build"
+
+
 def program() -> BuildWay | None:
     """Return how the docker program of this machine builds with BuildKit, None if it cannot."""
     if answers("docker", "buildx", "version"):
@@ -53,7 +57,7 @@ def build_by_compose(engine: Engine, build: ImageBuild, output: BuildOutput, dea
         "platforms": [build.platform] if build.platform else [],
     }
     document = {
-        "name": "cakravia-build",
+        "name": BUILD_PROJECT,
         "services": {"app": {"image": build.tag, "build": {key: value for key, value in parts.items() if value}}},
         "secrets": {name: {"file": str(path)} for name, path in build.secrets.items()},
     }
