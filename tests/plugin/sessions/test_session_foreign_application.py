@@ -152,7 +152,7 @@ def test_a_candidate_that_dies_before_it_is_confirmed_loses_its_users_at_once(ne
     assert shop.deploy("v1.0.0").status == 0
     patient = ("--set", "release.confirm_timeout=50", "--set", "release.confirmations=10000")
     with Witness(shop.users) as witness:
-        # Two pages are the smoke request's, one of them through the proxy. The third is a user's, right after the switch.
+        # Two pages are the smoke request's, one through the proxy. The third is a user's, right after the switch.
         ended = shop.deploy("v1.1.0", *patient, "--set", 'app.environment.DIE_AFTER_PAGES="3"')
     assert ended.status == 1, ended.output
     assert "green (v1.1.0) ended by itself" in ended.output
