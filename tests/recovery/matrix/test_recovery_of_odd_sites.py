@@ -76,7 +76,7 @@ def test_settings_that_would_send_users_to_where_nothing_is_are_refused(shop: Sh
     for command in ("recover", "up"):
         ended = shop.cakravia("--set", f"slots.{active.colour}={active.address.port + 1}", command)
         assert ended.status == Exit.USAGE_ERROR, ended.output
-        assert f"put {active.address} back" in ended.output
+        assert f"set it back to {active.address}" in ended.output
     assert shop.serving() == "v2.0.0"
 
 
