@@ -225,7 +225,7 @@ def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
         return []
     status, value = CheckStatus.UNKNOWN, "not measured"
     if old_failed is not None and new is not None and new_failed is not None:
-        value = f"{old_failed:,} of {old:,} failed; of {new:,} opened after it {new_failed:,}"
+        value = f"of {new:,} opened after it {new_failed:,} failed; of {old:,} opened before it {old_failed:,}"
         if min(old, old_failed, new, new_failed) >= 0:
             usual = new_failed / new if new else 0.0
             status = _passed_if(old_failed / old - usual <= budget.errors)
