@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.switching_result import Result, Task, measured
 from benchmarks.throwaway_site import throwaway_site
 from cakravia_verify.errors import TrafficError
-from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK
 from cakravia_verify.release.machine import Release
+from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
@@ -86,19 +87,11 @@ class Shuttle:
             version = "v1.1.0" if active is None or active.version != "v1.1.0" else "v1.2.0"
         self._number += 1
         self.cold_starts += not is_warm
-        intent = Intent(
-            release=f"release-{self._number}",
-            kind=kind,
-            version=version,
-            candidate=state.slots.idle_colour,
-            active=state.slots.active_colour,
-            active_version=active.version if active else "",
-            active_digest=active.digest if active else "",
-            is_warm=is_warm,
-            proxy_was_running=state.proxy.is_running,
-            reason="",
-        )
-        release = Release(self.site, intent, STEPS, target=self._artifacts.get(version))
+        target = self._artifacts.get(version)
+        release_id = f"release-{self._number}"
+        warm = target if is_warm else None
+        intent = planned(self.site, state, release=release_id, kind=kind, version=version, target=warm)
+        release = Release(self.site, intent, STEPS, target=target)
         release.start()
         try:
             release.advance(until)

@@ -10,11 +10,11 @@ from cakravia_verify.errors import JournalError
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.history.previous_version import previous_of
-from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, Intent
+from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK
 from cakravia_verify.recovery.interrupted import left_behind, recover
-from cakravia_verify.release.conditions import is_healthy
 from cakravia_verify.release.hooks import with_hooks
 from cakravia_verify.release.machine import Release
+from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.models import HealthSettings, ReleaseSettings, Settings, SlotSettings
@@ -98,22 +98,8 @@ class Stage:
 
     def release(self, version: str, *, kind: str = "deploy", target: Artifact | None = None) -> Release:
         state = self.site.observe()
-        active, idle = state.active, state.slots.idle
         self.number += 1
-        intent = Intent(
-            release=f"r{self.number}",
-            kind=kind,
-            version=version,
-            candidate=state.slots.idle_colour,
-            active=state.slots.active_colour,
-            active_version=active.version if active else "",
-            active_digest=active.digest if active else "",
-            is_warm=bool(target and idle and idle.digest == target.digest),
-            proxy_was_running=state.proxy.is_running,
-            reason="",
-            had_failover=state.proxy.has_failover,
-            was_ill=active is not None and state.served is active.colour and not is_healthy(self.site, active),
-        )
+        intent = planned(self.site, state, release=f"r{self.number}", kind=kind, version=version, target=target)
         return Release(self.site, intent, with_hooks(STEPS, self.settings.hooks), target=target)
 
     def finished(self, release: Release) -> str:

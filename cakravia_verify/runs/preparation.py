@@ -14,9 +14,9 @@ from cakravia_verify.recovery.interrupted import doubt_about_history, left_behin
 from cakravia_verify.recovery.repair import reconnect, serve_again
 from cakravia_verify.recovery.rollback_checks import migrations_in_words
 from cakravia_verify.recovery.rollback_target import is_promoted, target_of
-from cakravia_verify.release.conditions import is_healthy
 from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.machine import StepEvent
+from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
@@ -134,7 +134,7 @@ def _settle_earlier_releases(request: Request, site: Site, on_event: Callable[[S
 def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Artifact | None]:
     target = target_of(site, state, version=request.version) if request.policy.goes_back else None
     version = target.version if target else checked_version(request.version)
-    active, idle = state.active, state.slots.idle
+    active = state.active
     is_active = active is not None and active.version == version and (target is None or active.digest == target.digest)
     # Users may be on the target only because the version that was promoted died: then a verdict is still needed.
     needs_verdict = target is not None and active is not None and not is_promoted(site.journal.entries(), active)
@@ -143,21 +143,11 @@ def _planned(request: Request, site: Site, state: SiteState) -> tuple[Intent, Ar
             f"{active.version} is active already, on {active.colour}",
             remedy="nothing was changed; --redeploy releases it again",
         )
-    intent = Intent(
-        release=_release_id(version, site.clock.wall()),
-        kind=request.kind,
-        version=version,
-        candidate=state.slots.idle_colour,
-        active=state.slots.active_colour,
-        active_version=active.version if active else "",
-        active_digest=active.digest if active else "",
-        is_warm=bool(target and idle and (idle.version, idle.digest) == (target.version, target.digest)),
-        proxy_was_running=state.proxy.is_running,
-        reason=request.reason,
-        had_failover=state.proxy.has_failover,
-        was_ill=active is not None and state.served is active.colour and not is_healthy(site, active),
+    release = _release_id(version, site.clock.wall())
+    plan = planned(
+        site, state, release=release, kind=request.kind, version=version, target=target, reason=request.reason
     )
-    return intent, target
+    return plan, target
 
 
 def _release_id(version: str, wall: float) -> str:

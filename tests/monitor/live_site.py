@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cakravia_verify.history.releases import PROMOTED, Intent
+from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.release.machine import Release
+from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
@@ -133,21 +134,8 @@ class LiveSite:
         lease = site.lock.acquire(f"deploy of {version}")
         site.journal.token = lease.token
         state = site.observe()
-        active = state.active
         self._number += 1
-        intent = Intent(
-            release=f"r-{version}-{self._number}",
-            kind="deploy",
-            version=version,
-            candidate=state.slots.idle_colour,
-            active=state.slots.active_colour,
-            active_version=active.version if active else "",
-            active_digest=active.digest if active else "",
-            is_warm=False,
-            proxy_was_running=state.proxy.is_running,
-            reason="",
-            had_failover=state.proxy.has_failover,
-        )
+        intent = planned(site, state, release=f"r-{version}-{self._number}", kind="deploy", version=version)
         release = Release(site, intent, STEPS)
         release.start()
         release.advance("bake")

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.history.releases import ROLLED_BACK, Intent
+from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.release.machine import Release
+from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site
 from tests.recovery.matrix.cells import VERSIONS, Lane
@@ -76,21 +77,9 @@ def picture(site: Site) -> Picture:
 
 def begun(site: Site, kind: str, version: str) -> Release:
     state = site.observe()
-    active, idle = state.active, state.slots.idle
-    assert active is not None
     target = next(each for each in site.platform.retained() if each.version == version) if kind == "rollback" else None
-    intent = Intent(
-        release=f"undone-{version}-{len(site.journal.entries())}",
-        kind=kind,
-        version=version,
-        candidate=state.slots.idle_colour,
-        active=active.colour,
-        active_version=active.version,
-        active_digest=active.digest,
-        is_warm=bool(target and idle and idle.digest == target.digest),
-        proxy_was_running=True,
-        reason="",
-    )
+    release_id = f"undone-{version}-{len(site.journal.entries())}"
+    intent = planned(site, state, release=release_id, kind=kind, version=version, target=target)
     release = Release(site, intent, STEPS, target=target)
     release.start()
     return release

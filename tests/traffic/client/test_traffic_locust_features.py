@@ -164,4 +164,6 @@ def ensure_not_strict(flow: TrafficRun) -> None:
         assert Kind.TRUNCATED not in {finding.kind for finding in ledger.evidence.findings}
         assert ledger.evidence.integrity == ()
         assert ledger.evidence.not_strict.total == sum(names.values())
-    assert Counter(row.id for row in read_rows(flow.requests)).most_common(1)[0][1] == 1
+    rows = read_rows(flow.requests)
+    assert Counter(row.id for row in rows).most_common(1)[0][1] == 1
+    assert {(row.outcome, row.status, row.slot) for row in rows if not row.strict} == {("answered", 200, "blue")}

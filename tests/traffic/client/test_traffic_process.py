@@ -201,37 +201,6 @@ def test_a_child_ended_by_a_signal_still_leaves_a_summary_that_says_so(
         traffic.stop(deadline=Deadline("traffic stops", 20))
 
 
-def test_the_users_own_locust_classes_enter_the_same_records_as_not_strict(
-    serve: Serve, tmp_path: Path, started: list[TrafficRun]
-) -> None:
-    (tmp_path / "own.py").write_text(
-        textwrap.dedent("""
-            from locust import FastHttpUser, HttpUser, constant, task
-
-            class Slow(HttpUser):
-                wait_time = constant(0.05)
-
-                @task
-                def look(self):
-                    self.client.get("/", name="own page", headers={"X-Request-ID": "own-0"})
-
-            class Fast(FastHttpUser):
-                wait_time = constant(0.05)
-
-                @task
-                def look(self):
-                    self.client.get("/", name="own fast page", headers={"X-Request-ID": "own-0"})
-        """)
-    )
-    settings = plan(serve(answer).url, tmp_path, locustfile=str(tmp_path / "own.py"), locustfile_users=2)
-    traffic = flowing(started, settings)
-    poll(lambda: traffic.follow() and traffic.foreign.total() >= 6, deadline=Deadline("own requests are recorded", 20))
-    traffic.stop(deadline=Deadline("traffic stops", 20))
-    foreign = [row for row in read_rows(tmp_path / "records" / REQUESTS_FILE) if not row.strict]
-    assert {row.name for row in foreign} == {"own page", "own fast page"}
-    assert {(row.outcome, row.status, row.slot) for row in foreign} == {("answered", 200, "blue")}
-
-
 def test_starting_twice_is_refused(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:
     traffic = flowing(started, plan(serve(answer).url, tmp_path), requests=1)
     with pytest.raises(TrafficError, match="twice"):
