@@ -5,12 +5,17 @@ Smoke requests use them. The key in the path is secret: the idle slot may run a 
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
+from typing import Final
 
 from cakravia_verify.errors import ProxyError
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.files import write_atomically
+
+PREFIX: Final = "/.cakravia/slot"
+NAMED_KEY: Final = re.compile(rf"{re.escape(PREFIX)}/([0-9a-f]{{32}})/")
 
 
 def key_of(folder: Path) -> str:
@@ -26,6 +31,12 @@ def key_of(folder: Path) -> str:
         ) from error
 
 
-def slot_path(folder: Path, colour: Colour) -> str:
+def key_in(configuration: str) -> str:
+    """Return the key in the text of an nginx configuration, empty if it has none."""
+    found = NAMED_KEY.search(configuration)
+    return found[1] if found else ""
+
+
+def slot_path(key: str, colour: Colour) -> str:
     """Return the path of the slot, to be followed by the path of a request."""
-    return f"/.cakravia/slot/{key_of(folder)}/{colour}"
+    return f"{PREFIX}/{key}/{colour}"

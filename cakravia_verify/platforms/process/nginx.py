@@ -29,7 +29,7 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
-from cakravia_verify.proxy.slot_paths import slot_path
+from cakravia_verify.proxy.slot_paths import key_of, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -86,7 +86,7 @@ class LocalNginx:
         return ""
 
     def path_to(self, colour: Colour) -> str:
-        return slot_path(self._folder, colour)
+        return slot_path(key_of(self._folder), colour)
 
     @property
     def binary(self) -> Path:

@@ -19,7 +19,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
-from cakravia_verify.proxy.slot_paths import slot_path
+from cakravia_verify.proxy.slot_paths import key_of, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Clock
@@ -74,7 +74,7 @@ class NginxConfiguration:
                 key=settings.tls_key,
             ),
             upstreams=self.upstreams,
-            slot_paths={colour: slot_path(self.folder, colour) for colour in Colour},
+            slot_paths={colour: slot_path(key_of(self.folder), colour) for colour in Colour},
             version=self.program.version,
             listen=str(settings.address),
             tls_listen=settings.tls_listen,

@@ -24,7 +24,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_upstream,
     scheme_for_slots,
 )
-from cakravia_verify.proxy.slot_paths import slot_path
+from cakravia_verify.proxy.slot_paths import key_in, key_of, slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
 
@@ -66,7 +66,7 @@ class VolumeConfiguration:
         self._network = network
         self._flags = flags
 
-    def wanted(self, version: tuple[int, ...], colour: Colour, *, open_files: int) -> ProxyFiles:
+    def wanted(self, container: Container, version: tuple[int, ...], *, colour: Colour, open_files: int) -> ProxyFiles:
         """Return the files for the present settings and certificate, for that nginx version, with users on `colour`.
 
         `open_files` is the hard limit of a process in the container.
@@ -85,11 +85,12 @@ class VolumeConfiguration:
             certificate=f"{CONF}/{name}.pem",
             key=f"{CONF}/{name}.key",
         )
+        key = self.path_key(container)
         text = render_nginx(
             self._settings.proxy,
             paths=paths,
             upstreams=self._upstreams(),
-            slot_paths={each: self.path_to(each) for each in Colour},
+            slot_paths={each: slot_path(key, each) for each in Colour},
             version=version,
             listen=str(INSIDE_PORT),
             tls_listen=str(INSIDE_TLS_PORT),
@@ -184,8 +185,10 @@ class VolumeConfiguration:
         _, limit = self._flags.run("ulimit -Hn")
         return int(limit) if limit.strip().isdigit() else MOST_FILES
 
-    def path_to(self, colour: Colour) -> str:
-        return slot_path(self._settings.state / "docker", colour)
+    def path_key(self, container: Container | None) -> str:
+        """Return the key in the paths to the slots. That of the proxy is kept: a new state folder needs no reload."""
+        loaded = self.loaded(container) if container is not None else ""
+        return key_in(loaded) or key_of(self._settings.state / "docker")
 
     def _upstreams(self) -> dict[Colour, Address]:
         return {colour: Address(self._network.address_of(colour), self._settings.docker.port) for colour in Colour}

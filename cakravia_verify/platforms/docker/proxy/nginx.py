@@ -32,6 +32,7 @@ from cakravia_verify.platforms.docker.proxy.workers import NginxWorkers
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Address, Colour
@@ -121,7 +122,7 @@ class DockerNginx:
         return output.decode(errors="replace").rstrip("\n")
 
     def path_to(self, colour: Colour) -> str:
-        return self._configuration.path_to(colour)
+        return slot_path(self._configuration.path_key(self._container()), colour)
 
     def check(self) -> None:
         try:
@@ -325,7 +326,7 @@ class DockerNginx:
     def _wanted_files(self, container: Container, colour: Colour) -> ProxyFiles:
         version = self._image.version(str(container.attrs["Image"]))
         open_files = self._configuration.open_files() if container.status == "running" else MOST_FILES
-        return self._configuration.wanted(version, colour, open_files=open_files)
+        return self._configuration.wanted(container, version, colour=colour, open_files=open_files)
 
     def _reload(self, container: Container, loaded: str, deadline: Deadline) -> None:
         # A crash between here and the new workers leaves it unknown which configuration runs.
