@@ -171,6 +171,7 @@ def docker_checkout(tmp_path: Path) -> Iterator[Checkout]:
     client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_commands_of_the_docker_page_work_in_the_order_given(docker_checkout: Checkout) -> None:
     ended = docker_checkout.run(f". .venv/bin/activate\n{script(DOCKER, 'sh docker')}")

@@ -68,7 +68,9 @@ def test_an_outage_is_told_with_the_last_change_and_its_end_too(site: LiveSite) 
         assert expected in message["text"]
 
 
-@pytest.mark.parametrize("order", ["error", "hang", "sick"])
+@pytest.mark.parametrize(
+    "order", ["error", *(pytest.param(order, marks=pytest.mark.slow) for order in ("hang", "sick"))]
+)
 def test_a_fault_is_told_within_three_intervals_and_a_second(order: str, site: LiveSite) -> None:
     with site.monitored():
         began = time.time()
@@ -131,6 +133,7 @@ def test_a_monitor_killed_in_an_outage_goes_on_where_it_was(site: LiveSite) -> N
     assert list(told.values()) == ["firing", "resolved"]
 
 
+@pytest.mark.slow
 def test_a_dead_idle_slot_is_a_warning_only(site: LiveSite) -> None:
     with site.monitored():
         site.stop_slot(Colour.BLUE)
@@ -177,19 +180,19 @@ def test_status_tells_what_is_seen_and_exits_by_it(site: LiveSite) -> None:
     assert json.loads(ended.stdout)["is_running"] is False
 
 
-@pytest.mark.parametrize("command", ["report", "history", "alerts", "logs"])
-def test_every_look_back_has_text_and_json(command: str, site: LiveSite) -> None:
+def test_every_look_back_has_text_and_json(site: LiveSite) -> None:
     with site.monitored():
         site.order(Colour.GREEN, "error")
         await_message(site, "firing")
-    text = site.cakravia("monitor", command)
-    told = site.cakravia("monitor", command, "--json")
-    assert (text.returncode, told.returncode) == (0, 0), text.stderr + told.stderr
-    assert text.stdout.strip()
-    if command in ("report", "alerts"):
-        json.loads(told.stdout)
-    else:
-        assert [json.loads(line) for line in told.stdout.splitlines()]
+    for command in ("report", "history", "alerts", "logs"):
+        text = site.cakravia("monitor", command)
+        told = site.cakravia("monitor", command, "--json")
+        assert (text.returncode, told.returncode) == (0, 0), text.stderr + told.stderr
+        assert text.stdout.strip()
+        if command in ("report", "alerts"):
+            json.loads(told.stdout)
+        else:
+            assert [json.loads(line) for line in told.stdout.splitlines()]
 
 
 def test_an_acknowledgement_reaches_the_running_monitor(site: LiveSite) -> None:
@@ -201,6 +204,7 @@ def test_an_acknowledgement_reaches_the_running_monitor(site: LiveSite) -> None:
         site.await_state(lambda state: any(alert["acknowledged_by"] for alert in state["alerts"]))
 
 
+@pytest.mark.slow
 def test_a_silence_reaches_the_running_monitor_and_ends(site: LiveSite) -> None:
     with site.monitored():
         made = site.cakravia("monitor", "alerts", "silence", "*", "--hours", "1", "--reason", "a test")
@@ -234,7 +238,7 @@ def test_systemd_hears_that_the_service_is_ready_and_alive(site: LiveSite) -> No
     assert {"READY", "WATCHDOG"} <= heard
 
 
-@pytest.mark.parametrize("broken", ["samples.db", "alerts.db"])
+@pytest.mark.parametrize("broken", ["samples.db", pytest.param("alerts.db", marks=pytest.mark.slow)])
 def test_a_corrupt_file_is_told_and_monitoring_goes_on(broken: str, site: LiveSite) -> None:
     folder = site.folder / ".cakravia" / "monitor"
     folder.mkdir(parents=True)
@@ -254,6 +258,7 @@ def test_the_log_goes_on_in_a_new_file_after_rotation(site: LiveSite) -> None:
     assert "alert site fired" in site.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_channel_that_hangs_delays_no_probe(make_site: Callable[..., LiveSite]) -> None:
     hanging = CHANNEL + '[[notify.channels]]\nname = "slow"\nkind = "command"\ncommand = ["sleep", "60"]\n'
     site = make_site(rest=hanging)

@@ -6,6 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from cakravia_verify.kinds import SUITES
 from tests.packaging.conftest import Environment, Project
 
@@ -32,6 +34,7 @@ def test_wheel_releases_a_foreign_project_and_rolls_back(project: Project) -> No
     assert "v1.0.0 serves users" in project.cakravia("status").output
 
 
+@pytest.mark.slow
 def test_load_of_an_installed_package_ends_well(project: Project) -> None:
     ended = project.type("cakravia", "load", "--duration", "2", "--rate", "50")
     assert ended.status == 0, ended.output
@@ -55,6 +58,7 @@ def test_suites_that_were_copied_into_the_project_run_by_pytest(project: Project
         shutil.rmtree(project.folder / "suites")
 
 
+@pytest.mark.slow
 def test_sdist_installs_the_same_files_as_the_wheel_and_releases(
     environment: Environment, distributions: dict[str, Path], project: Project
 ) -> None:

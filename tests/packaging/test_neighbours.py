@@ -52,12 +52,14 @@ def project(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
     assert made.tear_down() == []
 
 
+@pytest.mark.slow
 def test_release_beside_other_plugins_needs_no_further_option(project: Project) -> None:
     ended = project.type("pytest", "suites/deploy", "--version", "v1.0.0")
     assert ended.status == 0, ended.output
     assert project.verdict_of("v1.0.0")["decision"] == "PROMOTE"
 
 
+@pytest.mark.slow
 def test_release_keeps_its_order_whatever_the_projects_tests_want(project: Project) -> None:
     """Without suites/pytest.ini, the project's own pytest settings govern the session."""
     settings = project.folder / "pyproject.toml"
@@ -72,6 +74,7 @@ def test_release_keeps_its_order_whatever_the_projects_tests_want(project: Proje
     assert project.verdict_of("v1.1.0")["decision"] == "PROMOTE"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [("-n", "2"), ("--dist", "load"), ("--reruns", "2"), ("-p", "randomly"), ("--random-order",), ("--timeout", "9")],
@@ -85,6 +88,7 @@ def test_plugin_that_the_command_line_asks_for_is_refused(asked: tuple[str, ...]
     assert project.verdict_of("v9.0.0") == {}
 
 
+@pytest.mark.slow
 def test_ordinary_run_has_the_projects_own_options_and_all_its_plugins(project: Project, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(OWN_OPTIONS)
     (tmp_path / "test_own.py").write_text(OWN_TEST)
@@ -93,6 +97,7 @@ def test_ordinary_run_has_the_projects_own_options_and_all_its_plugins(project: 
     assert "2 workers" in ended.output or "created: 2/2" in ended.output
 
 
+@pytest.mark.slow
 def test_ordinary_help_shows_none_of_our_options(project: Project, tmp_path: Path) -> None:
     ended = project.type("pytest", str(tmp_path), "--help", "--rootdir", str(tmp_path))
     assert ended.status == 0

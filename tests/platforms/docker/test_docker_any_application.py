@@ -68,21 +68,25 @@ def plain(make_site: MakeSite) -> DockerSite:
     return site
 
 
+@pytest.mark.slow
 def test_an_application_that_has_only_health_is_released_twice(plain: DockerSite) -> None:
     verdict = plain.verdict()
     assert (verdict["version"], verdict["decision"]) == ("v1.1.0", "PROMOTE")
 
 
+@pytest.mark.slow
 def test_an_application_that_has_only_health_goes_back_a_version(plain: DockerSite) -> None:
     ended = plain.roll_back()
     assert ended.status == 0, ended.output
 
 
+@pytest.mark.slow
 def test_the_suite_for_containers_holds_for_an_application_that_has_only_health(plain: DockerSite) -> None:
     ended = plain.check_containers()
     assert ended.status == 0, ended.output
 
 
+@pytest.mark.slow
 def test_up_starts_the_promoted_version_of_two_with_the_same_image(plain: DockerSite) -> None:
     assert plain.cakravia("down").status == 0
     assert plain.cakravia("up").status == 0
@@ -101,6 +105,7 @@ FORCE_TLS = "1"
 """
 
 
+@pytest.mark.slow
 def test_an_application_that_answers_its_own_name_by_https_is_released_twice(make_site: MakeSite) -> None:
     site = make_site(application="../tests/plugin/sessions/applications", profile="generic", more=ALLOWED_HOST)
     asked = ("--set", "site.host=shop.example.com", "--set", "site.scheme=https")

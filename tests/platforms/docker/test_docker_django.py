@@ -162,6 +162,7 @@ def test_django_is_up_again_with_its_networks_and_secrets(shop: DockerSite) -> N
     assert "Notes, v1.0.0" in text_of(shop, "/")
 
 
+@pytest.mark.slow
 def test_the_suite_for_containers_holds_for_a_django_project(shop: DockerSite) -> None:
     ended = shop.check_containers()
     assert ended.status == 0, ended.output

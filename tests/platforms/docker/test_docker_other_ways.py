@@ -81,17 +81,20 @@ def shop(make_site: MakeSite, forwarder: Forwarder) -> DockerSite:
     return site
 
 
+@pytest.mark.slow
 def test_a_release_over_tcp_is_promoted_and_loses_nothing(shop: DockerSite) -> None:
     verdict = shop.verdict()
     assert verdict["decision"] == "PROMOTE"
     assert verdict["evidence"]["measured"]["lost"] == 0
 
 
+@pytest.mark.slow
 def test_proxy_and_application_testify_over_tcp(shop: DockerSite) -> None:
     names = {each.name for each in (shop.folder / "reports" / "latest").resolve().iterdir()}
     assert {"access.log", "application-blue.log", "application-green.log"} <= names
 
 
+@pytest.mark.slow
 def test_slots_behind_tcp_are_probed_at_their_published_ports(shop: DockerSite) -> None:
     site = shop.open()
     slot = site.platform.observe(Colour.GREEN)

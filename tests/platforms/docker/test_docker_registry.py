@@ -252,6 +252,7 @@ def test_a_digest_that_the_registry_does_not_have_is_named(shop: DockerSite, reg
         built(shop, registry, "v1.8.0", image=name)
 
 
+@pytest.mark.slow
 def test_a_moved_tag_is_another_artifact_in_history_and_verdict(
     shop: DockerSite, registry: Registry, first: str
 ) -> None:
@@ -267,6 +268,7 @@ def test_a_moved_tag_is_another_artifact_in_history_and_verdict(
     assert site.observe().drift == ()
 
 
+@pytest.mark.slow
 def test_a_promoted_image_is_kept_before_newer_ones_that_failed(make_site: MakeSite, registry: Registry) -> None:
     site = from_registry(make_site(), registry)
     platform = site.open().platform

@@ -184,6 +184,7 @@ def test_mistake_is_told_and_nothing_is_touched(mistake: Mistake, shop: Shop) ->
     assert shop.picture() == before
 
 
+@pytest.mark.slow
 def test_two_suites_at_once_are_refused(shop: Shop) -> None:
     before = shop.picture()
     ended = shop.pytest(DEPLOY, str(SUITES / "rollback"), *shop.site, "--version", "v9.0.0")
@@ -213,7 +214,7 @@ def stranger() -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("place", ["users", "blue", "green"])
+@pytest.mark.parametrize("place", ["users", "blue", pytest.param("green", marks=pytest.mark.slow)])
 def test_port_of_a_stranger_is_named_and_left_alone(
     place: str, new_shop: Callable[..., Shop], stranger: Callable[[int], subprocess.Popen[bytes]]
 ) -> None:
@@ -295,6 +296,7 @@ def test_second_release_is_told_who_holds_the_site(holder: Holder) -> None:
     assert "held by" in holder.shop.cakravia("status").output
 
 
+@pytest.mark.slow
 def test_release_waits_for_the_one_before(shop: Shop) -> None:
     running = shop.begin_pytest(DEPLOY, *shop.site, "--version", "v5.1.0")
     wait_for(lambda: open_site(load_settings(shop.settings, environment={})).lock.holder())

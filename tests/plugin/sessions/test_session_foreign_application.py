@@ -93,6 +93,7 @@ def test_the_printed_example_of_one_plain_endpoint_is_released_twice(new_site: C
     assert shop.answer("/")[:2] == (200, "green")
 
 
+@pytest.mark.slow
 def test_a_health_answer_that_is_success_in_other_words_is_released(new_site: Callable[..., Shop]) -> None:
     body = """HEALTH_BODY = '{"status": {"code": "success"}}', HEALTH_TYPE = "application/health+json" """
     ended = new_site(environment=body).deploy("v1.0.0")
@@ -129,6 +130,7 @@ def test_an_application_that_answers_its_own_name_by_https_is_released_twice(new
     assert [path for path in written if TOKEN.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_users_who_come_by_tls_are_measured_by_tls(new_site: Callable[..., Shop]) -> None:
     shop = strict(new_site)
     pair = make_pair(shop.folder, "site")
@@ -217,6 +219,7 @@ def test_settings_that_cannot_work_are_refused_before_anything_starts(running: S
     assert running.status()["lock"] is None
 
 
+@pytest.mark.slow
 def test_a_rollback_is_made_whatever_the_settings_cannot_hold(running: Shop) -> None:
     second = running.deploy("v1.1.0")
     assert second.status == 0, second.output
@@ -246,6 +249,7 @@ def test_a_release_that_logs_everyone_out_is_rolled_back_and_named(new_site: Cal
     assert "logs users out" in (shop.latest() / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_release_that_keeps_its_sessions_is_promoted(new_site: Callable[..., Shop]) -> None:
     shop = new_site(traffic=LOGS_IN, environment='SESSIONS = "{store}"')
     shop.settings.write_text(shop.settings.read_text().replace("{store}", str(shop.folder / "sessions")))

@@ -29,7 +29,7 @@ def twice(number):
 '''
 GOOD = (
     Scenario("plain", check=True),
-    Scenario("late-ready", misbehave="late-ready:1.5"),
+    Scenario("late-ready", misbehave="late-ready:1.5", slow=True),
     Scenario("flap", ("--set", "health.deadline=10"), misbehave="flap:4"),
     Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03"),
     Scenario("ignores-sigterm", misbehave="ignore-sigterm", slow=True),
@@ -54,7 +54,7 @@ GOOD = (
     Scenario("verbose-and-strict", ("-vv", "-W", "error", "--strict-markers"), slow=True),
     Scenario("fail-fast", ("-x",), slow=True),
     Scenario("uncaptured", ("-s",), slow=True),
-    Scenario("observer-fails", session=bent(conftest=OBSERVER_FAILS)),
+    Scenario("observer-fails", session=bent(conftest=OBSERVER_FAILS), slow=True),
     Scenario("checks-in-another-order", session=bent(conftest=REVERSED)),
     Scenario("doctest-beside", session=bent(test=DOCTEST, more=("--doctest-modules",))),
 )

@@ -118,6 +118,7 @@ def test_a_hook_may_run_cakravia_itself(telling: Telling) -> None:
     assert "v1" in log_of(telling.shop)
 
 
+@pytest.mark.slow
 def test_a_release_killed_during_a_hook_is_undone_and_the_hook_ended(telling: Telling) -> None:
     assert telling.shop.deploy("v1").status == 0
     pid_file = telling.shop.folder / "pid"

@@ -95,6 +95,7 @@ def test_a_migration_that_drops_a_column_of_the_active_version_stops_the_release
     assert [e["event"] for e in orders.shop.history() if e.get("kind") == "migration"][-1] == "hook.failed"
 
 
+@pytest.mark.slow
 def test_a_migration_that_holds_a_long_lock_stops_the_release(orders: Orders) -> None:
     assert orders.release("v2", "lock") == 1, orders.output
     assert BREAKS in orders.output

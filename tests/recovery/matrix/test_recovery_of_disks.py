@@ -31,7 +31,6 @@ EVERY = tuple(
 )
 FEW = (
     Cell("deploy", "full-state@bake.begins"),
-    Cell("deploy", "full-reports@bake.begins"),
     Cell("deploy", "descriptors@bake.begins"),
     Cell("rollback", "full-reports@prove.begins"),
 )

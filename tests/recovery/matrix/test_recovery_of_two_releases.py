@@ -8,12 +8,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.plugin.sessions.shop import REPOSITORY
 from tests.recovery.matrix.cells import Lane
 
 ROUNDS = 50
 
 
+@pytest.mark.slow
 def test_of_two_that_open_a_site_at_the_same_instant_one_runs_and_one_is_told(lane: Lane) -> None:
     known = len(lane.shop.history())
     command = [sys.executable, str(Path(__file__).with_name("racing.py")), str(lane.shop.settings), str(ROUNDS)]

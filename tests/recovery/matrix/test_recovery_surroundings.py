@@ -44,7 +44,7 @@ def require_unharmed(lane: Lane, before: str) -> None:
     assert suffered == []
 
 
-@pytest.mark.parametrize("blocks", [1, 24])
+@pytest.mark.parametrize("blocks", [pytest.param(1, marks=pytest.mark.slow), 24])
 def test_disk_that_takes_no_more_is_told_and_harms_nobody(lane: Lane, blocks: int) -> None:
     """No file of the release grows beyond the limit, as on a disk without space: at 1 block of 512 bytes nothing can be
     recorded, at 24 the release fails on its way."""
@@ -92,6 +92,7 @@ def test_release_without_file_descriptors_harms_nobody(lane: Lane, descriptors: 
     require_unharmed(lane, before)
 
 
+@pytest.mark.slow
 def test_longest_version_there_may_be_is_released(lane: Lane) -> None:
     version = "v" + "9" * 119 + "+build.1"
     assert len(version) == 128

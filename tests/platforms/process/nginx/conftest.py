@@ -24,6 +24,7 @@ from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Deadline
+from tests.ports import free_ports
 
 DEBIAN_NGINX = Path("/usr/sbin/nginx")
 
@@ -174,10 +175,8 @@ def ask_over(
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port that no other test has, and no outgoing connection takes."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture(params=["wheel", "debian"])
