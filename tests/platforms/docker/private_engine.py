@@ -15,8 +15,10 @@ from pathlib import Path
 from cakravia_verify.system.clock import Deadline, poll
 
 # Of the two ends of the cable: this machine's, and the engine's. Containers get addresses from the subnet below them.
-HERE, THERE = "10.213.255.1", "10.213.255.2"
-CABLE, NETWORKS, BRIDGE = "10.213.255.0/30", "10.213.0.0/17", "10.213.250.1/24"
+# Each process of tests has a network of its own, so two can have an engine at the same time.
+NETWORK = f"10.{200 + os.getpid() % 50}"
+HERE, THERE = f"{NETWORK}.255.1", f"{NETWORK}.255.2"
+CABLE, NETWORKS, BRIDGE = f"{NETWORK}.255.0/30", f"{NETWORK}.0.0/17", f"{NETWORK}.250.1/24"
 
 
 def missing() -> str:

@@ -165,13 +165,10 @@ def test_a_container_cut_off_from_the_network_is_brought_back_by_recover(
     assert (identities(engine, shop), addresses(engine, shop)) == (before, there)
 
 
-# Open: without live-restore the site does not come back in time after an engine restart.
-WITHOUT_LIVE_RESTORE = pytest.param(
-    (), id="default", marks=pytest.mark.xfail(reason="open defect: an engine restart without live-restore")
-)
+OPTIONS = [pytest.param(("--live-restore",), id="live-restore"), pytest.param((), id="default")]
 
 
-@pytest.mark.parametrize("options", [pytest.param(("--live-restore",), id="live-restore"), WITHOUT_LIVE_RESTORE])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_a_restarted_engine_never_routes_users_wrong(
     shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:
@@ -200,7 +197,7 @@ def released_with(
     return running.wait()
 
 
-@pytest.mark.parametrize("options", [WITHOUT_LIVE_RESTORE, pytest.param(("--live-restore",), id="live-restore")])
+@pytest.mark.parametrize("options", reversed(OPTIONS))
 def test_an_engine_restart_during_a_release_leaves_users_on_a_healthy_slot(
     shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:

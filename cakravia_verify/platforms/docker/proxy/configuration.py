@@ -14,6 +14,7 @@ from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.flags import CONF, LOGS, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker.proxy.workers import PID_FILE
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import (
@@ -74,7 +75,7 @@ class VolumeConfiguration:
         certificate = read_certificate(self._settings.proxy)
         name = f"tls-{certificate.digest}" if certificate else ""
         paths = NginxPaths(
-            pid="/tmp/nginx.pid",  # noqa: S108 - the container's own
+            pid=PID_FILE,
             error_log="stderr",
             access_log=LEDGER_LOG,
             everyday_log=EVERYDAY_LOG,

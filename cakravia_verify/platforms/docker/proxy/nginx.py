@@ -73,7 +73,7 @@ class DockerNginx:
         self._clock = clock
         self._flags = VolumeFlags(engine, self._container, clock=clock)
         self._configuration = VolumeConfiguration(settings, engine=engine, network=network, flags=self._flags)
-        self._workers = NginxWorkers(engine, self._flags, count=settings.proxy.workers)
+        self._workers = NginxWorkers(self._flags, count=settings.proxy.workers)
         self._image = ProxyImage(settings, engine)
         self._log = RemoteLog(engine, LEDGER_LOG, copy=settings.state / "docker" / "access.log")
 
@@ -111,8 +111,7 @@ class DockerNginx:
             return
         status, _ = self._flags.run(BOUND_LOGS)
         if status == 0:
-            what = "sending nginx the signal to reopen its log"
-            self._engine.ask(what, lambda: container.kill(signal="SIGUSR1"), kind=ProxyError)
+            self._workers.signal("USR1")
 
     def logs(self, *, lines: int) -> str:
         container = self._container()
@@ -331,7 +330,7 @@ class DockerNginx:
     def _reload(self, container: Container, loaded: str, deadline: Deadline) -> None:
         # A crash between here and the new workers leaves it unknown which configuration runs.
         self._configuration.forget_loaded(container)
-        self._workers.replace(container, deadline=deadline)
+        self._workers.replace(deadline=deadline)
         self._configuration.note_loaded(container, loaded)
 
     def _is_ready(self) -> bool:

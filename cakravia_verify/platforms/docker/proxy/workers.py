@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.flags import VolumeFlags
 from cakravia_verify.system.clock import Deadline, poll
 
-if TYPE_CHECKING:
-    from docker.models.containers import Container
-
+PID_FILE: Final = "/tmp/nginx.pid"  # noqa: S108 - the container's own
 # A working worker reacts to a signal at once. A worker that has not reacted after this time is hung.
 HUNG_SECONDS: Final = 5.0
 # The title of a worker. The brackets keep grep from matching its own command line.
@@ -23,8 +20,7 @@ SHUTTING_DOWN: Final = "grep -sl 'is shutting [d]own' /proc/[0-9]*/cmdline"
 class NginxWorkers:
     """The workers of the proxy's container. `count` is the number in one generation."""
 
-    def __init__(self, engine: Engine, volume: VolumeFlags, *, count: int) -> None:
-        self._engine = engine
+    def __init__(self, volume: VolumeFlags, *, count: int) -> None:
         self._volume = volume
         self._count = count
 
@@ -34,10 +30,23 @@ class NginxWorkers:
         workers, _, leaving = found.partition("-")
         return sorted(set(_pids(workers)) - set(_pids(leaving)))
 
-    def replace(self, container: Container, *, deadline: Deadline) -> None:
+    def signal(self, name: str) -> None:
+        """Send nginx's master a signal. Raises ProxyError.
+
+        It comes from inside. A container that gets a signal from the engine counts as stopped by hand there (moby
+        20.10, daemon/kill.go), and the engine does not start it again after a restart of its own.
+        """
+        status, output = self._volume.run(f"kill -{name} $(cat {PID_FILE})")
+        if status != 0:
+            raise ProxyError(
+                f"nginx cannot be sent the signal {name}: {output.strip()[:300]}",
+                remedy="see what the proxy logged: cakravia logs proxy",
+            )
+
+    def replace(self, *, deadline: Deadline) -> None:
         """Reload nginx and wait until new workers accept all connections. Hung old workers are killed."""
         before = set(self.accepting())
-        self._engine.ask("sending nginx the reload signal", lambda: container.kill(signal="SIGHUP"), kind=ProxyError)
+        self.signal("HUP")
         grace = Deadline("old workers stop accepting", min(HUNG_SECONDS, deadline.remaining / 2), clock=deadline.clock)
 
         def is_replaced() -> bool:
