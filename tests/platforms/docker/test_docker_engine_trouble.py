@@ -197,7 +197,10 @@ def released_with(
     return running.wait()
 
 
-@pytest.mark.parametrize("options", reversed(OPTIONS))
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="default"), pytest.param(("--live-restore",), id="live-restore", marks=pytest.mark.slow)],
+)
 def test_an_engine_restart_during_a_release_leaves_users_on_a_healthy_slot(
     shop: DockerSite, engine: PrivateEngine, options: tuple[str, ...]
 ) -> None:
