@@ -326,7 +326,7 @@ TRAFFIC = (
     Scenario("traffic-killed", sabotage="kill-traffic@bake.begins", check=True),
     Scenario("traffic-killed-at-the-end", sabotage="kill-traffic", slow=True),
     Scenario("traffic-hung", sabotage="stop-traffic@bake.begins"),
-    Scenario("traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1)), slow=True),
+    Scenario("traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1))),
     Scenario("traffic-ends-early", session=with_locust(FAKE_LOCUST.format(status=0)), slow=True),
     Scenario("client-lies", session=with_locust(LYING_LOCUST)),
     # With requests of somebody's own beside ours, nothing is known of their number before they are sent.
