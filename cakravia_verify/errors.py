@@ -10,6 +10,7 @@
     │   ├── NotHealthy          a slot did not become, or did not stay, healthy
     │   ├── NotConfirmed        the proxy does not serve the slot that it should serve
     │   ├── HookFailed          a command around the release failed
+    │   ├── CompanionFailed     a process beside the slots did not start, or ended at once
     │   └── DeadlineExceeded    a wait reached its deadline
     ├── RollbackFailed      an undo failed; an operator must act
     ├── JournalError        the history cannot be read or written
@@ -72,6 +73,10 @@ class NotConfirmed(ReleaseError):  # noqa: N818
 
 class HookFailed(ReleaseError):  # noqa: N818
     """A command around the release failed, or did not end in time."""
+
+
+class CompanionFailed(ReleaseError):  # noqa: N818
+    """A process beside the slots did not start, or ended at once."""
 
 
 class DeadlineExceeded(ReleaseError):  # noqa: N818

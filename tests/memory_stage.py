@@ -16,6 +16,7 @@ from cakravia_verify.release.hooks import with_hooks
 from cakravia_verify.release.machine import Release
 from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
+from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.models import HealthSettings, ReleaseSettings, Settings, SlotSettings
 from cakravia_verify.site.lock import Lock
@@ -72,6 +73,7 @@ class Stage:
         bake: float = 1.0,
         memory: MemorySite | None = None,
         hooks: tuple[HookSettings, ...] = (),
+        companions: tuple[CompanionSettings, ...] = (),
     ):
         self.clock = FakeClock()
         self.memory = memory or MemorySite(self.clock)
@@ -84,6 +86,7 @@ class Stage:
             release=ReleaseSettings(bake=bake, drain=2.0, drain_minimum=0.1, confirmations=2, retain=2),
             health=HealthSettings(consecutive=2, deadline=5.0),
             hooks=hooks,
+            companions=companions,
         )
         self.site = self.opened()
         self.number = 0

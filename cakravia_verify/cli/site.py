@@ -34,7 +34,7 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 @click.command()
 @click.pass_obj
 def up(open_site: Callable[[], Site]) -> None:
-    """Start the proxy and the version that was active last.
+    """Start the proxy and the version that was active last, with its companions.
 
     Users who are served already are not moved.
     """
@@ -51,7 +51,7 @@ def up(open_site: Callable[[], Site]) -> None:
 @click.command()
 @click.pass_obj
 def down(open_site: Callable[[], Site]) -> None:
-    """Stop the proxy, then the slots.
+    """Stop the proxy, then the slots and their companions.
 
     The proxy stops first, so that requests in flight are answered.
     """
@@ -87,16 +87,24 @@ def recover(open_site: Callable[[], Site]) -> None:
 
 
 @click.command()
-@click.argument("slot", type=click.Choice(["blue", "green", "proxy"]))
+@click.argument("part")
 @click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines to print.")
 @click.pass_obj
-def logs(open_site: Callable[[], Site], slot: str, lines: int) -> None:
-    """Print the last lines of the log of a slot or the proxy."""
+def logs(open_site: Callable[[], Site], part: str, lines: int) -> None:
+    """Print the last lines of the log of PART: blue, green, proxy, or the name of a companion."""
     from cakravia_verify.slots import Colour
 
     site = open_site()
-    text = site.proxy.logs(lines=lines) if slot == "proxy" else site.platform.logs(Colour(slot), lines=lines)
-    click.echo(text or f"the log of {slot} is empty")
+    companions = [companion.name for companion in site.settings.companions]
+    if part == "proxy":
+        text = site.proxy.logs(lines=lines)
+    elif part in set(Colour):
+        text = site.platform.logs(Colour(part), lines=lines)
+    elif part in companions:
+        text = site.platform.companions.logs(part, lines=lines)
+    else:
+        raise click.BadParameter(f"{part!r} is not one of {', '.join([*Colour, 'proxy', *companions])}")
+    click.echo(text or f"the log of {part} is empty")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ def state_lines(site: Site, state: SiteState) -> Iterator[str]:
             yield f"  {colour:<6} empty"
     running = "running" if state.proxy.is_running else "not running"
     yield f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
+    yield from (f"  {each.name:<6} {each.version:<16} companion" for each in site.platform.companions.running())
     yield from (f"  tls    {line}" for line in _certificate_lines(site))
     if holder := site.lock.holder():
         yield f"  lock   held by {holder}"
@@ -44,6 +45,7 @@ def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
         "served": str(state.served) if state.served else None,
         "slots": {"blue": _slot_as_json(state.slots.blue), "green": _slot_as_json(state.slots.green)},
         "proxy": asdict(state.proxy) | {"address": str(site.proxy.address)},
+        "companions": {each.name: each.version for each in site.platform.companions.running()},
         "drift": list(state.drift),
         "notes": list(site.platform.notes()),
         "lock": asdict(holder) if holder else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cakravia_verify.platforms.commands import RunningCommand, VersionCommand
+from cakravia_verify.platforms.companions import CompanionPlatform
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline
 
@@ -16,6 +17,11 @@ class Platform(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def companions(self) -> CompanionPlatform:
+        """The processes of a version beside its slots."""
+        ...
 
     def check(self) -> None:
         """Raise UsageError if slots cannot run here: tools, permissions, ports. Changes nothing."""

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 import testinfra
 
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.configuration import INSIDE_PORT, INSIDE_TLS_PORT
 from cakravia_verify.platforms.docker.service import ServiceDefinition
@@ -152,10 +152,14 @@ class ContainerSite:
         return {INSIDE_PORT: self.settings.proxy.address} | ({INSIDE_TLS_PORT: tls} if tls else {})
 
     def answer_headers(self) -> Mapping[str, str]:
-        """Return the headers of one answer through the proxy, at a path that every application has."""
-        _, proxy, _ = open_docker(self.settings)
-        path = next(iter(self.settings.contract.endpoints.values()))
-        return httpx.get(proxy.address.url + path, trust_env=False).headers
+        """Return the headers of one answer through the proxy, asked as a user does, at a path that exists."""
+        settings = self.settings
+        _, proxy, _ = open_docker(settings)
+        path = next(iter(settings.contract.endpoints.values()))
+        prober = HttpProber(settings.contract, timeout=settings.health.timeout, site=settings.site, root=settings.root)
+        answer = prober.request(proxy.address, "GET", path)
+        assert not answer.problem, answer.problem
+        return answer.headers
 
     def served_slot(self) -> str:
         """Return the slot that the proxy names in an answer."""

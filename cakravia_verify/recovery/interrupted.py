@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
 from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
+from cakravia_verify.release.companions import return_companions
 from cakravia_verify.release.conditions import is_healthy, restart_slot
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.hooks import ReleaseEnd, moments_of, tell_hooks
@@ -62,6 +63,7 @@ def recover(site: Site, record: Record, steps: Sequence[Step], *, on_event: Call
         release.finish(STUCK, why=error.message, recovered=True)
         _tell(release, STUCK, error.message, record)
         raise
+    return_companions(release)
     release.finish(ROLLED_BACK, why=why, recovered=True)
     _tell(release, ROLLED_BACK, why, record)
     return ROLLED_BACK

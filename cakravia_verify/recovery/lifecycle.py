@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cakravia_verify.command_options import with_options
 from cakravia_verify.recovery.repair import bring_to_promoted, settle
 from cakravia_verify.recovery.serve_users import is_served, serve
+from cakravia_verify.release.companions import correct_companions, stop_companions
 from cakravia_verify.release.roles import correct_roles
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Colour
@@ -30,10 +31,11 @@ def bring_up(site: Site) -> Iterator[str]:
     correct_roles(site)
     if stuck is not None:
         raise stuck
+    yield from correct_companions(site)
 
 
 def bring_down(site: Site) -> str:
-    """Stop the proxy, which answers its requests in flight, then the slots.
+    """Stop the proxy, which answers its requests in flight, then the slots, then their companions.
 
     Returns what was done, and what was noticed.
     """
@@ -44,6 +46,7 @@ def bring_down(site: Site) -> str:
         if slot := site.platform.observe(colour):
             site.platform.stop(colour, deadline=Deadline(f"{colour} stops", grace, clock=site.clock))
             stopped.append(str(slot))
+    stopped += stop_companions(site)
     site.journal.append("site.down", stopped=stopped)
     lines = [
         with_options(f"stopped: proxy{''.join(f', {name}' for name in stopped)}; cakravia up starts the site again")

@@ -15,6 +15,7 @@ from cakravia_verify.errors import (
 from cakravia_verify.history.releases import Record, is_taken_down, last_holding, unfinished
 from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
 from cakravia_verify.recovery.serve_users import is_served, restart_promoted, serve
+from cakravia_verify.release.companions import correct_companions
 from cakravia_verify.release.conditions import is_healthy, require_confirmed, require_healthy
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.hooks import end_left_hooks
@@ -29,7 +30,8 @@ def repair(site: Site) -> Iterator[str]:
     """Repair the site. Yields one line for each repair, and for each problem that is left.
 
     In this order: reconnect parts, finish or undo interrupted releases, serve users who get no answer, bring users to
-    the promoted version. Raises RollbackFailed if a release could not be undone; users are served first.
+    the promoted version, run its companions. Raises RollbackFailed if a release could not be undone; users are served
+    first.
     """
     stuck = yield from settle(site)
     yield from serve_again(site)
@@ -37,6 +39,8 @@ def repair(site: Site) -> Iterator[str]:
         raise stuck
     yield from bring_to_promoted(site)
     correct_roles(site)
+    if not is_taken_down(site.journal.entries()):
+        yield from correct_companions(site)
 
 
 def settle(site: Site) -> Generator[str, None, RollbackFailed | None]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
 from cakravia_verify.history.releases import records
 from cakravia_verify.release.candidate_watch import SHORTEST_INTERVAL, TOLERATED_ROUNDS, CandidateWatch
+from cakravia_verify.release.companions import move_companions
 from cakravia_verify.release.conditions import (
     complaints,
     is_confirmed,
@@ -213,15 +214,22 @@ def bake(release: Release) -> dict[str, Any]:
 
 
 def promote(release: Release) -> dict[str, Any]:
-    """Retire the old slot, or keep it warm for failover.
+    """Move the companions to the candidate's version. Then retire the old slot, or keep it warm for failover.
 
     Failover never uses a version that users were rolled back from. Raises NotConfirmed if users are not on a healthy
-    candidate: the old slot may be the only one that can serve them.
+    candidate: the old slot may be the only one that can serve them. Raises CompanionFailed if a companion of the
+    candidate's version does not stay alive.
     """
+    require_users_on(release.site, release.intent.candidate)
+    correct_roles(release.site)
+    companions = move_companions(release)
+    facts = _retire_old_slot(release)
+    return {**facts, "note": "; ".join(filter(None, (facts["note"], companions)))}
+
+
+def _retire_old_slot(release: Release) -> dict[str, Any]:
     site, intent = release.site, release.intent
     old = intent.active
-    require_users_on(site, intent.candidate)
-    correct_roles(site)
     if old is None:
         return {"note": "first version"}
     running = site.platform.observe(old)
@@ -240,7 +248,7 @@ def promote(release: Release) -> dict[str, Any]:
 def cleanup(release: Release) -> dict[str, Any]:
     """Remove the versions that no slot and no rollback needs."""
     site = release.site
-    needed = {release.intent.active_digest} - {""}
+    needed = {release.intent.active_digest, *(each.digest for each in site.platform.companions.running())} - {""}
     promoted = {record.digest for record in records(site.journal.entries()) if record.holds_users} - {""}
     promoted |= {release.facts.artifact.digest} if release.facts.artifact else set()
     try:

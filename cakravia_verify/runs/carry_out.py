@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from cakravia_verify.errors import CakraviaError, JournalError, NotConfirmed, UsageError
+from cakravia_verify.errors import CakraviaError, CompanionFailed, JournalError, NotConfirmed, UsageError
 from cakravia_verify.gate.model import Verdict
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
+from cakravia_verify.release.companions import return_companions
 from cakravia_verify.release.machine import Release
 from cakravia_verify.report.folder import require_writable
 from cakravia_verify.runs.failures import describe
@@ -37,7 +38,7 @@ def keep_users(release: Release, verdict: Verdict, *, outcome: str, notices: lis
         return f"not promoted: {error.message}"
     try:
         release.advance("promote")
-    except NotConfirmed as error:
+    except (NotConfirmed, CompanionFailed) as error:
         return f"not promoted: {error.message}"
     except (CakraviaError, OSError) as error:
         # The candidate serves users and passed. The next command finishes what is left.
@@ -62,6 +63,7 @@ def roll_back(release: Release, verdict: Verdict, *, notices: list[str]) -> Cakr
         with contextlib.suppress(CakraviaError):
             release.finish(STUCK, why=error.message)
         return error
+    notices += return_companions(release)
     try:
         release.finish(ROLLED_BACK, why=verdict.why)
     except JournalError as error:

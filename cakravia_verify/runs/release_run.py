@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.errors import ReleaseError
+from cakravia_verify.errors import CompanionFailed, ReleaseError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
@@ -227,7 +227,9 @@ class ReleaseRun(SessionRun):
             obstacle = promote(release, verdict, folder=self.folder, notices=self.notices)
             if not obstacle:
                 return Ending(Exit.PROMOTED, PROMOTED, verdict)
-            verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=obstacle)
+            is_companions = isinstance(release.failure, CompanionFailed)
+            decision = Decision.ROLL_BACK if is_companions else Decision.INCONCLUSIVE
+            verdict = replace(verdict, decision=decision, why=obstacle)
         if self._keeps_users(weighed.evidence):
             why = "; ".join(filter(None, (self.traffic_watch.trouble, verdict.why)))
             verdict = replace(verdict, decision=Decision.INCONCLUSIVE, why=why)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from cakravia_verify.settings.section import Port, Seconds, SecretName, Section
 
 Texts: TypeAlias = Annotated[tuple[str, ...], Field(strict=False)]
+# Begins a build secret that is the value of an environment variable: `env:NPM_TOKEN`.
+FROM_VARIABLE: Final = "env:"
 MountPoint: TypeAlias = Annotated[str, Field(pattern=r"^/[^:,\s]*[^:,\s/]$")]
 TmpfsOptions: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9=,]*$")]
 
@@ -34,6 +36,7 @@ class DockerSettings(Section):
     context: str = ""
     dockerfile: str = "Dockerfile"
     build_args: dict[str, str] = Field(default_factory=dict)
+    build_target: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     build_secrets: dict[SecretName, str] = Field(default_factory=dict)
     build_ssh: bool = False
     archive: str = ""
@@ -87,6 +90,17 @@ class DockerSettings(Section):
         if self.compose_variables and not self.compose:
             raise ValueError("compose_variables has no effect without compose")
         return self
+
+    @property
+    def build_secret_files(self) -> dict[str, str]:
+        """The files of the build's secrets by their ids."""
+        return {name: text for name, text in self.build_secrets.items() if not text.startswith(FROM_VARIABLE)}
+
+    @property
+    def build_secret_variables(self) -> dict[str, str]:
+        """The environment variables of the build's secrets by their ids."""
+        found = {name: text for name, text in self.build_secrets.items() if text.startswith(FROM_VARIABLE)}
+        return {name: text.removeprefix(FROM_VARIABLE) for name, text in found.items()}
 
     @property
     def sources(self) -> tuple[str, ...]:

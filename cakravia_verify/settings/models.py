@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.settings.hooks import HookSettings
@@ -32,7 +33,7 @@ from cakravia_verify.slots import Address, Colour
 
 ENVIRONMENT_PREFIX = "CAKRAVIA_"
 # Variables of tests, CI and the traffic's child process. They are not settings.
-OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST")
+OTHER_ENVIRONMENT = ("CAKRAVIA_TEST_", "CAKRAVIA_CI_", "CAKRAVIA_TRAFFIC_PLAN", "CAKRAVIA_DIGEST", "CAKRAVIA_COMPANION")
 
 
 class SiteSettings(Section):
@@ -258,6 +259,7 @@ class Settings(Section):
     monitor: MonitorSettings = MonitorSettings()
     notify: NotifySettings = NotifySettings()
     hooks: Annotated[tuple[HookSettings, ...], Field(strict=False)] = ()
+    companions: Annotated[tuple[CompanionSettings, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:
@@ -284,6 +286,16 @@ class Settings(Section):
                 'come from, for example image = "registry.example.com/shop:{version}", or context = "." for a '
                 "folder with a Dockerfile"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _companions_can_be_told_apart(self) -> Settings:
+        names = [companion.name for companion in self.companions]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"[companions] name: two companions are named {', '.join(twice)}")
+        services = [companion.service for companion in self.companions if companion.service]
+        if services and not (self.site.platform == "docker" and self.docker.compose):
+            raise ValueError(f"[companions] service: {services[0]} needs [docker] compose; use command")
         return self
 
     @model_validator(mode="after")

@@ -117,6 +117,7 @@ class Site:
         elif pair.blue or pair.green:
             yield "slots run, but the proxy does not: users get no answer"
         yield from self._disagreement_with_history(proxy, pair)
+        yield from self._drift_of_companions()
         if doubt := self.doubt_about_history(pair.active):
             yield doubt
         if lag := self.lock.lag():
@@ -152,6 +153,21 @@ class Site:
             yield f"the history says that {expected} serves users, but {active} does"
         elif last.digest and active.digest != last.digest:
             yield f"{active} runs {active.digest[:19]}, but the history promoted {last.digest[:19]}"
+
+    def _drift_of_companions(self) -> Iterator[str]:
+        running = {companion.name: companion for companion in self.platform.companions.running()}
+        wanted = [companion.name for companion in self.settings.companions]
+        if not running and not wanted:
+            return
+        entries = self.journal.entries()
+        last = None if is_taken_down(entries) else last_holding(entries)
+        for each in running.values():
+            if last is None or each.name not in wanted:
+                yield f"companion {each} runs, but {'no version should' if last is None else 'the settings have none'}"
+            elif each.digest != last.digest:
+                yield f"companion {each} runs, but the history promoted {last.intent.version}"
+        if last is not None:
+            yield from (f"companion {name} does not run" for name in wanted if name not in running)
 
 
 def _active_colour(proxy: ProxyState, served: Served, blue: Slot | None, green: Slot | None) -> Colour | None:

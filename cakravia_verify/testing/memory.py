@@ -14,6 +14,7 @@ from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
+from cakravia_verify.testing.memory_companions import MemoryCompanions
 
 ENDPOINTS = ("health", "ready", "live", "status")
 PORTS = {Colour.BLUE: 3000, Colour.GREEN: 3001}
@@ -77,8 +78,12 @@ class MemorySite:
     roles: dict[Colour, Role] = field(default_factory=dict)
     failed_writes: tuple[str, ...] = ()
     name: str = "memory"
+    companions: MemoryCompanions = field(init=False)
     _starts: int = 0
     _generation: int = 1
+
+    def __post_init__(self) -> None:
+        self.companions = MemoryCompanions(self._act)
 
     def _act(self, operation: str, note: str = "") -> None:
         self.before(operation)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.hooks import FACTS, HookMoment, HookSettings, variable_of
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
@@ -66,6 +67,17 @@ def test_every_key_of_a_hook_stands_in_the_reference_file_with_its_default(key: 
     assert shown, f"[[hooks]] {key} is documented nowhere"
     field = HookSettings.model_fields[key]
     if not field.is_required():
+        default = field.get_default(call_default_factory=True)
+        assert tomllib.loads(f"value = {shown[1]}")["value"] == default
+
+
+@pytest.mark.parametrize("key", list(CompanionSettings.model_fields))
+def test_every_key_of_a_companion_stands_in_the_reference_file_with_its_default(key: str) -> None:
+    table = (ROOT / "cakravia.toml").read_text().partition("# [[companions]]\n")[2]
+    shown = re.search(rf"^# {key} = (.*?)(?:  +#.*)?$", table, re.MULTILINE)
+    assert shown, f"[[companions]] {key} is documented nowhere"
+    field = CompanionSettings.model_fields[key]
+    if not field.is_required() and key != "command":  # a companion has a command or a service
         default = field.get_default(call_default_factory=True)
         assert tomllib.loads(f"value = {shown[1]}")["value"] == default
 

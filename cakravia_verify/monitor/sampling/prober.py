@@ -12,14 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import httpx
 
+from cakravia_verify.errors import SettingsError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer, HttpProber
 from cakravia_verify.monitor.store.samples import Phases, ProbeOutcome
 from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.headers import merged
+from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
 
 USER_AGENT: Final = "cakravia-monitor"
@@ -39,7 +43,8 @@ class ProbeTiming:
 class PhaseProber(HttpProber):
     """Asks each question once over a fresh connection, within `timeout` as a whole. No redirect is followed.
 
-    `tls` is the context of an address that speaks TLS, and `server_name` the name that it is asked for.
+    `site` and `root` are those of HttpProber: a request has the headers of a user's request. `tls` is the context of an
+    address that speaks TLS, and `server_name` the name that it is asked for.
     """
 
     def __init__(
@@ -47,10 +52,12 @@ class PhaseProber(HttpProber):
         contract: ContractSettings,
         *,
         timeout: float,
+        site: SiteSettings | None = None,
+        root: Path = Path(),
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
     ) -> None:
-        super().__init__(contract, timeout=timeout, transport=_UNUSED_TRANSPORT)
+        super().__init__(contract, timeout=timeout, site=site, root=root, transport=_UNUSED_TRANSPORT)
         self._seconds = timeout
         self._tls = tls
         self._server_name = server_name
@@ -73,13 +80,16 @@ class PhaseProber(HttpProber):
         status, problem, content = None, "", b""
         got: dict[str, str] = {}
         try:
+            sent = self._headers_of_a_user(headers or {})
             with (
                 contextlib.closing(attempt.connect(address)) as plain,
                 contextlib.closing(self._secured(attempt, plain, address)) as connection,
             ):
                 host = self._server_name or str(address)
-                connection.sendall(_head(method, path, host=host, headers=headers, length=len(body)) + body)
+                connection.sendall(_head(method, path, host=host, headers=sent, length=len(body)) + body)
                 status, got, content = attempt.receive(connection, method)
+        except SettingsError as error:
+            problem = error.message
         except (OSError, HTTPException, ValueError) as error:
             problem = attempt.explain(error)
         measured = attempt.measured(is_answered=not problem)
@@ -187,8 +197,9 @@ class _Patient(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _head(method: str, path: str, *, host: str, headers: Mapping[str, str] | None, length: int) -> bytes:
-    lines = {"Host": host, "User-Agent": USER_AGENT, "Accept": "*/*", "Connection": "close", **(headers or {})}
+def _head(method: str, path: str, *, host: str, headers: Mapping[str, str], length: int) -> bytes:
+    own = {"Host": host, "User-Agent": USER_AGENT, "Accept": "*/*", "Connection": "close"}
+    lines = merged(own, headers)
     if length:
         lines["Content-Length"] = str(length)
     rows = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -41,7 +41,14 @@ class RoundSource:
         self._target = target
         self._address = address
         self._timeout = settings.monitor.timeout
-        self._prober = PhaseProber(settings.contract, timeout=self._timeout, tls=tls)
+        self._prober = PhaseProber(
+            settings.contract,
+            timeout=self._timeout,
+            site=settings.site,
+            root=settings.root,
+            tls=tls,
+            server_name=settings.site.host.partition(":")[0] if tls else "",
+        )
         self._endpoints = tuple(settings.contract.endpoints)
         self._pool = ThreadPoolExecutor(len(self._endpoints), thread_name_prefix=f"probe-{target}")
         self._on_round = on_round
@@ -100,7 +107,8 @@ class PageSource:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout = settings.monitor.timeout
         self._prober = PhaseProber(
-            settings.contract,
+            # The address may lead out of this machine's network: no token of the contract goes there.
+            settings.contract.model_copy(update={"headers": {}}),
             timeout=self._timeout,
             tls=ssl.create_default_context() if is_tls else None,
             server_name=parts.hostname or "",

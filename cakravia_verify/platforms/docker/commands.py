@@ -13,10 +13,9 @@ from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
-from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, send
 from cakravia_verify.platforms.docker.project_parts import join_networks
 from cakravia_verify.platforms.docker.secrets import SUFFIX, bring_secrets, forget_secrets
-from cakravia_verify.platforms.docker.slot_spec import SECRETS, VERSION, VOLUME, numbers_of
+from cakravia_verify.platforms.docker.slot_spec import SECRETS, VERSION, prepare_data
 from cakravia_verify.platforms.docker.writable import own_writable
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.commands import GRACE_SECONDS, BoundedOutput
@@ -66,8 +65,7 @@ class ContainerCommand:
         bring_secrets(engine, spec, secrets)
         self._container = containers.create(engine, spec, also={})
         try:
-            uid, gid = numbers_of(engine, self._container, spec.user)
-            send(engine, self._container, VOLUME, [ArchiveEntry("data", mode=0o777, uid=uid, gid=gid)])
+            prepare_data(engine, self._container, spec.user)
             own_writable(engine, spec, self._container)
             join_networks(engine, self._container, spec.definition.networks)
             self._start(stdin)

@@ -44,7 +44,7 @@ _CPU: Final = _unsupported("cpus limits the slot; set cpus or [docker] cpus")
 _HOST_NAMESPACE: Final = _refused("a slot in a namespace of the machine is not isolated; remove the key")
 
 COMPOSE_KEYS: Final = {
-    "build": KeyRule(Treatment.TAKEN, "context, dockerfile and args; [docker] image, context or archive go first"),
+    "build": KeyRule(Treatment.TAKEN, "its keys are below; [docker] image, context or archive go first"),
     "image": KeyRule(Treatment.TAKEN, "if there is no build; name the version in it, see [docker] compose_variables"),
     "command": _TAKEN,
     "entrypoint": _TAKEN,
@@ -91,6 +91,7 @@ COMPOSE_KEYS: Final = {
     "logging": _overridden("[docker] log_max_size and log_max_file are used"),
     "scale": _overridden("a site has two slots, and one of them serves users"),
     "pull_policy": _overridden("[docker] pull is used"),
+    "pull_refresh_after": _overridden("[docker] pull is used"),
     "security_opt": _overridden("a slot has no-new-privileges and the engine's own profiles"),
     "ports": _refused(
         "two slots cannot publish one port, and users must come through the proxy; move it to a file that only your "
@@ -138,6 +139,37 @@ COMPOSE_KEYS: Final = {
     "post_start": _unsupported("a slot runs no command beside its own"),
     "pre_stop": _unsupported("a slot runs no command beside its own"),
     "models": _unsupported("start the model as a service of its own"),
+}
+_BUILD_LIMITS: Final = _unsupported("the engine's defaults are used for builds")
+_BUILD_CACHE: Final = _unsupported("the engine's own cache is used")
+_BUILD_RECORDS: Final = _unsupported("a record of the build would change the image's id each time")
+# The keys of `build`.
+BUILD_KEYS: Final = {
+    "context": _TAKEN,
+    "dockerfile": _TAKEN,
+    "dockerfile_inline": _TAKEN,
+    "args": KeyRule(Treatment.TAKEN, "[docker] build_args go first"),
+    "target": KeyRule(Treatment.TAKEN, "unless [docker] build_target is set"),
+    "secrets": KeyRule(Treatment.TAKEN, "from a file or an environment variable; [docker] build_secrets go first"),
+    "ssh": KeyRule(Treatment.TAKEN, "only the agent of the releasing machine, `default`"),
+    "additional_contexts": _refused("build with docker compose, and name the result in [docker] image"),
+    "platforms": _overridden("[docker] platform is used, or platform of the service"),
+    "tags": _overridden("an image is named by its version"),
+    "labels": _unsupported("use LABEL in the Dockerfile"),
+    "pull": _unsupported("pull base images first: docker pull"),
+    "no_cache": _BUILD_CACHE,
+    "no_cache_filter": _BUILD_CACHE,
+    "cache_from": _BUILD_CACHE,
+    "cache_to": _BUILD_CACHE,
+    "provenance": _BUILD_RECORDS,
+    "sbom": _BUILD_RECORDS,
+    "network": _BUILD_LIMITS,
+    "extra_hosts": _BUILD_LIMITS,
+    "shm_size": _BUILD_LIMITS,
+    "ulimits": _BUILD_LIMITS,
+    "privileged": _BUILD_LIMITS,
+    "entitlements": _BUILD_LIMITS,
+    "isolation": _BUILD_LIMITS,
 }
 UNKNOWN_KEY: Final = _unsupported("the key is unknown")
 # A proxy that finds containers by these would send users to both slots, also to an unproven candidate.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.platforms.docker.building.programs import BUILD_PROJECT
 from cakravia_verify.platforms.docker.compose import RENDERED, ComposeFile
 from cakravia_verify.platforms.docker.containers import COMPOSE
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
@@ -19,7 +18,7 @@ PROJECT = f"{COMPOSE}.project"
 def refuse_shared_project(engine: Engine, compose: ComposeFile, *, site: str) -> None:
     """Raise UsageError if a compose project of the site also has containers that are not the site's."""
     ours = _containers(engine, f"{SITE_LABEL}={site}")
-    running = {_labels(each).get(PROJECT, "") for each in ours if each["State"] == "running"} - {"", BUILD_PROJECT}
+    running = {_labels(each).get(PROJECT, "") for each in ours if each["State"] == "running"} - {""}
     for project in sorted({compose.project, *running}):
         foreign = [
             each for each in _containers(engine, f"{PROJECT}={project}") if _labels(each).get(SITE_LABEL) != site

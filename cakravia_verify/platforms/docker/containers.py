@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SECOND: Final = 1_000_000_000
 COMPOSE: Final = "com.docker.compose"
 TMP: Final = "/tmp"  # noqa: S108 - the container's own
+# Compose labels the images that it builds, and a container inherits the labels of its image. A container of the site
+# must not become part of the project that built its image.
+NO_PROJECT: Final = {f"{COMPOSE}.project": ""}
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Spec:
             "stop_grace_period": f"{self.grace}s",
             "logging": {"driver": "json-file", "options": dict(self.log_options)},
             "networks": {
-                "site": {"ipv4_address": self.address, "aliases": [self.service]},
+                "site": {"aliases": [self.service]} | ({"ipv4_address": self.address} if self.address else {}),
                 **{network: {} for network in self.definition.networks},
             },
             "volumes": [
@@ -153,7 +156,7 @@ def create(
             detach=not spec.takes_stdin,  # the SDK closes the input after its writer only for an attached container
             ports=[(inside, "tcp") for inside in spec.ports],
             environment=dict(spec.environment),
-            labels={**spec.labels, **also},
+            labels={**NO_PROJECT, **spec.labels, **also},
             stop_signal=spec.stop_signal or None,
             stop_timeout=spec.grace,
             healthcheck=_healthcheck(more.healthcheck) if more.healthcheck else None,

@@ -127,7 +127,9 @@ class ImageStore:
                 dockerfile=settings.dockerfile,
                 arguments={name: _filled(value, version) for name, value in settings.build_args.items()},
                 platform=settings.platform,
-                secrets={name: self.root / path for name, path in settings.build_secrets.items()},
+                target=settings.build_target,
+                secrets={name: self.root / path for name, path in settings.build_secret_files.items()},
+                secret_variables=settings.build_secret_variables,
                 has_ssh=settings.build_ssh,
             )
             return build_image(self.engine, build, deadline=deadline, log=self.build_log, told=told)

@@ -215,7 +215,7 @@ class EngineLease:
                     user=f"{UID}:{UID}",
                     name=self._name,
                     detach=True,
-                    labels={SITE_LABEL: self._site, LEASE_LABEL: json.dumps(asdict(lease))},
+                    labels={**containers.NO_PROJECT, SITE_LABEL: self._site, LEASE_LABEL: json.dumps(asdict(lease))},
                     stop_signal="SIGKILL",
                     healthcheck={"test": ["NONE"]},
                     host_config=host,

@@ -89,13 +89,16 @@ class SiteNetwork:
         return self.name in container.attrs["NetworkSettings"]["Networks"]
 
     def join(self, container: Container, *, address: str, service: str) -> None:
-        """Connect a running container to the network, with its address and its service's name."""
+        """Connect a running container to the network, with its service's name.
+
+        Without an address, the engine gives one.
+        """
         network = self.find()
         if network is None:
             raise PlatformError(f"the network {self.name} is gone", remedy="create it again: cakravia recover")
         self.engine.ask(
             f"connecting {container.name} to network {self.name}",
-            lambda: network.connect(container, ipv4_address=address, aliases=[service]),
+            lambda: network.connect(container, ipv4_address=address or None, aliases=[service]),
             again=False,
         )
 

@@ -69,7 +69,7 @@ def wait_for_needs(engine: Engine, definition: ServiceDefinition, *, deadline: D
 def unmet(engine: Engine, definition: ServiceDefinition) -> Iterator[str]:
     """Yield one line for each dependency that is not as it must be."""
     for need in definition.needs:
-        found = _containers_of(engine, definition.project, need.service)
+        found = containers_of(engine, definition.project, need.service)
         states = [each.attrs["State"] for each in found]
         if any(_meets(state, need.condition) for state in states):
             continue
@@ -156,7 +156,8 @@ def _has_volume(engine: Engine, name: str) -> bool:
     return bool(engine.ask(f"looking for volume {name}", found))
 
 
-def _containers_of(engine: Engine, project: str, service: str) -> list[Container]:
+def containers_of(engine: Engine, project: str, service: str) -> list[Container]:
+    """Return the containers of a service of a compose project, also stopped ones."""
     labels = [f"{COMPOSE}.project={project}", f"{COMPOSE}.service={service}", f"{COMPOSE}.oneoff=False"]
     return engine.ask(
         f"looking for service {service}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from cakravia_verify.errors import UsageError
+from cakravia_verify.platforms.docker.compose_inner import NOTHING, notes_on_inner_keys
 from cakravia_verify.platforms.docker.compose_keys import (
+    BUILD_KEYS,
     DISCOVERY_LABELS,
     DISCOVERY_VARIABLES,
     Treatment,
@@ -26,8 +28,6 @@ from cakravia_verify.platforms.docker.compose_values import (
 from cakravia_verify.platforms.docker.service import Dependency, Healthcheck, ServiceDefinition, Ulimit
 
 OUR_LABELS: Final = ("com.docker.compose.", "cakravia.")
-# How compose says that nothing is set.
-NOTHING: Final[tuple[Any, ...]] = (None, "", [], {}, False)
 
 
 def read_service(
@@ -91,11 +91,15 @@ def read_service(
     )
 
 
-def refusals(written: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one line for each key that makes a service unfit for a slot."""
-    for key, value in written.items():
-        rule = rule_for(key)
-        if rule is not None and rule.treatment is Treatment.REFUSED and value not in NOTHING:
+def refusals(written: Mapping[str, Any], *, allowed: Collection[str] = ()) -> Iterator[str]:
+    """Yield one line for each key that makes a service unfit for a slot, except the allowed ones."""
+    rows = [(key, rule_for(key), value) for key, value in written.items()]
+    if isinstance(build := written.get("build"), Mapping):
+        rows += [(f"build.{key}", BUILD_KEYS.get(key), value) for key, value in build.items()]
+    for key, rule, value in rows:
+        if rule is None or rule.treatment is not Treatment.REFUSED or key in allowed:
+            continue
+        if value not in NOTHING:
             yield f"{key}: {rule.reason}"
 
 
@@ -110,20 +114,7 @@ def _notes_on(written: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[st
             yield f"{key}: {rule.treatment}: {rule.reason}"
     if not is_true(written.get("read_only")) and "read_only" not in own:
         yield "read_only: the root of a slot is read-only; see [docker] writable, tmpfs and read_only"
-    deploy = written.get("deploy") or {}
-    others = sorted(key for key, value in deploy.items() if key != "resources" and value not in NOTHING)
-    if others:
-        yield f"deploy: not supported: {', '.join(others)}"
-    aliases = [row for row in _rows_of_networks(written) if row.get("aliases")]
-    if aliases:
-        yield "networks: aliases are left out: they would send the project's requests to an unproven candidate"
-    if any(row.get("ipv4_address") or row.get("ipv6_address") for row in _rows_of_networks(written)):
-        yield "networks: fixed addresses are left out: two slots cannot have one address"
-
-
-def _rows_of_networks(written: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    networks = written.get("networks")
-    return [row for row in networks.values() if row] if isinstance(networks, Mapping) else []
+    yield from notes_on_inner_keys({key: value for key, value in written.items() if key not in own})
 
 
 def _notes_on_discovery(written: Mapping[str, Any]) -> Iterator[str]:
@@ -177,8 +168,11 @@ def _needs_of(value: Any) -> Iterator[Dependency]:
             yield Dependency(str(name), str((row or {}).get("condition", "service_started")))
 
 
-def require_fit(document: Mapping[str, Any], service: str, *, file: str) -> None:
-    """Raise UsageError if the file has no such service, or if a slot cannot be made of it."""
+def require_fit(document: Mapping[str, Any], service: str, *, file: str, allowed: Collection[str] = ()) -> None:
+    """Raise UsageError if the file has no such service, or if a slot cannot be made of it.
+
+    `allowed` are refused keys that do no harm here.
+    """
     services = document.get("services") or {}
     if service not in services:
         known = ", ".join(sorted(services)) or "none"
@@ -186,8 +180,8 @@ def require_fit(document: Mapping[str, Any], service: str, *, file: str) -> None
             f"{file} has no service {service or '(none is named)'}; it has: {known}",
             remedy='name the service that users reach: [docker] service = "web"',
         )
-    if refused := list(refusals(services[service] or {})):
+    if refused := list(refusals(services[service] or {}, allowed=allowed)):
         raise UsageError(
-            f"a slot cannot be made of service {service} of {file}:\n" + "\n".join(f"  {line}" for line in refused),
+            f"service {service} of {file} cannot be part of a site:\n" + "\n".join(f"  {line}" for line in refused),
             remedy="change these keys; nothing was touched",
         )

@@ -99,6 +99,12 @@ def prepare_volume(engine: Engine, container: Container, colour: Colour, user: s
         write_roles(engine, container, {colour: Role.INACTIVE})
 
 
+def prepare_data(engine: Engine, container: Container, user: str) -> None:
+    """Create the folder of `DATA_DIR` in the volume, for a container that is no slot."""
+    uid, gid = numbers_of(engine, container, user)
+    send(engine, container, VOLUME, [ArchiveEntry("data", mode=0o777, uid=uid, gid=gid)])
+
+
 def write_roles(engine: Engine, container: Container, roles: Mapping[Colour, Role]) -> None:
     """Write role files into the volume. They belong to root, so a slot can only read them."""
     entries = [ArchiveEntry(ROLES, mode=0o755)]

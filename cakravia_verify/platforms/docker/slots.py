@@ -13,6 +13,8 @@ from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.commands import ContainerCommand, command_spec, remove_command
+from cakravia_verify.platforms.docker.companion_service import CompanionServices
+from cakravia_verify.platforms.docker.companions import DockerCompanions
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import proxy_connections
@@ -25,7 +27,7 @@ from cakravia_verify.platforms.docker.project_parts import ensure_volumes, join_
 from cakravia_verify.platforms.docker.secrets import bring_secrets, forget_secrets, read_secrets
 from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.slot_addresses import SlotAddresses
-from cakravia_verify.platforms.docker.slot_end import has_shell_in_front, out_of_memory, remarks_of
+from cakravia_verify.platforms.docker.slot_end import out_of_memory, stop_in_grace
 from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.slot_spec import (
     RELEASE,
@@ -76,6 +78,8 @@ class DockerPlatform:
         self._addresses = SlotAddresses(settings, engine=engine, network=network)
         self._images = images
         self._service = service
+        services = CompanionServices(settings, service)
+        self.companions = DockerCompanions(settings, engine, network, services, compose)
         self._compose = compose
         self._clock = clock
         self._also_before_the_lock = also_before_the_lock
@@ -121,11 +125,11 @@ class DockerPlatform:
             self._network.join(container, address=address, service=service)
             lines.append(f"{container.name} had lost network {self._network.name}; it is connected again, at {address}")
         slots = [container for _, _, container in parts if container is not None and container.status in ALIVE]
-        return (*lines, *rejoin_networks(self._engine, slots))
+        return (*lines, *rejoin_networks(self._engine, slots), *self.companions.reconnect())
 
     def notes(self) -> tuple[str, ...]:
         try:
-            return self._service.notes()
+            return (*self._service.notes(), *self.companions.services.notes())
         except UsageError as error:
             return (error.message,)
 
@@ -134,6 +138,7 @@ class DockerPlatform:
         try:
             with _as_usage_error():
                 self._service.require(self._engine, version)
+                self.companions.require(version)
             self._also_before_the_lock(deadline)
             self._prefetched[version] = self._obtain(version, deadline=deadline, told=told)
         except CakraviaError as error:
@@ -226,9 +231,8 @@ class DockerPlatform:
         if container is None:
             return
         if container.status in ALIVE:
-            has_shell, grace = has_shell_in_front(self._engine, container), self._grace_of(container)
-            containers.stop(self._engine, container, deadline=deadline, grace=grace)
-            self._remarks += remarks_of(container, has_shell=has_shell, grace=grace)
+            grace = self._grace_of(container)
+            self._remarks += stop_in_grace(self._engine, container, deadline=deadline, grace=grace)
         with contextlib.suppress(
             CakraviaError, OSError
         ):  # a release must not fail because the last lines of a log are lost

@@ -12,7 +12,6 @@ import psutil
 
 from cakravia_verify.platforms.process import memory_watch
 from cakravia_verify.settings.models import SlotSettings
-from cakravia_verify.slots import Colour
 from cakravia_verify.system.processes import has_ended
 
 # The processes that this one started, to read their status when they end. They outlive it, so no object owns them.
@@ -36,11 +35,11 @@ def start_process(command: Sequence[str], *, folder: Path, environment: Mapping[
     return child.pid
 
 
-def watch_memory(colour: Colour, pid: int, *, limits: SlotSettings, log: Path) -> None:
-    """Start the program that ends the slot if its processes exceed their limit. It needs Linux's /proc."""
+def watch_memory(name: str, pid: int, *, limits: SlotSettings, log: Path) -> None:
+    """Start the program that ends a slot or a companion if its processes exceed their limit. It needs Linux's /proc."""
     if not Path("/proc/self/stat").exists():
         return
-    arguments = [str(colour), str(pid), str(limits.memory_bytes), limits.memory_limit]
+    arguments = [name, str(pid), str(limits.memory_bytes), limits.memory_limit]
     with log.open("ab") as output:
         watcher = subprocess.Popen(
             [sys.executable, "-I", "-S", memory_watch.__file__, *arguments],

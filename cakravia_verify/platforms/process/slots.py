@@ -15,6 +15,7 @@ import psutil
 from cakravia_verify.errors import MissingTool, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.process.build import BUILD_VARIABLES
+from cakravia_verify.platforms.process.companions import CompanionStart, ProcessCompanions
 from cakravia_verify.platforms.process.environments import KeptEnvironments, variables_of
 from cakravia_verify.platforms.process.nginx_processes import NginxFamily
 from cakravia_verify.platforms.process.proxy_connections import proxy_connections
@@ -23,6 +24,7 @@ from cakravia_verify.platforms.process.slot_processes import group_of, last_byte
 from cakravia_verify.platforms.process.slot_records import SlotRecords
 from cakravia_verify.platforms.process.slot_start import is_gone, start_process, watch_memory
 from cakravia_verify.platforms.process.versions import VersionStore
+from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -50,6 +52,7 @@ class ProcessPlatform:
         self._records = SlotRecords(settings.state / "slots")
         self._kept = KeptEnvironments(settings.state / "slots", settings.state / "versions")
         self._nginx = NginxFamily(settings.state / "nginx", settings.state / "nginx" / "nginx.pid")
+        self.companions = ProcessCompanions(settings.state / "companions", settings.slots, self._companion_start)
         self._remarks: list[str] = []
         self._new: dict[str, dict[str, str]] = {}
 
@@ -171,7 +174,7 @@ class ProcessPlatform:
                 log=place / "app.log",
             )
             slot = self._recorded(colour, artifact, pid, release=release, address=address)
-            watch_memory(colour, pid, limits=self._settings.slots, log=place / "app.log")
+            watch_memory(str(colour), pid, limits=self._settings.slots, log=place / "app.log")
         except (OSError, psutil.NoSuchProcess) as error:
             raise PlatformError(
                 f"{colour} does not start: {error}",
@@ -195,6 +198,14 @@ class ProcessPlatform:
             raise PlatformError(
                 f"{argv[0]!r} does not start: {error.strerror}", remedy="correct the command of that [[hooks]] table"
             ) from error
+
+    def _companion_start(self, companion: CompanionSettings, artifact: Artifact) -> CompanionStart:
+        self.verify(artifact)
+        argv = tuple(self._filled(part, artifact.version) for part in companion.command)
+        folder = self._store.source_of(artifact) / self._settings.app.directory
+        environment = self._given(artifact) | self._settings.app.environment | self._version_environment(artifact)
+        limit = {"MEMORY_LIMIT": str(self._settings.slots.memory_bytes)}
+        return CompanionStart(argv, folder, environment | limit | companion.environment)
 
     def end_commands(self, release: str) -> None:
         end_told_processes({RELEASE_VARIABLE: release})

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
@@ -32,6 +33,13 @@ def visits(request: HttpRequest) -> HttpResponse:
     """Count the visits of one session; sessions are rows of the database."""
     request.session["visits"] = request.session.get("visits", 0) + 1
     return JsonResponse({"visits": request.session["visits"]})
+
+
+@require_GET
+def indexed(request: HttpRequest) -> HttpResponse:
+    """Count the indexed notes of each release, and those that wait."""
+    rows = Note.objects.values_list("indexed_by").annotate(Count("id"))
+    return JsonResponse({name or "waiting": count for name, count in rows})
 
 
 @csrf_exempt

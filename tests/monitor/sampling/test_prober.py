@@ -19,6 +19,7 @@ from cakravia_verify.monitor.sampling.prober import PhaseProber
 from cakravia_verify.monitor.sampling.rounds import without_names
 from cakravia_verify.monitor.store.samples import ProbeOutcome
 from cakravia_verify.settings.contract import ContractSettings
+from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
 from tests.ports import free_ports
 
@@ -134,6 +135,32 @@ def test_a_name_has_a_phase_of_its_own() -> None:
         reading, measured = prober().measure(Address("localhost", address.port), "health")
     assert reading.problem == ""
     assert measured.phases.dns > 0
+
+
+def test_a_site_that_knows_its_host_only_is_asked_by_that_name(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hush")
+    heads: list[str] = []
+
+    def remembers(connection: socket.socket) -> None:
+        heads.append(connection.recv(65536).decode())
+        connection.sendall(GOOD)
+
+    contract = ContractSettings(headers={"Authorization": "Bearer {file:token}"})
+    site = SiteSettings(host="shop.example.com", scheme="https")
+    asking = PhaseProber(contract, timeout=2.0, site=site, root=tmp_path)
+    with server(remembers) as address:
+        reading, _ = asking.measure(address, "health")
+    assert reading.problem == ""
+    lines = heads[0].split("\r\n")
+    assert [line for line in lines if line.lower().startswith("host:")] == ["Host: shop.example.com"]
+    assert {"X-Forwarded-Proto: https", "Authorization: Bearer hush"} <= set(lines)
+
+
+def test_a_missing_file_of_a_header_is_the_problem_of_the_probe(tmp_path: Path) -> None:
+    contract = ContractSettings(headers={"Authorization": "Bearer {file:token}"})
+    with server(says(GOOD)) as address:
+        reading, _ = PhaseProber(contract, timeout=2.0, root=tmp_path).measure(address, "health")
+    assert "token cannot be read" in reading.problem
 
 
 @pytest.fixture

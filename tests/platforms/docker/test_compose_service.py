@@ -10,7 +10,8 @@ import pytest
 
 from cakravia_verify.errors import UsageError
 from cakravia_verify.platforms.docker import compose_project
-from cakravia_verify.platforms.docker.compose_keys import COMPOSE_KEYS, Treatment
+from cakravia_verify.platforms.docker.compose_inner import INNER_KEYS, notes_on_inner_keys
+from cakravia_verify.platforms.docker.compose_keys import BUILD_KEYS, COMPOSE_KEYS, Treatment
 from cakravia_verify.platforms.docker.compose_mounts import tmpfs_options
 from cakravia_verify.platforms.docker.compose_values import bytes_of, seconds_of
 from cakravia_verify.platforms.docker.service import (
@@ -75,6 +76,24 @@ volumes: {{media: , ext: {{external: true, name: rext}}}}
 secrets: {{dbp: {{file: ./p.txt}}}}
 configs: {{c1: {{file: ./c1.txt}}, c2: {{content: "hello"}}}}
 """
+
+
+BUILD = """\
+services:
+  web:
+    build:
+      context: app
+      dockerfile_inline: FROM base AS production
+      target: production
+      ssh: [default]
+      secrets: [npmrc, {source: variable, target: token}]
+      labels: {team: shop}
+      network: host
+      cache_from: [shop]
+secrets: {npmrc: {file: ./npmrc.txt}, variable: {environment: TOKEN_OF_NPM}}
+"""
+# Compose itself reads these: what they name is in the service then.
+READ_BY_COMPOSE = ("env_file", "extends", "develop")
 
 
 def service_of(folder: Path, more: str = "", **docker: Any) -> SlotService:
@@ -272,7 +291,80 @@ def test_the_page_says_what_happens_to_every_key_of_compose() -> None:
         )
         if treatment.strip() in set(Treatment)
     }
-    assert shown == {key: (str(rule.treatment), rule.reason) for key, rule in COMPOSE_KEYS.items()}
+    rules = COMPOSE_KEYS | {f"build.{key}": rule for key, rule in BUILD_KEYS.items()}
+    assert shown == {key: (str(rule.treatment), rule.reason) for key, rule in rules.items()}
+
+
+# Every key of the compose specification, such as `build.secrets.*.uid`.
+SPECIFICATION = [
+    line for line in (Path(__file__).parent / "compose-keys.txt").read_text().splitlines() if not line.startswith("#")
+]
+
+
+def written_with(key: str) -> dict[str, Any]:
+    """A service that has this key and no other; `*` is a name of the author's own."""
+    value: Any = "set"
+    for part in reversed(key.split(".")):
+        value = {"any" if part == "*" else part: value}
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.mark.parametrize("key", [key for key in SPECIFICATION if "." not in key])
+def test_every_key_of_the_specification_has_a_rule(key: str) -> None:
+    assert key in COMPOSE_KEYS
+
+
+@pytest.mark.parametrize("key", [key for key in SPECIFICATION if "." in key])
+def test_every_inner_key_of_the_specification_is_taken_over_or_told(key: str) -> None:
+    first, *inner = key.split(".")
+    if COMPOSE_KEYS[first].treatment is not Treatment.TAKEN or first in READ_BY_COMPOSE:
+        return  # told as a whole, or merged by compose before we see it
+    if first == "build":
+        assert inner[0] in BUILD_KEYS
+        if inner[0] != "secrets" or len(inner) == 1:
+            return
+    place, name = tuple(key.split(".")[:-1]), key.split(".")[-1]
+    is_taken = name in INNER_KEYS.get(place, ())
+    assert is_taken or [
+        note for note in notes_on_inner_keys(written_with(key)) if note.split(": ")[1] == "not supported"
+    ]
+
+
+def test_a_key_that_is_taken_over_is_in_the_specification() -> None:
+    assert {".".join([*place, key]) for place, keys in INNER_KEYS.items() for key in keys} <= set(SPECIFICATION)
+    assert {f"build.{key}" for key in BUILD_KEYS} - {"build.no_cache_filter"} <= set(SPECIFICATION)
+
+
+def test_inner_keys_that_are_left_out_are_told_with_their_places(tmp_path: Path) -> None:
+    notes = service_of(tmp_path).notes()
+    assert any(note.endswith("deploy: not supported: labels") for note in notes)
+    assert any("networks.default: not supported: aliases: they would send" in note for note in notes)
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_whole_build_of_the_service_is_taken_over_or_told(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(BUILD)
+    service = settings_of(tmp_path)
+    found = service.sources(service._docker)
+    assert (found.build_target, found.build_ssh) == ("production", True)
+    assert found.build_secret_variables == {"token": "TOKEN_OF_NPM"}
+    assert {name: Path(file).name for name, file in found.build_secret_files.items()} == {"npmrc": "npmrc.txt"}
+    assert Path(found.dockerfile).read_text() == "FROM base AS production"
+    told = {note.split(": ")[1] for note in service.notes() if ": build." in note}
+    assert told == {"build.labels", "build.network", "build.cache_from"}
+    own = settings_of(tmp_path, build_target="test", build_secrets={"npmrc": "mine"})
+    assert own.sources(own._docker).build_target == "test"
+    assert own.sources(own._docker).build_secret_files == {"npmrc": "mine"}
+
+
+def test_a_build_that_needs_other_folders_is_refused_unless_it_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(
+        "services: {web: {build: {context: ., additional_contexts: {other: ./other}}}}"
+    )
+    with pytest.raises(UsageError, match=r"build\.additional_contexts: build with docker compose"):
+        settings_of(tmp_path).definition()
+    assert settings_of(tmp_path, image="shop:1").definition().needs == ()
 
 
 @pytest.mark.parametrize(

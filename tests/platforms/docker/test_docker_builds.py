@@ -109,6 +109,12 @@ def test_a_build_ends_at_its_deadline(way: BuildWay, tmp_path: Path) -> None:
             way(Engine(), ImageBuild(tmp_path, TAG), output, Deadline("the build ends", 3))
 
 
+def test_a_named_stage_is_built_and_none_after_it(way: BuildWay, tmp_path: Path, client: DockerClient) -> None:
+    stages = "ARG BASE\nFROM ${BASE} AS one\nRUN echo made > /made\nFROM one AS two\nRUN false\n"
+    built(way, tmp_path, stages, target="one")
+    assert client.containers.run(TAG, ["cat", "/made"], entrypoint=[], remove=True) == b"made\n"
+
+
 # As a site builds.
 
 
@@ -136,6 +142,20 @@ def test_a_build_secret_is_in_no_layer_and_in_no_command_line(
     assert "hush hush" not in history
     assert site.platform.build_log is not None
     assert "hush hush" not in site.platform.build_log.read_text()
+
+
+def test_a_build_secret_can_be_a_variable_and_a_missing_one_is_named(
+    shop: DockerSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if program() is None:
+        pytest.skip("there is no docker program with BuildKit here")
+    (tmp_path / "Dockerfile").write_text(f"{SECRET}# {uuid.uuid4()}\n")
+    site = shop.open(("docker.context", str(tmp_path)), ("docker.build_secrets.token", "env:TOKEN_OF_A_TEST"))
+    with pytest.raises(UsageError, match="token: the environment variable TOKEN_OF_A_TEST is not set"):
+        site.platform.prefetch("v1.0.0", deadline=Deadline("the build ends", 60))
+    monkeypatch.setenv("TOKEN_OF_A_TEST", "hush hush")
+    again = shop.open(("docker.context", str(tmp_path)), ("docker.build_secrets.token", "env:TOKEN_OF_A_TEST"))
+    assert again.platform.build("v1.0.0", deadline=Deadline("the build ends", 120)).digest
 
 
 def test_a_missing_build_secret_is_named_before_any_change(shop: DockerSite) -> None:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.slots import Colour
+from cakravia_verify.platforms.commands import VersionCommand
+from cakravia_verify.slots import Artifact, Colour
 from cakravia_verify.system.clock import Deadline
 from tests.platforms.docker.docker_stage import DockerSite, base_of
 
@@ -91,3 +92,22 @@ def test_the_projects_own_compose_file_is_never_overwritten(shop: DockerSite) ->
     with pytest.raises(UsageError, match="was not written by Cakravia Verify"):
         shop.open(("docker.compose_file", "docker-compose.yml")).platform.check()
     assert "services:\n  nginx:" in (shop.folder / "docker-compose.yml").read_text()
+
+
+def test_a_container_is_not_in_the_compose_project_that_built_its_image(shop: DockerSite, client: DockerClient) -> None:
+    platform = shop.open().platform
+    built = {"com.docker.compose.project": shop.name, "com.docker.compose.service": "nginx"}
+    container = client.containers.create(platform.retained()[0].digest, labels=built)
+    try:
+        image = container.commit(repository=f"cakravia-verify/{shop.name}", tag="v2.0.0-of-compose")
+    finally:
+        container.remove()
+    artifact = Artifact("v2.0.0", str(image.id), f"cakravia-verify/{shop.name}:v2.0.0-of-compose")
+    command = platform.run_command(artifact, VersionCommand(("sleep", "60")))
+    try:
+        before = running(shop, client)
+        assert f"{shop.name}-hook" in before
+        compose(shop, "up", "--detach", "--force-recreate", "--remove-orphans", "--timeout", "1")
+        assert running(shop, client) == before
+    finally:
+        command.end()

@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from docker.errors import ImageNotFound
 
-from cakravia_verify.testing.throwaway_site import REPOSITORY
-from tests.platforms.docker.docker_stage import DockerSite, base_of
+from tests.platforms.docker.docker_stage import DockerSite
+from tests.platforms.docker.real_projects import QUIETER, compose, django_site
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
     from tests.platforms.docker.conftest import MakeSite
-
-PROJECT = REPOSITORY / "examples" / "django_app"
-DOCKER = """\
-compose = "docker-compose.yml"
-service = "web"
-port = 8000
-compose_variables = { RELEASE = "{version}" }
-"""
-MIX = """
-[contract]
-health = "/health/"
-ready = ""
-live = ""
-status = ""
-slot_field = ""
-version_field = ""
-slot_header = ""
-version_header = ""
-in_flight_field = ""
-[[traffic.mix]]
-name = "page"
-path = "/"
-contains = "Notes, "
-weight = 6
-[[traffic.mix]]
-name = "visits"
-path = "/visits/"
-weight = 2
-[[traffic.mix]]
-name = "note"
-method = "POST"
-path = "/notes/"
-body = "a note"
-expect = [201]
-weight = 2
-"""
-# What is shown is that no request is lost. A busy machine may be slow meanwhile.
-QUIETER = tuple(
-    word
-    for setting in (
-        "traffic.rate=25",
-        "release.bake=3",
-        "health.deadline=60",
-        "budget.p99=30",
-        "budget.min_rate_held=0.5",
-    )
-    for word in ("--set", setting)
-)
-
-
-def compose(site: DockerSite, *arguments: str) -> str:
-    command = ["docker", "compose", "-f", str(site.folder / "docker-compose.yml"), *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
 
 # Everything in this file happens to one site, in this order.
 
@@ -81,24 +23,8 @@ def compose(site: DockerSite, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def shop(make_site: MakeSite, client: DockerClient) -> Iterator[DockerSite]:
     """The project in a folder of its own, with its database; nothing is released yet."""
-    try:
-        client.images.get(base_of("postgres"))
-    except ImageNotFound:
-        pytest.skip(f"the engine has no image {base_of('postgres')}; .ci/provide-base-images makes it")
-    site = make_site(docker=DOCKER, more=MIX)
-    shutil.copytree(PROJECT, site.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("cakravia.toml"))
-    ours = [line for line in site.settings.read_text().splitlines() if not line.startswith(("context =", "build_args"))]
-    site.settings.write_text("\n".join(ours) + "\n")
-    (site.folder / "secrets").mkdir()
-    for name in ("database_password", "django_key"):
-        (site.folder / "secrets" / name).write_text(f"{name} of a test")
-    (site.folder / ".env").write_text(
-        f"COMPOSE_PROJECT_NAME={site.name}\nPOSTGRES_IMAGE={base_of('postgres')}\nPYTHON_IMAGE={base_of('python')}\n"
-    )
-    compose(site, "up", "--detach", "--wait", "db")
-    yield site
-    site.cakravia("down")
-    compose(site, "down", "--volumes", "--timeout", "1")
+    with django_site(make_site, client) as site:
+        yield site
 
 
 def text_of(site: DockerSite, path: str) -> str:
@@ -113,6 +39,25 @@ def test_a_django_project_is_released_twice_with_its_own_compose_file(shop: Dock
         assert verdict["decision"] == "PROMOTE"
         assert verdict["evidence"]["measured"]["lost"] == 0
         assert f"Notes, {version}" in text_of(shop, "/")
+
+
+def worker_of(site: DockerSite) -> dict[str, str]:
+    told: dict[str, str] = json.loads(site.cakravia("status", "--json").output)["companions"]
+    return told
+
+
+def test_the_worker_of_the_promoted_version_works_and_each_version_has_worked(shop: DockerSite) -> None:
+    assert worker_of(shop) == {"worker": "v1.1.0"}
+    assert {"v1.0.0", "v1.1.0"} <= set(json.loads(text_of(shop, "/indexed/")))
+    assert "worker of v1.1.0 works" in shop.cakravia("logs", "worker").output
+
+
+def test_a_worker_that_compose_runs_as_well_is_refused_before_a_release(shop: DockerSite) -> None:
+    compose(shop, "up", "--detach", "--no-deps", "worker")
+    ended = shop.deploy("v1.2.0", *QUIETER)
+    compose(shop, "rm", "--stop", "--force", "worker")
+    assert ended.status == 4, ended.output
+    assert "two of them would work at once" in ended.output
 
 
 def test_what_users_wrote_is_in_the_database_and_on_the_page(shop: DockerSite) -> None:
@@ -153,13 +98,16 @@ def test_a_session_survives_a_rollback_that_loses_nothing(shop: DockerSite) -> N
         assert user.get("/visits/").json() == {"visits": 2}
     assert shop.verdict()["evidence"]["measured"]["lost"] == 0
     assert "Notes, v1.0.0" in text_of(shop, "/")
+    assert worker_of(shop) == {"worker": "v1.0.0"}
 
 
-def test_django_is_up_again_with_its_networks_and_secrets(shop: DockerSite) -> None:
+def test_django_is_up_again_with_its_worker_networks_and_secrets(shop: DockerSite, client: DockerClient) -> None:
     assert shop.cakravia("down").status == 0
+    assert not client.containers.list(all=True, filters={"label": [f"cakravia.site={shop.name}", "cakravia.companion"]})
     ended = shop.cakravia("up")
     assert ended.status == 0, ended.output
     assert "Notes, v1.0.0" in text_of(shop, "/")
+    assert worker_of(shop) == {"worker": "v1.0.0"}
 
 
 @pytest.mark.slow

@@ -9,7 +9,13 @@ from uuid import uuid4
 import pytest
 
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker.slot_end import has_shell_in_front, is_shell_in_front, out_of_memory, remarks_of
+from cakravia_verify.platforms.docker.slot_end import (
+    has_shell_in_front,
+    is_shell_in_front,
+    out_of_memory,
+    remarks_of,
+    stop_in_grace,
+)
 from cakravia_verify.system.clock import Deadline, poll
 from tests.platforms.docker.docker_stage import base_of
 
@@ -19,6 +25,12 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Container]
 
+# Ends half a second after its signal.
+CLEAN = (
+    "import signal, sys, time; "
+    "signal.signal(signal.SIGTERM, lambda *_: (print('finishes'), time.sleep(0.5), print('done'), sys.exit())); "
+    "print('up'); time.sleep(600)"
+)
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
 
@@ -47,6 +59,19 @@ def test_a_shell_that_keeps_sigterm_from_the_server_is_noticed(run: Run, init: b
     container.reload()
     (remark,) = remarks_of(container, has_shell=True, grace=1)
     assert "`exec`" in remark
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_a_server_behind_a_shell_has_its_grace_and_is_not_started_again(run: Run, init: bool) -> None:
+    container = run(
+        "sh", "-c", f'sh -c "python3 -u -c \\"{CLEAN}\\"; true"; true', init=init, restart_policy={"Name": "always"}
+    )
+    poll(lambda: b"up" in container.logs(), deadline=Deadline("it runs", 20), every=0.1)
+    remarks = stop_in_grace(Engine(""), container, deadline=Deadline("it ends", 20), grace=10)
+    assert container.logs().decode().splitlines() == ["up", "finishes", "done"]
+    assert "told directly" in remarks[0]
+    container.reload()
+    assert (container.status, container.attrs["RestartCount"]) == ("exited", 0)
 
 
 def test_a_server_that_ignores_its_stop_signal_is_told(run: Run) -> None:

@@ -46,6 +46,7 @@ def build_by_engine(engine: Engine, build: ImageBuild, output: BuildOutput, dead
                     "dockerfile": dockerfile[0],
                     "buildargs": json.dumps(dict(build.arguments)),
                     "platform": build.platform,
+                    "target": build.target,
                 },
                 data=archive,
                 headers={"Content-Type": "application/x-tar"},

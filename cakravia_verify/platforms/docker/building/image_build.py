@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,20 +29,25 @@ CHARACTERS_SHOWN: Final = 1500
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """What to build. The image gets the name `tag`. `secrets` are files, by the id that a RUN line names."""
+    """What to build. The image gets the name `tag`. `target` is the stage; empty: the last one.
+
+    `secrets` are files, by the id that a RUN line names. `secret_variables` are names of environment variables by it.
+    """
 
     context: Path
     tag: str
     dockerfile: str = "Dockerfile"
     arguments: Mapping[str, str] = field(default_factory=dict)
     platform: str = ""
+    target: str = ""
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    secret_variables: Mapping[str, str] = field(default_factory=dict)
     has_ssh: bool = False
 
     @property
     def needs_session(self) -> bool:
         """Whether the build reads something of this machine while it runs."""
-        return bool(self.secrets) or self.has_ssh
+        return bool(self.secrets or self.secret_variables) or self.has_ssh
 
     def require_files(self) -> None:
         """Raise UsageError if the Dockerfile or a secret is missing."""
@@ -54,6 +60,12 @@ class ImageBuild:
             if not path.is_file():
                 raise UsageError(
                     f"[docker] build_secrets: {name}: there is no file {path}", remedy="name a file with the secret"
+                )
+        for name, variable in self.secret_variables.items():
+            if variable not in os.environ:
+                raise UsageError(
+                    f"[docker] build_secrets: {name}: the environment variable {variable} is not set",
+                    remedy=f"set {variable}",
                 )
 
 

@@ -22,10 +22,6 @@ ANSWER_SECONDS: Final = 20.0
 BuildWay = Callable[[Engine, ImageBuild, BuildOutput, Deadline], None]
 
 
-# Compose labels the images that it builds with this project, and containers inherit the label.
-BUILD_PROJECT: Final = "cakravia-build"
-
-
 def program() -> BuildWay | None:
     """Return how the docker program of this machine builds with BuildKit, None if it cannot."""
     if answers("docker", "buildx", "version"):
@@ -42,6 +38,9 @@ def build_by_buildx(engine: Engine, build: ImageBuild, output: BuildOutput, dead
         command += ["--build-arg", f"{name}={value}"]
     for name, path in build.secrets.items():
         command += ["--secret", f"id={name},src={path}"]
+    for name, variable in build.secret_variables.items():
+        command += ["--secret", f"id={name},env={variable}"]
+    command += ["--target", build.target] if build.target else []
     command += ["--ssh", "default"] if build.has_ssh else []
     command += ["--platform", build.platform] if build.platform else []
     _run(engine, [*command, str(build.context)], build, output, deadline)
@@ -52,14 +51,18 @@ def build_by_compose(engine: Engine, build: ImageBuild, output: BuildOutput, dea
         "context": str(build.context),
         "dockerfile": build.dockerfile,
         "args": {name: value.replace("$", "$$") for name, value in build.arguments.items()},
-        "secrets": list(build.secrets),
+        "target": build.target,
+        "secrets": [*build.secrets, *build.secret_variables],
         "ssh": ["default"] if build.has_ssh else [],
         "platforms": [build.platform] if build.platform else [],
     }
     document = {
-        "name": BUILD_PROJECT,
+        "name": "cakravia-build",
         "services": {"app": {"image": build.tag, "build": {key: value for key, value in parts.items() if value}}},
-        "secrets": {name: {"file": str(path)} for name, path in build.secrets.items()},
+        "secrets": {
+            **{name: {"file": str(path)} for name, path in build.secrets.items()},
+            **{name: {"environment": variable} for name, variable in build.secret_variables.items()},
+        },
     }
     command = ["docker", "compose", "-f", "-", "--project-directory", str(build.context), "--env-file", os.devnull]
     command += ["--progress", "plain", "build"]
