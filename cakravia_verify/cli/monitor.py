@@ -105,19 +105,34 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 @monitor.command()
 @_HOURS
 @_JSON
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write the page of the monitor to this file.")
 @click.pass_obj
-def report(open_site: Callable[[], Site], hours: float, as_json: bool) -> None:
-    """Availability, latency and alerts of the last hours."""
+def report(open_site: Callable[[], Site], hours: float, as_json: bool, page: Path | None) -> None:
+    """Availability, latency and alerts of the last hours; or the page as it is now, for reading without the site."""
     from cakravia_verify.monitor.report import report_lines, report_of
 
     now = time.time()
     site = open_site()
+    if page is not None:
+        _write_page(site, page.absolute(), now=now)
+        return
     made = report_of(_place(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
     if as_json:
         click.echo(json.dumps(made, indent=2))
         return
     for line in report_lines(made):
         click.echo(line)
+
+
+def _write_page(site: Site, page: Path, *, now: float) -> None:
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor.web.offline import offline_page
+
+    try:
+        page.write_text(offline_page(site.settings, folder=page.parent, now=now), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{page} cannot be written: {error.strerror}", remedy="name another file") from error
+    click.echo(f"written: {page}")
 
 
 @monitor.command()
