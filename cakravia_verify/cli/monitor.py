@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cakravia_verify.command_options import with_options
+
 if TYPE_CHECKING:
     from cakravia_verify.monitor.place import MonitorPlace
     from cakravia_verify.site.site import Site
@@ -257,6 +259,35 @@ def send_test(open_site: Callable[[], Site]) -> None:
     with _book(_place(lambda: site)) as database:
         Outbox(database, channels=channels).put([message])
     click.echo(f"message {message.id} waits for {', '.join(channels)}")
+
+
+@monitor.command()
+@click.pass_obj
+def password(open_site: Callable[[], Site]) -> None:
+    """Make a password for the page at /monitor.html. Only its hash is kept, in cakravia.toml."""
+    from cakravia_verify.monitor.web.access import new_password
+    from cakravia_verify.proxy.monitor_pages import USER
+
+    made = new_password()
+    _tell_secret(f"user {USER}, password {made.text}", "password", made.hashed)
+    click.echo(with_options("then: cakravia recover"))
+    click.echo(f"the page: {open_site().proxy.address.url}/monitor.html")
+
+
+@monitor.command()
+def token() -> None:
+    """Make a token for acknowledging and silencing on the page. Only its hash is kept, in cakravia.toml."""
+    from cakravia_verify.monitor.web.access import new_token
+
+    made = new_token()
+    _tell_secret(f"token {made.text}", "actions", made.hashed)
+    click.echo(with_options("then start the monitor again, and: cakravia recover"))
+
+
+def _tell_secret(secret: str, key: str, hashed: str) -> None:
+    click.echo(f"{secret}: note it now, it is not shown again")
+    click.echo("put this into cakravia.toml:")
+    click.echo(f'[monitor]\n{key} = "{hashed}"')
 
 
 def _place(open_site: Callable[[], Site]) -> MonitorPlace:
