@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cakravia_verify.command_options import with_options
+
 if TYPE_CHECKING:
     from cakravia_verify.monitor.place import MonitorPlace
     from cakravia_verify.site.site import Site
@@ -105,19 +107,34 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 @monitor.command()
 @_HOURS
 @_JSON
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write the page of the monitor to this file.")
 @click.pass_obj
-def report(open_site: Callable[[], Site], hours: float, as_json: bool) -> None:
-    """Availability, latency and alerts of the last hours."""
+def report(open_site: Callable[[], Site], hours: float, as_json: bool, page: Path | None) -> None:
+    """Availability, latency and alerts of the last hours; or the page as it is now, for reading without the site."""
     from cakravia_verify.monitor.report import report_lines, report_of
 
     now = time.time()
     site = open_site()
+    if page is not None:
+        _write_page(site, page.absolute(), now=now)
+        return
     made = report_of(_place(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
     if as_json:
         click.echo(json.dumps(made, indent=2))
         return
     for line in report_lines(made):
         click.echo(line)
+
+
+def _write_page(site: Site, page: Path, *, now: float) -> None:
+    from cakravia_verify.errors import UsageError
+    from cakravia_verify.monitor.web.offline import offline_page
+
+    try:
+        page.write_text(offline_page(site.settings, folder=page.parent, now=now), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{page} cannot be written: {error.strerror}", remedy="name another file") from error
+    click.echo(f"written: {page}")
 
 
 @monitor.command()
@@ -242,6 +259,35 @@ def send_test(open_site: Callable[[], Site]) -> None:
     with _book(_place(lambda: site)) as database:
         Outbox(database, channels=channels).put([message])
     click.echo(f"message {message.id} waits for {', '.join(channels)}")
+
+
+@monitor.command()
+@click.pass_obj
+def password(open_site: Callable[[], Site]) -> None:
+    """Make a password for the page at /monitor.html. Only its hash is kept, in cakravia.toml."""
+    from cakravia_verify.monitor.web.access import new_password
+    from cakravia_verify.proxy.monitor_pages import USER
+
+    made = new_password()
+    _tell_secret(f"user {USER}, password {made.text}", "password", made.hashed)
+    click.echo(with_options("then: cakravia recover"))
+    click.echo(f"the page: {open_site().proxy.address.url}/monitor.html")
+
+
+@monitor.command()
+def token() -> None:
+    """Make a token for acknowledging and silencing on the page. Only its hash is kept, in cakravia.toml."""
+    from cakravia_verify.monitor.web.access import new_token
+
+    made = new_token()
+    _tell_secret(f"token {made.text}", "actions", made.hashed)
+    click.echo(with_options("then start the monitor again, and: cakravia recover"))
+
+
+def _tell_secret(secret: str, key: str, hashed: str) -> None:
+    click.echo(f"{secret}: note it now, it is not shown again")
+    click.echo("put this into cakravia.toml:")
+    click.echo(f'[monitor]\n{key} = "{hashed}"')
 
 
 def _place(open_site: Callable[[], Site]) -> MonitorPlace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from cakravia_verify.errors import JournalError
@@ -137,6 +138,11 @@ def records(entries: Iterable[JournalEntry]) -> tuple[Record, ...]:
         elif entry.release in found:
             found[entry.release].append(entry)
     return tuple(_record_of(rows) for rows in found.values())
+
+
+def newest_records(entries: Reversible[JournalEntry], most: int) -> tuple[Record, ...]:
+    """Return at most `most` releases, newest first. Older entries are not decoded."""
+    return tuple(islice(_newest_first(entries), most))
 
 
 def _newest_first(entries: Reversible[JournalEntry]) -> Iterator[Record]:

@@ -31,6 +31,7 @@ from cakravia_verify.monitor.sampling.source import Board, SourceThread
 from cakravia_verify.monitor.state import alert_as_json, facts_as_json, sources_as_json, write_state
 from cakravia_verify.monitor.store.sample_store import Retention, SampleStore
 from cakravia_verify.monitor.systemd import ServiceNotifier
+from cakravia_verify.monitor.web.assembly import WebSide, newsworthy
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Colour
@@ -68,10 +69,11 @@ class Monitor:
         self._notifier = notifier or ServiceNotifier()
         self._over = threading.Event()
         self._place = place_of(settings)
-        self._board = Board(clock)
+        self._database = open_book(self._place.folder)
+        self._web = WebSide(settings, self._database, log=log)
+        self._board = Board(clock, on_samples=self._web.observe)
         self._store = SampleStore(self._place.folder, retention=retention_of(settings), clock=clock)
         self._recorder = SampleRecorder(self._board, self._store, log=log)
-        self._database = open_book(self._place.folder)
         self._outbox = Outbox(self._database, channels=least_urgencies(settings.notify))
         self._evaluator = Evaluator(
             rules_for(settings.monitor),
@@ -99,6 +101,7 @@ class Monitor:
         self._known_aside: tuple[Path, ...] = ()
         self._set_aside_at = 0.0
         self._state_written_at = 0.0
+        self._shown: tuple[Any, ...] = ()
 
     def run(self) -> None:
         """Watch the site until `stop` is called. Raises UsageError when another monitor of it runs."""
@@ -124,11 +127,13 @@ class Monitor:
         self._log(f"monitor {__version__} of {self._settings.site.name} started, process {os.getpid()}")
         for thread in (self._recorder, *self._couriers, *self._sources):
             thread.start()
+        self._web.start()
         if self._settings.notify.alive_url or self._settings.notify.alive_url_file:
             self._alive.start()
         self._notifier.ready()
 
     def _end(self) -> None:
+        self._web.stop()
         threads: tuple[SourceThread | Courier | AliveCalls, ...] = (*self._sources, *self._couriers, self._alive)
         for thread in threads:
             thread.stop()
@@ -154,9 +159,11 @@ class Monitor:
         self._tell(evaluation)
         if any(alert.state is State.PENDING for alert in self._evaluator.alerts.values()):
             self._refresh_rollback(view.now)
-        if not 0 <= view.now - self._state_written_at < STATE_EVERY:
+        shown = newsworthy(view, self._evaluator.alerts.values())
+        is_news, self._shown = shown != self._shown, shown
+        if is_news or not 0 <= view.now - self._state_written_at < STATE_EVERY:
             self._state_written_at = view.now
-            self._write_state(view)
+            self._write_state(view, is_news=is_news)
 
     def _tell(self, evaluation: Evaluation) -> None:
         for event in evaluation.events:
@@ -247,9 +254,11 @@ class Monitor:
             return all(now - waiting.oldest < LONGEST_WAITING for waiting in self._outbox.waiting())
         return False
 
-    def _write_state(self, view: View) -> None:
+    def _write_state(self, view: View, *, is_news: bool) -> None:
+        state = self._state(view)
+        self._web.show(state, at_once=is_news)
         try:
-            write_state(self._place.state_file, self._state(view))
+            write_state(self._place.state_file, state)
         except OSError as error:
             self._log(f"the state file cannot be written: {error.strerror}")
         open_alerts = sum(alert.is_open for alert in self._evaluator.alerts.values())

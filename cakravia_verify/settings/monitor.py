@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from cakravia_verify.settings.section import Section
+from cakravia_verify.settings.section import Section, address_of
+from cakravia_verify.slots import Address
 
 Clock24 = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -50,6 +51,25 @@ class MonitorSettings(Section):
     minute_days: Annotated[float, Field(gt=0, le=366)] = 30.0
     hour_days: Annotated[float, Field(gt=0, le=3660)] = 732.0
     maintenance: Annotated[tuple[MaintenanceWindow, ...], Field(strict=False)] = ()
+    password: Annotated[str, Field(pattern=r"^(\{SSHA\}[A-Za-z0-9+/]{32,200}={0,2})?$")] = ""
+    public: bool = False
+    listen: Annotated[str, Field(pattern=r"^((127\.[0-9.]{5,11}|localhost):[0-9]{1,5})?$")] = ""
+    actions: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+
+    @property
+    def listen_address(self) -> Address | None:
+        """Where the monitor itself listens, None for nowhere."""
+        return address_of(self.listen) if self.listen else None
+
+    @model_validator(mode="after")
+    def _what_listens_is_guarded(self) -> MonitorSettings:
+        if self.listen and not self.password:
+            raise ValueError("listen needs a password: make one with cakravia monitor password")
+        if self.listen and not 1 <= address_of(self.listen).port <= 65_535:
+            raise ValueError(f"listen {self.listen!r}: the port is not between 1 and 65535")
+        if self.actions and not self.listen:
+            raise ValueError("actions needs listen: the running monitor carries them out")
+        return self
 
     @model_validator(mode="after")
     def _vantages_are_addresses(self) -> MonitorSettings:

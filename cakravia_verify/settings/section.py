@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,11 @@ HOST_PATTERN: Final = r"^[^\s:;{}\[\]#\"'$/@\\]+$"
 # nginx's configuration contains the path between double quotes.
 NGINX_PATH: Final = r"""^[^\s"'$;{}\\]*$"""
 MEMORY_LEAST, MEMORY_MOST = 2**20, 2**46
+
+
+def is_nginx_path(path: str) -> bool:
+    """Whether nginx's configuration can contain the path between double quotes."""
+    return re.match(NGINX_PATH, path) is not None
 
 
 class Section(BaseModel):

@@ -61,7 +61,10 @@ class View:
 
     @property
     def is_planned_downtime(self) -> bool:
-        return self.release is not None and self.release.is_planned_downtime
+        """Whether users need not get answers. This is assumed until the history was read, or cannot be read."""
+        if self.release is None:
+            return "release" not in self.silent
+        return self.release.is_planned_downtime
 
     @property
     def active(self) -> Colour | None:

@@ -57,6 +57,7 @@ class Board:
     """The newest facts of every source, and the samples that are not stored yet. Bounded, and safe for threads."""
 
     clock: Clock = SYSTEM_CLOCK
+    on_samples: Callable[[Sequence[MetricSample]], None] = lambda _: None
     dropped: int = 0
     _facts: dict[str, Any] = field(default_factory=dict)
     _states: dict[str, SourceState] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Board:
             self._states[source.name] = SourceState(source.name, self.clock.wall(), "")
 
     def report(self, name: str, collected: Collected) -> None:
+        self.on_samples(collected.samples)
         with self._news:
             self._facts[name] = collected.facts
             self._states[name] = SourceState(name, self.clock.wall(), "")

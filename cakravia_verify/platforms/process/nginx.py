@@ -27,6 +27,7 @@ from cakravia_verify.platforms.process.nginx_processes import (
 from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import key_of, slot_path
@@ -47,6 +48,7 @@ class LocalNginx:
         folder: Path,
         upstreams: dict[Colour, Address],
         scheme: str = PROXY_SCHEME,
+        pages: MonitorPages | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
@@ -55,7 +57,7 @@ class LocalNginx:
         self._program = NginxProgram(settings.nginx, folder)
         self._family = NginxFamily(folder, folder / "nginx.pid")
         self._configuration = NginxConfiguration(
-            settings, folder, upstreams, self._program, clock, scheme, open_files=self._family.open_files
+            settings, folder, upstreams, self._program, clock, scheme, open_files=self._family.open_files, pages=pages
         )
 
     @property

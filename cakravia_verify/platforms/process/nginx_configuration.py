@@ -12,6 +12,7 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.flags import FlagFolder
+from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages
 from cakravia_verify.proxy.nginx.render import (
     NginxPaths,
     is_switched_by_flag,
@@ -37,6 +38,7 @@ class NginxConfiguration:
     clock: Clock
     scheme: str
     open_files: Callable[[], int]
+    pages: MonitorPages | None = None
 
     @property
     def flags(self) -> FlagFolder:
@@ -84,10 +86,13 @@ class NginxConfiguration:
             open_files=self.open_files(),
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
+            pages=self.pages,
         )
 
     def write(self, text: str) -> None:
         """Replace nginx.conf. Raises ProxyError, without a change, if nginx refuses the new one."""
+        if self.pages is not None and self.pages.password:
+            write_atomically(self.folder / PASSWORD_FILE, self.pages.password_line)
         draft = self.folder / "nginx.conf.draft"
         write_atomically(draft, text.encode(), mode=0o644)
         self.program.require_accepted(draft, remedy=f"read {draft}; the previous configuration is unchanged")

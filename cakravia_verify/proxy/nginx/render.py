@@ -9,6 +9,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cakravia_verify.proxy.certificate import Certificate
+from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -71,6 +72,7 @@ def render_nginx(
     scheme: str = PROXY_SCHEME,
     open_files: int,
     user: str = "",
+    pages: MonitorPages | None = None,
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
     A request below `slot_paths` goes to that slot. `scheme` goes to all as X-Forwarded-Proto (`scheme_for_slots`).
@@ -120,6 +122,7 @@ def render_nginx(
             certificate=certificate.digest if certificate else "",
             keeps_certificates=version >= NGINX_THAT_KEEPS_CERTIFICATES,
             has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
+            pages=pages,
         )
     )
 

@@ -75,8 +75,8 @@ def traffic_chart_of(document: ReleaseDocument) -> TrafficChart | None:
     return TrafficChart(
         layers=tuple(_layers(columns, time=time, rate=rate)),
         blemishes=tuple(_blemishes(columns, time=time)),
-        median=_line([(_centre(column), column.p50) for column in columns], time, latency),
-        tail=_line([(_centre(column), column.p99) for column in columns], time, latency),
+        median=line_through([(_centre(column), column.p50) for column in columns], time, latency),
+        tail=line_through([(_centre(column), column.p99) for column in columns], time, latency),
         rate_ticks=tuple(count_ticks(rate)),
         latency_ticks=tuple(latency_ticks(latency)),
         budget_at=latency.percent(budget) if is_near else None,
@@ -134,7 +134,7 @@ def _blemishes(columns: Sequence[Bucket], *, time: Scale) -> Iterable[Blemish]:
             yield Blemish(at, "error", "◆", f"{column.errors:,} error answers {when}")
 
 
-def _line(points: Sequence[tuple[float, float | None]], time: Scale, latency: Scale) -> str:
+def line_through(points: Sequence[tuple[float, float | None]], time: Scale, latency: Scale) -> str:
     """Return a path through the points, with a gap for each point without a value."""
     path, pen = [], "M"
     for at, value in points:

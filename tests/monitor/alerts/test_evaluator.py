@@ -52,6 +52,18 @@ def release(world: World, chance: random.Random, *, kind: str = "suites/deploy",
     world.pass_time(12)
 
 
+def test_probes_that_are_faster_than_the_history_page_nobody(world: World) -> None:
+    world.set(is_history_read=False, users=REFUSED)
+    assert world.pass_time(10) == []
+    world.set(is_history_read=True, is_down=True)
+    assert world.pass_time(60) == []
+
+
+def test_a_history_that_cannot_be_read_hides_no_outage(world: World) -> None:
+    world.set(is_history_read=False, users=REFUSED, silent={"release": world.now})
+    assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
+
+
 @pytest.mark.parametrize("count", MANY)
 def test_many_releases_and_rollbacks_send_no_message(count: int, world: World) -> None:
     chance = random.Random(1)

@@ -49,6 +49,7 @@ class World:
         self.is_proxy_running = True
         self.is_online = True
         self.is_down = False
+        self.is_history_read = True
         self.silent: dict[str, float] = {}
         self.restarted: dict[Colour, float] = {}
         self.last_change: LastChange | None = None
@@ -89,7 +90,7 @@ class World:
                     for colour, problem in self.slots.items()
                 },
             },
-            release=ReleaseStatus(self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change),
+            release=self._release() if self.is_history_read else None,
             platform=PlatformFacts(
                 self.now,
                 tuple(
@@ -104,6 +105,9 @@ class World:
             settled_at=self._settled_at,
             restarted=self.restarted,
         )
+
+    def _release(self) -> ReleaseStatus:
+        return ReleaseStatus(self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change)
 
     def pass_time(self, seconds: float, *, step: float = INTERVAL) -> list[Message]:
         """Return the messages of that time. Every step brings a new reading of everything."""

@@ -14,9 +14,11 @@ from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.flags import CONF, LOGS, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker.proxy.pages import WEB
 from cakravia_verify.platforms.docker.proxy.workers import PID_FILE
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages, has_pages
 from cakravia_verify.proxy.nginx.render import (
     NginxPaths,
     is_switched_by_flag,
@@ -99,12 +101,23 @@ class VolumeConfiguration:
             scheme=scheme_for_slots(self._settings),
             daemon=False,
             open_files=open_files,
+            pages=self._pages,
         )
         others = self.upstream_files(colour)
+        if self._pages is not None and self._pages.password:
+            others.append(ArchiveEntry(PASSWORD_FILE, self._pages.password_line, mode=0o400, uid=UID, gid=UID))
         if certificate is not None:
             others.append(ArchiveEntry(f"{name}.pem", certificate.chain))
             others.append(ArchiveEntry(f"{name}.key", certificate.key, mode=0o400, uid=UID, gid=UID))
         return ProxyFiles(text, text + self._upstream_text(colour), tuple(others))
+
+    @property
+    def _pages(self) -> MonitorPages | None:
+        """The pages that the monitor sends into the volume. nginx reaches neither the monitor nor the reports here."""
+        monitor = self._settings.monitor
+        if not has_pages(monitor):
+            return None
+        return MonitorPages(WEB, f"{CONF}/{PASSWORD_FILE}", monitor.password, is_public=monitor.public)
 
     def send_first(self, container: Container, files: ProxyFiles) -> None:
         """Send the files to a container before its first start."""
