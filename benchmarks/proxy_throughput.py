@@ -35,6 +35,8 @@ EVERYTHING: Final[dict[str, Any]] = {
     "trusted": ("10.0.0.0/8", "cloudflare"),
     "connections_per_address": 1000,
     "security_headers": {"strict_transport_security": "max-age=31536000"},
+    "assets": ("/_next/static/",),
+    "skew": {"header": "x-deployment-id", "query": "dpl", "cookie": "__vdpl"},
 }
 # The least share of the minimal nginx that each contender must reach.
 BARS: Final = {"default settings": 0.90, "everything on": 0.85}

@@ -29,6 +29,7 @@ ROOMS = (
     "release",
     "site",
     "testing",
+    "assets",
     "platforms",
     "history",
     "health",

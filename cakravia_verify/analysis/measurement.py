@@ -68,6 +68,8 @@ def measure(
         integrity=integrity(ledger, timeline, unlogged=unlogged),
         idle_closes=evidence.idle_closes,
         **_comparison(ledger, timeline),
+        open_pages=None,  # the run itself holds them: `runs.open_pages`
+        broken_pages=None,
         sent_after_switch=since[0],
         errors_after_switch=since[1],
         excused=attribution.excused,

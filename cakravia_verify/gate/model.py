@@ -58,6 +58,7 @@ class Measured:
     `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
     same question asked with the wide tolerance (docs/COMPARISON.md). `excused` says how many of `lost`, `errors`,
     `unreached` and `masked` are not the candidate's: all four count everything that happened.
+    `open_pages` were loaded before a switch; `broken_pages` of them missed a file after one.
     `old_sessions` were opened before the switch and used after it, `new_sessions` were opened after it.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
@@ -81,6 +82,8 @@ class Measured:
     sent_after_switch: int | None = None
     errors_after_switch: int | None = None
     excused: Mapping[str, int] = field(default_factory=dict)
+    open_pages: int | None = None
+    broken_pages: int | None = None
     old_sessions: int | None = None
     old_sessions_failed: int | None = None
     new_sessions: int | None = None
@@ -145,6 +148,7 @@ class Budget:
 
     lost: int = 0
     duplicated: int = 0
+    broken_pages: int = 0
     left_open: int = 0
     errors: float = 0.0
     p99: float = 2.5

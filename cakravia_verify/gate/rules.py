@@ -187,7 +187,12 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
     ]
     if not has_previous:
         return [check for check in checks if check.name != "fence"]
-    return [*checks, *_session_checks(measured, budget), *_judgement_checks(measured, budget)]
+    return [
+        *checks,
+        *_page_checks(measured, budget),
+        *_session_checks(measured, budget),
+        *_judgement_checks(measured, budget),
+    ]
 
 
 def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> Check:
@@ -212,6 +217,15 @@ def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> 
     ]
     value = ", ".join(texts) + _excused_note(measured, "errors") if known else "not measured"
     return Check("errors", "Error answers", status, value, f"<= {budget.errors:.3%}")
+
+
+def _page_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a switch that breaks pages which are open. There is no check if the mix has no page."""
+    if not measured.open_pages and not measured.broken_pages:
+        return []
+    broken, pages = measured.broken_pages, measured.open_pages
+    check = _at_most("open pages", "Open pages broken", broken, budget.broken_pages)
+    return [check if broken is None or pages is None else replace(check, value=f"{broken:,} of {pages:,}")]
 
 
 def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:

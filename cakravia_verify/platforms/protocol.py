@@ -117,6 +117,13 @@ class Platform(Protocol):
         """Return the last lines of the slot's application log."""
         ...
 
+    def file_names(self, colour: Colour, folder: str) -> tuple[str, ...]:
+        """Return the names of all files below a folder of the slot's version, relative to it. () without the folder.
+
+        A relative `folder` starts from the application's working directory.
+        """
+        ...
+
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         """Return one line for each kind of write that failed in the slot, with its correction. Changes nothing."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -107,6 +108,25 @@ class Proxy(Protocol):
 
     def set_failover(self, *, allowed: bool) -> None:
         """Allow or forbid the idle slot to answer if the active slot cannot."""
+        ...
+
+    def pin(self, colour: Colour, version: str) -> None:
+        """Let the slot answer requests that name `version` while users are on the other slot (`[proxy.skew]`).
+
+        The pin ends by itself after the maximum age. Without `[proxy.skew]` this does nothing. Raises ProxyError.
+        """
+        ...
+
+    def unpin(self, colour: Colour) -> None:
+        """End every pin of the slot at once. Raises ProxyError."""
+        ...
+
+    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+        """Serve exactly these files, by URL path, instead of the slot while users are on it. Raises ProxyError."""
+        ...
+
+    def changes(self) -> tuple[str, ...]:
+        """Return what `refresh` would change in the running configuration, one line for each setting."""
         ...
 
     def stop(self, *, deadline: Deadline) -> None: ...

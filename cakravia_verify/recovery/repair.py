@@ -19,6 +19,7 @@ from cakravia_verify.release.companions import correct_companions
 from cakravia_verify.release.conditions import is_healthy, require_confirmed, require_healthy
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.hooks import end_left_hooks
+from cakravia_verify.release.open_pages import unpin_ill_slot
 from cakravia_verify.release.roles import correct_roles
 from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
@@ -77,7 +78,10 @@ def take_up_changes(site: Site) -> list[str]:
     """
     site.bound_logs()
     deadline = proxy_deadline(site, "the proxy loads its configuration")
-    if not site.proxy.observe().is_running or not site.proxy.refresh(deadline=deadline):
+    state = site.proxy.observe()
+    if state.is_running:
+        unpin_ill_slot(site, site.platform.observe(state.chosen.other))
+    if not state.is_running or not site.proxy.refresh(deadline=deadline):
         return []
     site.journal.append("site.refreshed")
     return ["the proxy loaded its changed configuration"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError
@@ -27,8 +28,12 @@ from cakravia_verify.release.conditions import (
 )
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
+from cakravia_verify.release.open_pages import keep_assets, pin_old_version, unpin_ill_slot
 from cakravia_verify.release.roles import correct_roles, set_roles
 from cakravia_verify.slots import Artifact, Slot
+
+# More changes of the proxy's configuration than this are counted.
+MOST_CHANGES: Final = 6
 
 
 def build(release: Release) -> dict[str, Any]:
@@ -46,8 +51,9 @@ def prepare(release: Release) -> dict[str, Any]:
     site.proxy.set_failover(allowed=False)
     if not site.proxy.observe().is_running:
         return {}
+    changes = site.proxy.changes()
     reloaded = site.proxy.refresh(deadline=proxy_deadline(site, "the proxy takes its configuration"))
-    return {"reloaded": reloaded, "note": "configuration reloaded" if reloaded else ""}
+    return {"reloaded": reloaded, "note": _reload_note(changes) if reloaded else ""}
 
 
 def stage(release: Release) -> dict[str, Any]:
@@ -59,6 +65,8 @@ def stage(release: Release) -> dict[str, Any]:
     if intent.is_warm and running is not None and running.digest == artifact.digest:
         release.facts.candidate = running
         return {"identity": running.identity, "note": "warm, nothing to start"}
+    if site.settings.proxy.skew.is_on:
+        site.proxy.unpin(intent.candidate)
     deadline = release.deadline(f"{intent.candidate} starts", site.settings.app.grace + site.settings.health.deadline)
     slot = site.platform.start(intent.candidate, artifact, release=release.id, deadline=deadline)
     release.facts.candidate = slot
@@ -118,10 +126,11 @@ def smoke(release: Release) -> dict[str, Any]:
             )
         release.facts.smoke_passed += 1
     failures = write_failures(site, slot)
+    kept = keep_assets(release, slot)
     return {
         "requests": release.facts.smoke_passed,
         "write_failures": list(failures),
-        "note": "; ".join([f"{release.facts.smoke_passed} requests as expected", *failures]),
+        "note": "; ".join([f"{release.facts.smoke_passed} requests as expected", *failures, *filter(None, [kept])]),
     }
 
 
@@ -130,6 +139,7 @@ def switch(release: Release) -> dict[str, Any]:
     site, slot = release.site, _candidate(release)
     require_healthy(site, slot)
     release.watch()
+    pin_old_version(release)
     # The step "confirm" asks for the answers, so that the journal has the switch before it waits for them.
     switchover = direct_users(site, slot, confirmations=0, deadline=proxy_deadline(site, "the switchover"))
     release.facts.switchovers.append(switchover)
@@ -192,13 +202,15 @@ def bake(release: Release) -> dict[str, Any]:
     site, slot, facts = release.site, _candidate(release), release.facts
     facts.bake_began = site.clock.monotonic()
     over = release.deadline("the bake", site.settings.release.bake)
-    in_a_row = 0
+    in_a_row, remarks = 0, set[str]()
     while True:
         readings = take_round(release, slot)
         bad = [reading for reading in readings if not reading.is_healthy]
         in_a_row = in_a_row + 1 if bad else 0
         facts.bake_rounds += 1
         facts.bake_bad_rounds += bool(bad)
+        old = site.platform.observe(release.intent.active) if release.intent.active else None
+        remarks.update(filter(None, [unpin_ill_slot(site, old)]))
         if in_a_row > TOLERATED_ROUNDS:
             raise NotHealthy(f"{slot} became unhealthy under traffic: {complaints(readings)}")
         if over.is_over and not in_a_row:
@@ -209,7 +221,7 @@ def bake(release: Release) -> dict[str, Any]:
     return {
         "rounds": facts.bake_rounds,
         "bad_rounds": facts.bake_bad_rounds,
-        "note": f"{facts.bake_rounds} health rounds",
+        "note": "; ".join([f"{facts.bake_rounds} health rounds", *remarks]),
     }
 
 
@@ -236,7 +248,10 @@ def _retire_old_slot(release: Release) -> dict[str, Any]:
     if running is not None and not was_seen(release, running):
         site.proxy.set_failover(allowed=False)
         return {"failover": False, "note": f"{running} was not here when this release began; it was left alone"}
+    unpin_ill_slot(site, running)
     if not site.settings.slots.keep_warm:
+        if site.settings.proxy.skew.is_on:
+            site.proxy.unpin(old)
         site.platform.stop(old, deadline=release.deadline(f"{old} retires", site.settings.app.grace + 5))
         return {"note": f"{old} retired"}
     may_fail_over = intent.policy.keeps_old_slot_as_failover and running is not None and is_healthy(site, running)
@@ -280,6 +295,12 @@ STEPS: Final = (
     Step("promote", promote),
     Step("cleanup", cleanup),
 )
+
+
+def _reload_note(changes: Sequence[str]) -> str:
+    more = len(changes) - MOST_CHANGES
+    shown = "; ".join([*changes[:MOST_CHANGES], *([f"and {more} more"] if more > 0 else [])])
+    return f"configuration reloaded: {shown}" if shown else "configuration reloaded"
 
 
 def _artifact(release: Release) -> Artifact:

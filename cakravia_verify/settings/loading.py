@@ -46,6 +46,8 @@ def load_settings(
             f"{where}: unknown key 'root'", remedy="remove it; relative paths start from the folder of cakravia.toml"
         )
     _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
+    if isinstance(proxy := table.get("proxy"), dict):
+        _start_from(path.resolve().parent, proxy.get("snippets"), ("http", "server", "locations"))
     try:
         return Settings(root=path.resolve().parent, **table)
     except ValidationError as error:

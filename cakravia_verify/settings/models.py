@@ -223,6 +223,7 @@ class BudgetSettings(Section):
 
     lost: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     duplicated: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    broken_pages: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     left_open: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     errors: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
     p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5

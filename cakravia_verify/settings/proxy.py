@@ -6,7 +6,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
+from cakravia_verify.settings.skew import AssetPrefix, SkewSettings
 from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address
 
@@ -48,6 +50,27 @@ class ProxySettings(Section):
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+    assets: Annotated[tuple[AssetPrefix, ...], Field(strict=False)] = ()
+    assets_keep: Annotated[float, Field(ge=0, le=366 * 86_400)] = 604_800.0
+    skew: SkewSettings = SkewSettings()
+    snippets: SnippetSettings = SnippetSettings()
+    path: Annotated[tuple[PathSettings, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _skew_needs_the_flag(self) -> ProxySettings:
+        if self.skew.is_on and self.switch != "flag":
+            raise ValueError('skew needs switch = "flag": with "reload" the idle slot gets no requests')
+        return self
+
+    @model_validator(mode="after")
+    def _paths_differ(self) -> ProxySettings:
+        paths = [*self.assets, *(each.path for each in self.path)]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"{path} is named twice in assets and [[proxy.path]]")
+            if path.startswith("/.cakravia"):
+                raise ValueError(f"{path} belongs to the proxy itself")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> ProxySettings:

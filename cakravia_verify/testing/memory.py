@@ -49,6 +49,7 @@ class MemorySite:
     `sick` holds versions whose probes fail. `mute` holds identities of slots that give no answer through the proxy.
     `unstartable` holds versions whose program is missing. With `broken_by_proxy`, the proxy answers 502 itself.
     `stranger` answers at the address of a slot that is gone.
+    `served` maps a version to what it answers by path, with its media type; every other path of it is 404.
     `failing` maps an operation, such as `start` or `point_at`, to how many more times it raises. `acted` lists the
     operations in order. `scripted` maps the first word of a command to its duration and status; `commands` lists the
     commands. `before` is called ahead of each operation with its name.
@@ -77,6 +78,9 @@ class MemorySite:
     commands: list[VersionCommand] = field(default_factory=list)
     roles: dict[Colour, Role] = field(default_factory=dict)
     failed_writes: tuple[str, ...] = ()
+    pins: dict[Colour, str] = field(default_factory=dict)
+    kept_files: dict[Colour, dict[str, bytes]] = field(default_factory=dict)
+    served: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
     name: str = "memory"
     companions: MemoryCompanions = field(init=False)
     _starts: int = 0
@@ -182,6 +186,9 @@ class MemorySite:
     def logs(self, colour: Colour, *, lines: int) -> str:
         return ""
 
+    def file_names(self, colour: Colour, folder: str) -> tuple[str, ...]:
+        return ()
+
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return self.failed_writes
 
@@ -219,7 +226,8 @@ class MemorySite:
     ) -> Answer:
         slot = self._answering(address)
         if path.startswith(SLOT_PATH) and address == PROXY_ADDRESS:
-            slot = self.running.get(Colour(path.removeprefix(SLOT_PATH).split("/")[0])) if self.proxy_runs else None
+            colour, _, rest = path.removeprefix(SLOT_PATH).partition("/")
+            slot, path = self.running.get(Colour(colour)) if self.proxy_runs else None, f"/{rest}"
         if slot is None or slot.identity in self.mute:
             return Answer(None, {}, b"", "connection refused", 0.001)
         if self.broken_by_proxy and address == PROXY_ADDRESS:
@@ -229,6 +237,9 @@ class MemorySite:
             "X-Deployment-Version": slot.version,
             "X-Served-Slot": slot.colour,
         }
+        if slot.version in self.served:
+            media_type, content = self.served[slot.version].get(path, ("", b""))
+            return Answer(200 if media_type else 404, {**named, "content-type": media_type}, content, "", 0.001)
         return Answer(200, named, b"hello", "", 0.001)
 
     def _answering(self, address: Address) -> Slot | None:
@@ -303,6 +314,18 @@ class MemoryProxy:
     def set_failover(self, *, allowed: bool) -> None:
         self.site._act("set_failover", str(allowed))
         self.site.failover = allowed
+
+    def pin(self, colour: Colour, version: str) -> None:
+        self.site.pins[colour] = version
+
+    def unpin(self, colour: Colour) -> None:
+        self.site.pins.pop(colour, None)
+
+    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+        self.site.kept_files[colour] = dict(files)
+
+    def changes(self) -> tuple[str, ...]:
+        return ()
 
     def stop(self, *, deadline: Deadline) -> None:
         self.site._act("stop_proxy")

@@ -97,6 +97,27 @@ def measured(**facts: Any) -> Evidence:
     return replace(GOOD, measured=replace(GOOD_MEASURED, **facts))
 
 
+@pytest.mark.parametrize(
+    ("pages", "broken", "allowed", "decision"),
+    [
+        (3, 0, 0, Decision.PROMOTE),
+        (3, 1, 0, Decision.ROLL_BACK),
+        (3, 1, 1, Decision.PROMOTE),
+        (3, None, 0, Decision.INCONCLUSIVE),
+        (3, -1, 0, Decision.INCONCLUSIVE),
+        (0, None, 0, Decision.PROMOTE),
+        (None, None, 0, Decision.PROMOTE),
+    ],
+)
+def test_a_release_that_breaks_open_pages_is_not_promoted(
+    pages: int | None, broken: int | None, allowed: int, decision: Decision
+) -> None:
+    verdict = judge(measured(open_pages=pages, broken_pages=broken), replace(BUDGET, broken_pages=allowed))
+    assert verdict.decision is decision
+    shown = [check.value for check in verdict.checks if check.name == "open pages"]
+    assert shown == ([] if not pages else ["not measured" if broken is None else f"{broken} of {pages}"])
+
+
 def test_good_and_complete_evidence_promotes() -> None:
     verdict = judge(GOOD, BUDGET)
     assert verdict.is_promote

@@ -45,6 +45,8 @@ def promoted() -> ReleaseDocument:
         idle_closes=3,
         sent_after_switch=24_490,
         errors_after_switch=0,
+        open_pages=3,
+        broken_pages=0,
         old_sessions=12,
         old_sessions_failed=0,
         new_sessions=180,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
@@ -20,7 +20,7 @@ from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_f
 from cakravia_verify.platforms.docker.connections import proxy_connections
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker.engine.files import RemoteLog
+from cakravia_verify.platforms.docker.engine.files import RemoteLog, names_below
 from cakravia_verify.platforms.docker.images import ImageStore
 from cakravia_verify.platforms.docker.network import NETWORK_SECONDS, NOWHERE, SiteNetwork
 from cakravia_verify.platforms.docker.project_parts import ensure_volumes, join_networks, rejoin_networks
@@ -258,6 +258,13 @@ class DockerPlatform:
             content = self._saved_log(colour).read_bytes() if self._saved_log(colour).exists() else b""
         note = out_of_memory(container, limit=self._settings.slots.memory_limit) if container is not None else []
         return "\n".join([*content.decode(errors="replace").splitlines(), *note][-lines:])
+
+    def file_names(self, colour: Colour, folder: str) -> tuple[str, ...]:
+        container = self._container(colour)
+        if container is None:
+            return ()
+        start = container.attrs["Config"].get("WorkingDir") or "/"
+        return names_below(self._engine, container, str(PurePosixPath(start, folder)))
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return tuple(write_failures_in(self.logs(colour, lines=LOG_LINES)))

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from cakravia_verify.platforms.process.nginx_processes import (
 from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_lines
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.kept_files import replace_files
 from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
+from cakravia_verify.proxy.pins import put_pin, remove_pin, spans_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import key_of, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
@@ -103,6 +106,8 @@ class LocalNginx:
         _ = self.version
         self._require_usable_certificate()
         self._refuse_taken_ports()
+        if self._settings.snippets.given:
+            self._configuration.test()
 
     @property
     def _listens(self) -> dict[str, Address]:
@@ -217,6 +222,21 @@ class LocalNginx:
         # switch = "reload" has no failover. A flag that stayed would be effective after a change to "flag".
         is_possible = self._settings.switch == "flag" and self._settings.failover
         flag_files.set_failover(self._configuration.flags, allowed=allowed and is_possible)
+
+    def pin(self, colour: Colour, version: str) -> None:
+        skew = self._settings.skew
+        if skew.is_on:
+            spans = spans_of(skew, now=self._clock.wall())
+            put_pin(self._configuration.flags.folder, colour, version, spans)
+
+    def unpin(self, colour: Colour) -> None:
+        remove_pin(self._configuration.flags.folder, colour)
+
+    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+        replace_files(self._configuration.assets, colour, files)
+
+    def changes(self) -> tuple[str, ...]:
+        return self._configuration.changes()
 
     def stop(self, *, deadline: Deadline) -> None:
         """Stop all nginx processes. Requests in flight may finish until the deadline; then SIGKILL ends the rest.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cakravia_verify.errors import ProxyError, UsageError
 from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
@@ -15,12 +16,14 @@ from cakravia_verify.proxy.flags import FlagFolder
 from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages
 from cakravia_verify.proxy.nginx.render import (
     NginxPaths,
+    changes_in_words,
     is_switched_by_flag,
     named_active,
     render_nginx,
     render_upstream,
 )
 from cakravia_verify.proxy.slot_paths import key_of, slot_path
+from cakravia_verify.proxy.snippets import read_snippets
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Clock
@@ -43,6 +46,10 @@ class NginxConfiguration:
     @property
     def flags(self) -> FlagFolder:
         return FlagFolder(self.folder / "flags", clock=self.clock)
+
+    @property
+    def assets(self) -> Path:
+        return self.folder / "assets"
 
     @property
     def access_log(self) -> Path:
@@ -74,6 +81,7 @@ class NginxConfiguration:
                 upstream=str(self.folder / "upstream.conf"),
                 certificate=settings.tls_certificate,
                 key=settings.tls_key,
+                assets=str(self.assets),
             ),
             upstreams=self.upstreams,
             slot_paths={colour: slot_path(key_of(self.folder), colour) for colour in Colour},
@@ -87,7 +95,24 @@ class NginxConfiguration:
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
             pages=self.pages,
+            snippets=read_snippets(settings.snippets),
         )
+
+    def test(self) -> None:
+        """Raise UsageError if nginx refuses the configuration for the present settings. The running one stays."""
+        self.make_folders()
+        draft = self.folder / "nginx.conf.tested"
+        write_atomically(draft, self.rendered().encode(), mode=0o644)
+        try:
+            self.program.require_accepted(draft, remedy="correct it; nothing was changed")
+        except ProxyError as error:
+            raise UsageError(error.message, remedy=error.remedy) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def changes(self) -> tuple[str, ...]:
+        """Return in words what the next reload changes. Empty if there is nothing, or if it is unknown."""
+        return changes_in_words(self.loaded, self.wanted())
 
     def write(self, text: str) -> None:
         """Replace nginx.conf. Raises ProxyError, without a change, if nginx refuses the new one."""

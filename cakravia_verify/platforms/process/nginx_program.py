@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cakravia_verify.errors import MissingTool, ProxyError
+from cakravia_verify.proxy.snippets import explain
 
 LONGEST_RUN = 30.0
 
@@ -64,7 +65,8 @@ class NginxProgram:
         """Raise ProxyError, with nginx's own message, if nginx refuses the configuration."""
         tested = self.run("-t", configuration=configuration)
         if tested.returncode != 0:
-            raise ProxyError(f"nginx refuses the configuration: {last_lines(tested.stderr)}", remedy=remedy)
+            refusal = explain(last_lines(tested.stderr), configuration.read_text(encoding="utf-8"))
+            raise ProxyError(f"nginx refuses the configuration: {refusal}", remedy=remedy)
 
     def run(self, *arguments: str, configuration: Path | None = None) -> subprocess.CompletedProcess[str]:
         command = [

@@ -287,6 +287,14 @@ class ProcessPlatform:
         content = last_bytes(self._records.place(colour) / "app.log", limit=1_000_000)
         return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
+    def file_names(self, colour: Colour, folder: str) -> tuple[str, ...]:
+        slot = self.observe(colour)
+        kept = [each for each in self.retained() if slot is not None and each.digest == slot.digest]
+        if not kept or folder.startswith("/"):
+            return ()
+        below = self._store.source_of(kept[0]) / self._settings.app.directory / folder
+        return tuple(str(path.relative_to(below)) for path in sorted(below.rglob("*")) if path.is_file())
+
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return ()
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.proxy.monitor_pages import MonitorPages
+from cakravia_verify.proxy.nginx.types import TYPES
+from cakravia_verify.proxy.snippets import TO_SLOT
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.proxy import ProxySettings
+from cakravia_verify.settings.skew import SkewSettings
 from cakravia_verify.slots import Address, Colour
 
 # nginx's name for the scheme by which a request reaches the proxy.
@@ -26,6 +33,14 @@ IDENTITY_HEADERS = tuple(
 # Logs, ports and the event queue of a worker.
 OTHER_FILES = 64
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
+# Settings without a part in the configuration: a change of them needs no reload.
+NOT_RENDERED: Final[dict[str, Any]] = {
+    "nginx": True,
+    "failover": True,
+    "assets_keep": True,
+    "skew": {"max_age", "after_rollback"},
+    "snippets": True,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,7 @@ class NginxPaths:
     upstream: str
     certificate: str
     key: str
+    assets: str
 
 
 @cache
@@ -73,6 +89,7 @@ def render_nginx(
     open_files: int,
     user: str = "",
     pages: MonitorPages | None = None,
+    snippets: Mapping[str, str] | None = None,
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
     A request below `slot_paths` goes to that slot. `scheme` goes to all as X-Forwarded-Proto (`scheme_for_slots`).
@@ -80,6 +97,7 @@ def render_nginx(
     `open_files` is the hard limit of nginx's process. Fewer connections than the settings want are possible then.
 
     The text contains the certificate's digest. So a renewed certificate is a changed configuration and is reloaded.
+    `snippets` are the project's own directives by their place (`proxy.snippets.read_snippets`).
     """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
     limits = worker_limits(settings, open_files=open_files)
@@ -123,6 +141,12 @@ def render_nginx(
             keeps_certificates=version >= NGINX_THAT_KEEPS_CERTIFICATES,
             has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
             pages=pages,
+            assets=settings.assets,
+            types=TYPES,
+            skew=_pinning(settings.skew) if settings.skew.is_on else None,
+            own_paths=[_path_limits(each) for each in settings.path],
+            snippets=_filled_snippets(settings, paths, snippets or {}),
+            settings_lines=settings_lines(settings),
         )
     )
 
@@ -198,6 +222,81 @@ def _client(settings: ProxySettings, *, scheme: str) -> _Client:
     if settings.trusted:
         return _Client("$user_scheme", "$user_host", "$user_port")
     return _Client(scheme, "$passed_host", "$server_port" if scheme == PROXY_SCHEME else "443")
+
+
+@dataclass(frozen=True)
+class _Pinning:
+    """nginx's words for the version that a request names, and how many digits of the time a span leaves out."""
+
+    named: str
+    nothing: str
+    digits: int
+
+
+def _pinning(skew: SkewSettings) -> _Pinning:
+    names = (
+        skew.header and f"$http_{skew.header.lower().replace('-', '_')}",
+        skew.query and f"$arg_{skew.query}",
+        skew.cookie and f"$cookie_{skew.cookie}",
+    )
+    given = [name for name in names if name]
+    return _Pinning("|".join(given), "|" * (len(given) - 1), digits=len(str(skew.span)) - 1)
+
+
+@dataclass(frozen=True)
+class _PathLimits:
+    """A path with limits of its own, in nginx's words. An empty value is that of the whole site."""
+
+    path: str
+    max_body: str
+    timeout: str
+    buffering: bool
+    request_buffering: bool
+
+
+def _path_limits(each: PathSettings) -> _PathLimits:
+    timeout = "" if each.read_timeout is None else _milliseconds(each.read_timeout)
+    return _PathLimits(each.path, each.max_body, timeout, each.buffering, each.request_buffering)
+
+
+def _filled_snippets(settings: ProxySettings, paths: NginxPaths, snippets: Mapping[str, str]) -> dict[str, str]:
+    """Return the snippet of every place, '' for none, with our directives where a location goes through the switch.
+
+    They stand in one line, so that nginx's line numbers stay those of the file.
+    """
+    text = _templates().get_template("to_slot.j2").render(switch=settings.switch, paths=paths)
+    line = " ".join(text.split("\n")).strip()
+    return {place: TO_SLOT.sub(lambda _: line, snippets.get(place, "")) for place in SnippetSettings.model_fields}
+
+
+def settings_lines(settings: ProxySettings) -> list[str]:
+    """Return one line for each setting of `[proxy]`, for the head of the configuration."""
+    given = settings.model_dump(mode="json", exclude=NOT_RENDERED)
+    return [f"[proxy] {key} = {json.dumps(value)}" for key, value in given.items()]
+
+
+def changes_in_words(loaded: str, wanted: str) -> tuple[str, ...]:
+    """Return what differs between two configurations: the settings with both values, and the project's snippets."""
+    if loaded == wanted or not loaded:
+        return ()
+    before, after = _settings_in(loaded), _settings_in(wanted)
+    changes = [
+        f"{key}: {before.get(key, 'unset')} -> {value}" for key, value in after.items() if before.get(key) != value
+    ]
+    old, new = _snippets_in(loaded), _snippets_in(wanted)
+    for place in SnippetSettings.model_fields:
+        if old.get(place) != new.get(place):
+            count = len(new.get(place, "").splitlines())
+            changes.append(f"snippets.{place}: {f'{count} lines' if count else 'removed'}")
+    return tuple(changes) or ("another version of the template, of nginx, or of a certificate",)
+
+
+def _settings_in(configuration: str) -> dict[str, str]:
+    return dict(re.findall(r"^# \[proxy\] (\w+) = (.*)$", configuration, re.MULTILINE))
+
+
+def _snippets_in(configuration: str) -> dict[str, str]:
+    return dict(re.findall(r"# snippet (\w+): [^\n]*\n(.*?)# end of snippet", configuration, re.DOTALL))
 
 
 def _security_headers(settings: ProxySettings) -> dict[str, str]:

@@ -31,6 +31,7 @@ def check_lines(document: ReleaseDocument) -> tuple[CheckLine, ...]:
     of_all = {name: zero_in_words(getattr(measured, name), measured.sent) for name in _COUNTED_OF_ALL}
     of_all["fence"] = zero_in_words(measured.fence_violations, measured.sent_after_switch)
     of_all["sessions"] = zero_in_words(measured.old_sessions_failed, measured.old_sessions)
+    of_all["open pages"] = zero_in_words(measured.broken_pages, measured.open_pages)
     checks = sorted(document.verdict.checks, key=lambda check: rank[check.standing])
     return tuple(_line(check, bound=of_all.get(check.name, "")) for check in checks)
 

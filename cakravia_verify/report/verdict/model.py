@@ -53,6 +53,7 @@ class BudgetRecord(TypedDict):
 
     lost: Count
     duplicated: NotRequired[Count]
+    broken_pages: NotRequired[Count]
     left_open: NotRequired[Count]
     errors: Annotated[MaybeNumber, Field(description="Share of all requests sent.")]
     p99: Annotated[MaybeNumber, Field(description="Seconds.")]
@@ -108,6 +109,14 @@ class MeasuredRecord(TypedDict):
             dict[str, Count],
             Field(description="Failures of the old slot before the switch, which the gate does not count."),
         ]
+    ]
+    open_pages: NotRequired[
+        Annotated[
+            MaybeCount, Field(description="Pages of the mix that were open in a browser when users were switched.")
+        ]
+    ]
+    broken_pages: NotRequired[
+        Annotated[MaybeCount, Field(description="Open pages of which a file did not come any more after a switch.")]
     ]
     old_sessions: NotRequired[
         Annotated[MaybeCount, Field(description="Journeys begun before the switch and continued after it.")]

@@ -68,6 +68,7 @@ def ledger_columns(findings: str = "findings") -> tuple[LedgerColumn, ...]:
             upstream="VARCHAR",
             upstream_status="VARCHAR",
             proxy_seconds="DOUBLE",
+            pinned="VARCHAR",
         ),
         *_copied(
             Origin.APPLICATION,

@@ -33,6 +33,7 @@ PROXY_TYPES = {
     "slot": "VARCHAR",
     "upstream": "VARCHAR",
     "upstream_status": "VARCHAR",
+    "pinned": "VARCHAR",
 }
 APPLICATION_TYPES = {
     "event": "VARCHAR",

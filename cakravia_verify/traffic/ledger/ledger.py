@@ -105,10 +105,12 @@ class Ledger:
 
         `effective_at` is the fence in CLOCK_MONOTONIC microseconds. The old slot answered a request if any record says
         so: its own header, the proxy's, or its request log. Lost requests are included. `until` is the decision for the
-        next switch: a request that had not ended by then may have gone to either slot.
+        next switch: a request that had not ended by then may have gone to either slot. The old slot may answer a
+        request that named its version (`pinned`); an answer of another version is a violation.
         """
         served = """FROM ledger WHERE coalesce(sent, started) > $fence
             AND coalesce(done, started) <= coalesce($until, 1::BIGINT << 62)
+            AND (pinned IS NULL OR pinned = '-' OR coalesce(version, app_version, pinned) <> pinned)
             AND (slot = $old OR served_slot = $old OR list_contains(string_split(coalesce(app_slot, ''), ','), $old))"""
         straddles = "greatest(started, coalesce(connected, started)) <= $fence"
         instants = {"fence": effective_at, "until": until, "old": old_slot}

@@ -19,14 +19,15 @@ _KNOWN = ", ".join(f"'{outcome}'" for outcome in Outcome)
 
 # The proxy's rows as they are: nearly always no id stands there twice, and grouping them costs a sixth of the join.
 _PROXY_ROWS = """
-    SELECT id, 1::BIGINT AS rows, "at" AS first_at, status, slot, upstream, upstream_status, "time" AS seconds,
+    SELECT id, 1::BIGINT AS rows, "at" AS first_at, status, slot, upstream, upstream_status, "time" AS seconds, pinned,
         contains(upstream, ',') OR contains(upstream, ' : ') AS retried
     FROM proxy WHERE block = $block"""
 
 _PROXY_BY_ID = """
     SELECT id, count(*) AS rows, any_value("at") AS first_at, any_value(status) AS status,
         any_value(slot) AS slot, any_value(upstream) AS upstream, any_value(upstream_status) AS upstream_status,
-        any_value("time") AS seconds, bool_or(contains(upstream, ',') OR contains(upstream, ' : ')) AS retried
+        any_value("time") AS seconds, any_value(pinned) AS pinned,
+        bool_or(contains(upstream, ',') OR contains(upstream, ' : ')) AS retried
     FROM proxy WHERE block = $block GROUP BY id"""
 
 _APPLICATION_BY_ID = """
@@ -121,7 +122,8 @@ def _join(by_id: str, has_proxy: bool, has_application: bool) -> str:
         CASE WHEN outcome IN ({_KNOWN}) THEN outcome ELSE 'lost' END AS outcome FROM client WHERE block = $block),
     joined AS (SELECT c.*, {proxy} AS proxy_rows, p.first_at AS proxy_at, p.status AS proxy_status,
         nullif(p.slot, '') AS proxy_slot, nullif(p.upstream, '') AS upstream,
-        nullif(p.upstream_status, '') AS upstream_status, p.seconds AS proxy_seconds, p.retried,
+        nullif(p.upstream_status, '') AS upstream_status, p.seconds AS proxy_seconds,
+        nullif(p.pinned, '') AS pinned, p.retried AND p.pinned IS DISTINCT FROM '-' AS retried,
         {begins} AS app_begins, {ends} AS app_ends, a.began AS app_began, a.ended AS app_ended,
         a.slot AS app_slot, a.version AS app_version
         FROM c LEFT JOIN p USING (id) LEFT JOIN a USING (id))

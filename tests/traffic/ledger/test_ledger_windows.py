@@ -17,7 +17,7 @@ from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Microseconds
 from cakravia_verify.traffic.ledger.ledger import Ledger
-from tests.traffic.ledger.ledger_files import Run, handled, request
+from tests.traffic.ledger.ledger_files import Run, handled, passed, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,10 @@ GREEN = {"slot": "green", "served_slot": "green", "version": "v2"}
 LOST: dict[str, Any] = {"outcome": "lost", "done": None, "status": None, "slot": None, "served_slot": None}
 FENCE = Microseconds(10_000)
 SWITCH = Switchover(Colour.GREEN, Microseconds(9_900), FENCE)
+
+
+def built_with_proxy(folder: Path, row: dict[str, Any], line: dict[str, Any]) -> Ledger:
+    return Run(folder, [row], [line], None).build()
 
 
 def built(folder: Path, rows: list[dict[str, Any]], application: list[tuple[Any, ...]] | None = None) -> Ledger:
@@ -145,3 +149,22 @@ def test_each_connection_has_its_own_longest_gap(tmp_path: Path) -> None:
         (0, Microseconds(2_000), 0),
     ]
     assert gaps[0].expected == 3.0
+
+
+@pytest.mark.parametrize(
+    ("pinned", "version", "violations"),
+    [("v1", "v1", 0), ("v1", "v0", 1), ("v1", None, 0), ("-", "v1", 1), ("", "v1", 1)],
+)
+def test_the_old_slot_may_answer_a_request_that_named_its_version(
+    tmp_path: Path, pinned: str, version: str | None, violations: int
+) -> None:
+    with built_with_proxy(tmp_path, request(20, version=version), passed(20, pinned=pinned)) as ledger:
+        assert ledger.fence_violations(FENCE, "blue").violations.total == violations
+
+
+def test_a_pinned_slot_without_an_answer_masks_nothing(tmp_path: Path) -> None:
+    tried = passed(
+        20, pinned="-", upstream="127.0.0.1:3000 : 127.0.0.1:3001", upstream_status="502 : 200", slot="green"
+    )
+    with built_with_proxy(tmp_path, request(20, **GREEN), tried) as ledger:
+        assert ledger.query("SELECT masked, findings FROM ledger") == [(False, None)]

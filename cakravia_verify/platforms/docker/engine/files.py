@@ -95,6 +95,21 @@ def fetch_folder(
     return engine.ask(f"reading {container.name}:{path}", got, kind=kind)
 
 
+def names_below(engine: Engine, container: Container, path: str) -> tuple[str, ...]:
+    """Return the names of all regular files below a folder in a container, relative to it. () without the folder."""
+    from docker.errors import NotFound
+
+    def asked() -> tuple[str, ...]:
+        try:
+            stream, _ = container.get_archive(path, chunk_size=PIECE)
+        except NotFound:
+            return ()
+        with tarfile.open(fileobj=cast(Any, _Readable(stream)), mode="r|") as archive:
+            return tuple(member.name.partition("/")[2] for member in archive if member.isreg() and "/" in member.name)
+
+    return engine.ask(f"listing {container.name}:{path}", asked)
+
+
 def size_of(engine: Engine, container: Container, path: str) -> int:
     """Return the size in bytes of a file in a container, running or not. 0 without a file."""
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from cakravia_verify.errors import ProxyError
+from cakravia_verify.errors import ProxyError, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.network import SiteNetwork
-from cakravia_verify.platforms.docker.proxy.flags import CONF, LOGS, ROOT, UID, VolumeFlags
+from cakravia_verify.platforms.docker.proxy.flags import ASSETS, CONF, LOGS, ROOT, UID, VolumeFlags
 from cakravia_verify.platforms.docker.proxy.pages import WEB
 from cakravia_verify.platforms.docker.proxy.workers import PID_FILE
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.kept_files import SETS, set_name
 from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages, has_pages
 from cakravia_verify.proxy.nginx.render import (
     NginxPaths,
@@ -28,6 +30,7 @@ from cakravia_verify.proxy.nginx.render import (
     scheme_for_slots,
 )
 from cakravia_verify.proxy.slot_paths import key_in, key_of, slot_path
+from cakravia_verify.proxy.snippets import explain, read_snippets
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
 
@@ -40,6 +43,7 @@ LEDGER_LOG, EVERYDAY_LOG = f"{LOGS}/access.log", f"{LOGS}/everyday.log"
 # Until the container runs, the engine's limit is unknown.
 MOST_FILES: Final = 2**30
 DRAFT: Final = "nginx.conf.new"
+TESTED: Final = "nginx.conf.tested"
 CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
 
 
@@ -87,6 +91,7 @@ class VolumeConfiguration:
             upstream=f"{CONF}/upstream.conf",
             certificate=f"{CONF}/{name}.pem",
             key=f"{CONF}/{name}.key",
+            assets=ASSETS,
         )
         key = self.path_key(container)
         text = render_nginx(
@@ -102,6 +107,7 @@ class VolumeConfiguration:
             daemon=False,
             open_files=open_files,
             pages=self._pages,
+            snippets=read_snippets(self._settings.proxy.snippets),
         )
         others = self.upstream_files(colour)
         if self._pages is not None and self._pages.password:
@@ -132,7 +138,7 @@ class VolumeConfiguration:
             self._flags.point_at(chosen)
         send(self._engine, container, CONF, files.entries(name=DRAFT), kind=ProxyError)
         try:
-            self.test(container, f"{CONF}/{DRAFT}")
+            self.test(container, f"{CONF}/{DRAFT}", text=files.text)
             self._as_root(container, f"mv {CONF}/{DRAFT} {CONF}/nginx.conf")
             yield
         except BaseException:
@@ -158,14 +164,39 @@ class VolumeConfiguration:
         templates = [ArchiveEntry(f"upstream.{each}.template", text.encode()) for each, text in texts.items()]
         return [*templates, ArchiveEntry("upstream.conf", texts[colour].encode())]
 
-    def test(self, container: Container, path: str) -> None:
-        """Raise ProxyError, with nginx's own message, if nginx refuses the configuration."""
+    def require_accepted(self, container: Container, files: ProxyFiles) -> None:
+        """Raise UsageError if nginx in the running container refuses the files. They do not stay."""
+        send(self._engine, container, CONF, files.entries(name=TESTED), kind=ProxyError)
+        try:
+            self.test(container, f"{CONF}/{TESTED}", text=files.text)
+        except ProxyError as error:
+            raise UsageError(error.message, remedy="correct it; nothing was changed") from error
+        finally:
+            self._as_root(container, f"rm -f {CONF}/{TESTED}")
+
+    def keep_files(self, container: Container, colour: Colour, files: Mapping[str, bytes]) -> None:
+        """Replace the files that the proxy serves while the slot is active, by one symbolic link."""
+        name = set_name(colour)
+        paths = sorted(path.lstrip("/") for path in files)
+        folders = {str(folder) for path in paths for folder in PurePosixPath(f"{name}/{path}").parents} - {"."}
+        entries = [ArchiveEntry(f"assets/{folder}", mode=0o755) for folder in ("", *sorted(folders | {name}))]
+        entries += [ArchiveEntry(f"assets/{name}/{path.lstrip('/')}", content) for path, content in files.items()]
+        send(self._engine, container, ROOT, entries, kind=ProxyError)
+        send(self._engine, container, ASSETS, [ArchiveEntry(str(colour), link=name)], kind=ProxyError)
+        others = f"{SETS}/{colour}-*"
+        self._as_root(
+            container,
+            f'cd {ASSETS} && for f in {others}; do [ "$f" = {name} ] || rm -rf "$f"; done',
+        )
+
+    def test(self, container: Container, path: str, *, text: str) -> None:
+        """Raise ProxyError, with nginx's own message, if nginx refuses the configuration with this text."""
         command = ["nginx", "-e", "stderr", "-t", "-c", path]
         status, output = run_in(self._engine, container, command, what="testing nginx's configuration", kind=ProxyError)
         if status != 0:
             shown = " | ".join(output.decode(errors="replace").strip().splitlines()[-3:])
             raise ProxyError(
-                f"nginx refuses the configuration: {shown}",
+                f"nginx refuses the configuration: {explain(shown, text)}",
                 remedy="correct [proxy] in the settings; nginx still runs the previous one",
             )
 

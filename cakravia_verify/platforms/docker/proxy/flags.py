@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import ProxyError
@@ -12,6 +12,7 @@ from cakravia_verify.platforms.docker.engine.exec import run_in
 from cakravia_verify.platforms.docker.engine.files import ArchiveEntry, fetch, send
 from cakravia_verify.platforms.docker.engine.shell import ContainerShell, ShellLost
 from cakravia_verify.proxy.flags import GREEN_ACTIVE
+from cakravia_verify.proxy.pins import PINS
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Clock
@@ -24,6 +25,7 @@ ROOT: Final = "/srv/proxy"
 # A path that can never exist: its folder is missing, and the root file system is read-only.
 NOWHERE: Final = "/nonexistent/flag"
 CONF, FLAGS, LOGS = f"{ROOT}/conf", f"{ROOT}/flags", f"{ROOT}/logs"
+ASSETS: Final = f"{ROOT}/assets"
 
 
 class VolumeFlags:
@@ -111,6 +113,30 @@ class VolumeFlags:
         link = "" if is_present else NOWHERE
         entry = ArchiveEntry(name, b"", uid=UID, gid=UID, link=link)
         send(self._engine, container, FLAGS, [entry], kind=ProxyError)
+
+    def put_pin(self, colour: Colour, version: str, spans: Sequence[str]) -> None:
+        """Replace the pins of the slot by one for `version` (see `proxy.pins`). Raises ProxyError."""
+        container = self._find()
+        if container is None:
+            raise ProxyError("the proxy's container is gone", remedy="start it: cakravia up")
+        self.remove_pin(colour)
+        place = f"{PINS}/{colour}/{version}"
+        folders = [PINS, f"{PINS}/{colour}", place]
+        entries = [ArchiveEntry(folder, mode=0o755, uid=UID, gid=UID) for folder in folders]
+        entries += [ArchiveEntry(f"{place}/{span}", b"", uid=UID, gid=UID) for span in spans]
+        send(self._engine, container, FLAGS, entries, kind=ProxyError)
+
+    def remove_pin(self, colour: Colour) -> None:
+        """Remove the pins of the slot. A proxy that does not run has no request to answer. Raises ProxyError."""
+        container = self._find()
+        if container is None or container.status != "running":
+            return
+        status, output = self.run(f"rm -rf {FLAGS}/{PINS}/{colour}")
+        if status != 0:
+            raise ProxyError(
+                f"the pins of {colour} cannot be removed: {output.strip()[:200]}",
+                remedy="[proxy.skew] needs a shell in the proxy's image; see docs/PROXY.md",
+            )
 
     def read(self, container: Container, path: str) -> bytes | None:
         """Return the content of a small text file in the volume, None without a file."""

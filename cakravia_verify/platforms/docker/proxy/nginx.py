@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +31,8 @@ from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.platforms.docker.proxy.workers import NginxWorkers
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.nginx.render import changes_in_words
+from cakravia_verify.proxy.pins import spans_of
 from cakravia_verify.proxy.protocol import ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.models import Settings
@@ -145,6 +147,10 @@ class DockerNginx:
                 f"[proxy] needs {_shown(wanted)} published, but {container.name} publishes {_shown(published)}",
                 remedy="restore the address, or restart the site: cakravia down, then cakravia up",
             )
+        if self._settings.proxy.snippets.given:
+            self._configuration.require_accepted(
+                container, self._wanted_files(container, self._configuration.chosen(container))
+            )
 
     def observe(self) -> ProxyState:
         container = self._container()
@@ -215,7 +221,7 @@ class DockerNginx:
             files = self._wanted_files(container, colour)
             self._configuration.send_upstream(container, colour)
             try:
-                self._configuration.test(container, f"{CONF}/nginx.conf")
+                self._configuration.test(container, f"{CONF}/nginx.conf", text=files.text)
                 self._reload(container, files.whole, deadline)
             except BaseException:
                 self._configuration.send_upstream(container, before)
@@ -227,6 +233,22 @@ class DockerNginx:
             # switch = "reload" has no failover. A flag that stayed would be effective after a change to "flag".
             is_possible = self._settings.proxy.switch == "flag" and self._settings.proxy.failover
             flag_files.set_failover(self._flags, allowed=allowed and is_possible)
+
+    def pin(self, colour: Colour, version: str) -> None:
+        skew = self._settings.proxy.skew
+        if skew.is_on:
+            self._flags.put_pin(colour, version, spans_of(skew, now=self._clock.wall()))
+
+    def unpin(self, colour: Colour) -> None:
+        self._flags.remove_pin(colour)
+
+    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+        self._configuration.keep_files(self._running(), colour, files)
+
+    def changes(self) -> tuple[str, ...]:
+        container = self._running()
+        files = self._wanted_files(container, self._configuration.chosen(container))
+        return changes_in_words(self._configuration.loaded(container), files.whole)
 
     def stop(self, *, deadline: Deadline) -> None:
         """Stop the container but keep it: its flags and its log can still be read."""

@@ -7,6 +7,7 @@
 | `FORCE_TLS` | a request that did not come by https is redirected |
 | `TOKEN` | a request without this Authorization is answered by 401 |
 | `SESSIONS` | a file that holds the sessions; without it they are in memory |
+| `ASSETS` | the page names a script of its version; other versions' names get this: `404` or `page` |
 | `SLOW`, `DIE_AFTER_PAGES` | seconds that a page takes; it ends after so many pages |
 """
 
@@ -23,6 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 SETTING = os.environ.get
+VERSION = SETTING("APP_VERSION", "")
 PAGES = itertools.count(1)
 _sessions: set[str] = set()
 
@@ -89,7 +91,14 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(float(SETTING("SLOW", "0")))
             if next(PAGES) == int(SETTING("DIE_AFTER_PAGES", "0")):
                 os._exit(1)
-            self.answer(200, "A page.")
+            script = f"<script src=/assets/app.{VERSION}.js></script>" if SETTING("ASSETS") else ""
+            self.answer(200, f"A page.{script}", kind="text/html" if script else "text/plain")
+        elif SETTING("ASSETS") and self.path == f"/assets/app.{VERSION}.js":
+            self.answer(200, f'import("./lazy.{VERSION}.js")', kind="text/javascript")
+        elif SETTING("ASSETS") and self.path == f"/assets/lazy.{VERSION}.js":
+            self.answer(200, f"// {VERSION}", kind="text/javascript")
+        elif SETTING("ASSETS") == "page":
+            self.answer(200, "A page.", kind="text/html")
         else:
             self.answer(404, "Not here.")
 

@@ -1,0 +1,1 @@
+"""The files that pages need: found in pages, and kept when the version changes."""

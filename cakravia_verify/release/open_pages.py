@@ -1,0 +1,107 @@
+"""What a release does for pages that are open in browsers: keeps their files, and their version reachable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from cakravia_verify.assets.finding import AssetPaths, Fetched, find_assets, is_a_file
+from cakravia_verify.assets.store import AssetStore
+from cakravia_verify.errors import CakraviaError
+from cakravia_verify.release.conditions import is_healthy, was_seen
+from cakravia_verify.release.machine import Release
+from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.traffic_mix import MixRequest
+from cakravia_verify.site.site import Site
+from cakravia_verify.slots import Slot
+
+
+def keep_assets(release: Release, candidate: Slot) -> str:
+    """Let the proxy serve what one version has under `[proxy] assets` and the other lacks. Both directions.
+
+    The files come from the slots themselves, before users are moved. Returns a note. Raises ReleaseError or ProxyError.
+    """
+    site, old = release.site, release.intent.active
+    settings = site.settings.proxy
+    if not settings.assets:
+        return ""
+    store, paths, now = AssetStore(site.settings.state / "assets"), AssetPaths(settings.assets), site.clock.wall()
+    running = site.platform.observe(old) if old else None
+    slots = [candidate] + ([running] if running is not None and was_seen(release, running) else [])
+    for slot in slots:
+        known = store.knows(_key(slot))
+        fetch, pages = _fetch(site, slot), pages_of(site.settings)
+        store.add(_key(slot), {} if known else find_assets(paths, pages, fetch, names=_names(site, slot)), now=now)
+    for slot in slots:
+        # A version may serve a file that neither its pages nor its artifact name. Its own answer comes first.
+        store.add(_key(slot), dict(_served_all_the_same(store.lacking(_key(slot)), _fetch(site, slot))), now=now)
+    store.save(now=now, keep=settings.assets_keep, needed={_key(slot) for slot in slots})
+    kept = {slot.colour: store.lacking(_key(slot)) for slot in slots}
+    for colour, files in kept.items():
+        site.proxy.keep_files(colour, files)
+    return f"{len(kept[candidate.colour])} files of other versions kept for open pages"
+
+
+def _key(slot: Slot) -> str:
+    """Return what names the version's files. Two versions of one artifact may serve different ones."""
+    return f"{slot.version} {slot.digest}"
+
+
+def _served_all_the_same(files: Iterable[str], fetch: Callable[[str], Fetched | None]) -> Iterable[tuple[str, bytes]]:
+    for path in files:
+        fetched = fetch(path)
+        if fetched is not None and is_a_file(path, fetched):
+            yield path, fetched.body
+
+
+def pages_of(settings: Settings) -> tuple[str, ...]:
+    """Return the paths that may be pages: those of the traffic and of the smoke requests, and the front page."""
+    traffic = settings.traffic
+    requests: list[MixRequest] = [each for table in traffic.mix for each in (table, *table.steps) if not table.stream]
+    asked = [each.path for each in requests if each.method == "GET"]
+    asked += [each.path for each in settings.release.smoke if each.method == "GET"]
+    return tuple(dict.fromkeys(["/", *(path for path in asked if "{" not in path)]))
+
+
+def pin_old_version(release: Release) -> None:
+    """Let the old slot answer requests that name its version from the switch on (`[proxy.skew]`).
+
+    After a rollback it does not, unless `after_rollback` says so: users were taken away from that version.
+    """
+    site, old = release.site, release.intent.active
+    skew = site.settings.proxy.skew
+    if not skew.is_on or old is None:
+        return
+    running = site.platform.observe(old)
+    is_wanted = skew.after_rollback or not release.intent.policy.goes_back
+    if is_wanted and running is not None and was_seen(release, running):
+        site.proxy.pin(old, running.version)
+    else:
+        site.proxy.unpin(old)
+
+
+def unpin_ill_slot(site: Site, slot: Slot | None) -> str:
+    """End the pins of an idle slot that is not healthy. Returns a note, '' if nothing was done."""
+    if not site.settings.proxy.skew.is_on or slot is None or is_healthy(site, slot):
+        return ""
+    site.proxy.unpin(slot.colour)
+    return f"{slot} is not healthy: requests that name its version go to users' slot"
+
+
+def _fetch(site: Site, slot: Slot) -> Callable[[str], Fetched | None]:
+    def fetch(path: str) -> Fetched | None:
+        answer = site.prober.request(slot.address, "GET", path)
+        if answer.status_code != 200:
+            return None
+        return Fetched(answer.headers.get("content-type", ""), answer.body)
+
+    return fetch
+
+
+def _names(site: Site, slot: Slot) -> Callable[[str], Iterable[str]]:
+    def names(folder: str) -> Iterable[str]:
+        try:
+            return site.platform.file_names(slot.colour, folder)
+        except CakraviaError:
+            return ()  # the pages name what browsers need first
+
+    return names

@@ -1,0 +1,130 @@
+"""Pages that the traffic holds open: loaded before the switch, and asked for every one of their files after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from cakravia_verify.assets.finding import Fetched, bare, follow_pages, is_a_file
+from cakravia_verify.assets.references import BodyKind, kind_of
+from cakravia_verify.errors import SettingsError
+from cakravia_verify.settings.headers import merged, with_files
+from cakravia_verify.traffic.plan.plan import TrafficPlan
+
+MOST_PAGES: Final = 20
+MOST_FILES_OF_A_PAGE: Final = 300
+
+
+@dataclass
+class OpenPage:
+    """A page as a browser holds it: its path, the files that it loaded well, and its cookies.
+
+    `broken` has the files that did not come any more after a switch, each with the reason.
+    """
+
+    path: str
+    files: tuple[str, ...]
+    cookies: httpx.Cookies
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+class OpenPages:
+    """The open pages of one run. Every request is sent once, as a browser of a user sends it.
+
+    `visited` says whether the files were asked for after a switch.
+    """
+
+    def __init__(self, plan: TrafficPlan, *, transport: Callable[[], httpx.BaseTransport] | None = None) -> None:
+        self._plan = plan
+        self._transport = transport or _transport
+        self.pages: list[OpenPage] = []
+        self.visited = False
+
+    def load(self) -> None:
+        """Open every page of the mix, with all files that it names. What is no page of HTML is left out."""
+        for path in paths_of(self._plan):
+            with self._browser(httpx.Cookies()) as browser:
+                found = follow_pages([path], lambda each: _get(browser, each)[0], most=MOST_FILES_OF_A_PAGE)
+                page = found.pop(path, None)
+                if page is not None and kind_of("", page.media_type) is BodyKind.HTML:
+                    self.pages.append(OpenPage(path, tuple(found), httpx.Cookies(browser.cookies)))
+
+    def visit(self) -> None:
+        """Ask for every file of every page. A page whose file did not come before stays broken."""
+        for page in self.pages:
+            with self._browser(page.cookies) as browser:
+                for path in page.files:
+                    fetched, why = _get(browser, path)
+                    if fetched is not None and not is_a_file(bare(path), fetched):
+                        why = f"a page ({fetched.media_type}) in place of the file"
+                    if why:
+                        page.broken.setdefault(path, why)
+                    if why and fetched is None and not why.startswith("status"):
+                        break  # the site gives no answer: each other file would take as long
+        self.visited = True
+
+    @property
+    def count(self) -> int:
+        return len(self.pages)
+
+    @property
+    def broken(self) -> int | None:
+        """How many pages miss a file; None before the first visit."""
+        return sum(bool(page.broken) for page in self.pages) if self.visited else None
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """Return one sentence for each broken page."""
+        lines = []
+        for page in self.pages:
+            if page.broken:
+                path, why = next(iter(page.broken.items()))
+                lines.append(
+                    f"the open page {page.path} misses {len(page.broken)} of {len(page.files)} files: {path}: {why}"
+                )
+        return lines
+
+    def _browser(self, cookies: httpx.Cookies) -> httpx.Client:
+        plan = self._plan
+        headers = {name: _text(value) for name, value in merged(plan.headers).items()}
+        return httpx.Client(
+            base_url=plan.url,
+            headers={"User-Agent": "cakravia-verify", **headers, **({"Host": plan.host} if plan.host else {})},
+            cookies=cookies,
+            timeout=plan.timeout,
+            transport=self._transport(),
+            trust_env=False,
+        )
+
+
+def paths_of(plan: TrafficPlan) -> tuple[str, ...]:
+    """Return the paths of the mix that may be pages, each once."""
+    requests = [each for entry in plan.mix if not entry.stream for each in (entry, *entry.steps)]
+    paths = (each.path for each in requests if each.method == "GET" and "{" not in each.path)
+    return tuple(dict.fromkeys(paths))[:MOST_PAGES]
+
+
+def _transport() -> httpx.BaseTransport:
+    # The certificate belongs to the proxy, and is no part of the release.
+    return httpx.HTTPTransport(retries=0, trust_env=False, verify=False)
+
+
+def _get(browser: httpx.Client, path: str) -> tuple[Fetched | None, str]:
+    """Return the answer, or why there is no good one."""
+    try:
+        answer = browser.get(path)
+    except (httpx.HTTPError, ValueError) as error:
+        return None, f"no answer: {type(error).__name__}"
+    if answer.status_code != 200:
+        return None, f"status {answer.status_code}"
+    return Fetched(answer.headers.get("content-type", ""), answer.content), ""
+
+
+def _text(value: str) -> str:
+    try:
+        return with_files(value)
+    except SettingsError:
+        return ""  # the traffic itself has refused it
