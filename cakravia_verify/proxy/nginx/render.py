@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # nginx's name for the scheme by which a request reaches the proxy.
 PROXY_SCHEME = "$scheme"
@@ -44,6 +46,8 @@ class NginxPaths:
 
 @cache
 def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
+
     environment = Environment(
         loader=PackageLoader("cakravia_verify.proxy.nginx"),
         undefined=StrictUndefined,
