@@ -14,6 +14,7 @@ from cakravia_verify.cli.completion import completion
 from cakravia_verify.cli.demo import demo
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
+from cakravia_verify.cli.init import init
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
@@ -92,6 +93,7 @@ def _override(pair: str) -> tuple[str, str]:
 
 
 for command in (
+    init,
     deploy,
     rollback,
     load,
