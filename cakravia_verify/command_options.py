@@ -12,7 +12,7 @@ DEFAULT_SITE: Final = "cakravia.toml"
 # A command of ours in a text, unless it has its options already.
 COMMAND: Final = re.compile(
     r"(?<![\w/.-])(cakravia(?= (?:check|completion|demo|deploy|down|gate|history|init|load|"
-    r"logs|monitor|recover|rollback|status|up)\b)"
+    r"logs|migrate|monitor|recover|rollback|status|up)\b)"
     r"|pytest suites/[a-z]+\b)"
     r"(?! --(?:site|set))"
 )

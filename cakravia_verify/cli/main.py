@@ -15,6 +15,7 @@ from cakravia_verify.cli.demo import demo
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.init import init
+from cakravia_verify.cli.migrate import migrate
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
@@ -106,6 +107,7 @@ for command in (
     history,
     gate,
     monitor,
+    migrate,
     demo,
     completion,
 ):
