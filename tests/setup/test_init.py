@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -141,3 +144,23 @@ def test_bare_pytest_of_the_project_runs_its_own_tests_only(project: Path, init:
     )
     assert ended.returncode == 0, ended.stdout
     assert "1 passed" in ended.stdout
+
+
+def test_operator_is_asked_three_questions_at_most(project: Path) -> None:
+    """On a terminal: the service, the name, and whether to write. Enter takes what was found."""
+    (project / COMPOSE).write_text(TWO_SERVICES)
+    (project / "Dockerfile").write_text("FROM node:22\n")
+    command = [sys.executable, "-m", "cakravia_verify.cli", "init", "--platform", "docker"]
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.write(terminal, b"\nblog\n\n")
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal of a process that has ended
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert process.wait(30) == 0, shown.decode()
+    assert shown.count(b"?") == 3, shown.decode()
+    settings = load_settings(project / "cakravia.toml", environment={})
+    assert (settings.docker.service, settings.docker.port) == ("blog", 9000)
