@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -10,3 +12,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Without the plugin, pytest would take --version for its own and exit 0, having released nothing."""
     if not config.pluginmanager.hasplugin("cakravia"):
         raise pytest.UsageError("the suites need the cakravia plugin: run them without -p no:cakravia")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the suites out of a run of the project's own tests: the plugin has its options only for a suite."""
+    return None if hasattr(config.option, "cakravia_set") else True

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cakravia_verify import __version__
+from cakravia_verify.cli.backup import backup, restore
 from cakravia_verify.cli.completion import completion
 from cakravia_verify.cli.demo import demo
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
+from cakravia_verify.cli.init import init
+from cakravia_verify.cli.migrate import migrate
 from cakravia_verify.cli.monitor import monitor
+from cakravia_verify.cli.plan import plan
+from cakravia_verify.cli.prune import prune
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
+from cakravia_verify.cli.uninstall import uninstall
 from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
@@ -92,6 +98,8 @@ def _override(pair: str) -> tuple[str, str]:
 
 
 for command in (
+    init,
+    plan,
     deploy,
     rollback,
     load,
@@ -104,6 +112,11 @@ for command in (
     history,
     gate,
     monitor,
+    backup,
+    restore,
+    uninstall,
+    migrate,
+    prune,
     demo,
     completion,
 ):

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.proxy.certificate import read_certificate
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site, SiteState
@@ -54,6 +53,8 @@ def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
 
 def _certificate_lines(site: Site) -> Iterator[str]:
     """Return what the certificate's file says now, and what is wrong with it."""
+    from cakravia_verify.proxy.certificate import read_certificate
+
     try:
         certificate = read_certificate(site.settings.proxy)
         if certificate is None:

@@ -35,5 +35,5 @@ def instant(wall: float) -> str:
 
 def digest_of(settings: Settings) -> str:
     """Return a digest of the settings, without those that may be secret."""
-    shown = settings.model_dump_json(exclude={"root": True, "app": {"environment"}})
+    shown = settings.model_dump_json(exclude={"root": True, "file": True, "app": {"environment"}})
     return f"sha256:{hashlib.sha256(shown.encode()).hexdigest()}"

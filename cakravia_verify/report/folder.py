@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,21 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
+# How every run names its folder.
+_RUN: Final = re.compile(r"\d{8}-\d{6}-")
+
+
+def runs_in(reports: Path) -> tuple[Path, ...]:
+    """Return the folders of runs, oldest name first. Another folder in the reports is not ours."""
+    if not reports.is_dir():
+        return ()
+    return tuple(
+        sorted(each for each in reports.iterdir() if each.is_dir() and not each.is_symlink() and _is_run(each))
+    )
+
+
+def _is_run(folder: Path) -> bool:
+    return _RUN.match(folder.name) is not None or (folder / "verdict.json").is_file()
 
 
 def require_writable(reports: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cakravia_verify.analysis.model import Measurement
-from cakravia_verify.errors import CompanionFailed, ReleaseError
+from cakravia_verify.errors import CompanionFailed, ReleaseError, UsageError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
@@ -25,6 +25,7 @@ from cakravia_verify.runs.preflight import require_answers, require_enough_reque
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
+from cakravia_verify.setup.backup import make_backup
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
 from cakravia_verify.traffic.plan.plan import TrafficPlan
@@ -72,6 +73,7 @@ class ReleaseRun(SessionRun):
         self._require_answers(plan, preparation)
         self.state = preparation.state
         self.notices += preparation.notices
+        self.notices += self._back_up()
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
         self._release.migration_guard = self._guard_migration
@@ -86,6 +88,20 @@ class ReleaseRun(SessionRun):
         except BaseException:
             self.site.lock.release()
             raise
+
+    def _back_up(self) -> tuple[str, ...]:
+        """Archive the site before the first step. Returns a line if that failed: a full disk stops no release.
+
+        A rollback makes no archive: its users wait.
+        """
+        if self.request.policy.goes_back or not self.settings.release.backups:
+            return ()
+        reason = f"before {self.request.kind} {self.request.version}"
+        try:
+            make_backup(self.settings, reason=reason, wall=self.site.clock.wall())
+        except UsageError as error:
+            return (f"no backup was made: {error.message}",)
+        return ()
 
     def close(self) -> None:
         """End all traffic of this run and free the site for the next release."""

@@ -18,6 +18,9 @@ from cakravia_verify.settings.hooks import is_fact_of_a_hook
 from cakravia_verify.settings.models import ENVIRONMENT_PREFIX, OTHER_ENVIRONMENT, Settings
 from cakravia_verify.settings.section import Section
 
+# Fields of Settings that no file may set: the loader knows them.
+_OWN_FIELDS = frozenset({"root", "file"})
+
 
 def load_settings(
     path: Path, *, environment: Mapping[str, str] | None = None, overrides: Sequence[tuple[str, Any]] = ()
@@ -40,16 +43,16 @@ def load_settings(
             _put(table, _key_of_variable(name), value, origin=f"environment variable {name}", origins=origins)
     for key, value in overrides:
         _put(table, key, value, origin=f"command line, {key}", origins=origins)
-    if "root" in table:
-        where = origins.get("root") or f"{path}{_line_of(text, ['root'])}"
+    for name in sorted(_OWN_FIELDS & set(table)):
+        where = origins.get(name) or f"{path}{_line_of(text, [name])}"
         raise SettingsError(
-            f"{where}: unknown key 'root'", remedy="remove it; relative paths start from the folder of cakravia.toml"
+            f"{where}: unknown key {name!r}", remedy="remove it; relative paths start from the folder of cakravia.toml"
         )
     _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
     if isinstance(proxy := table.get("proxy"), dict):
         _start_from(path.resolve().parent, proxy.get("snippets"), ("http", "server", "locations"))
     try:
-        return Settings(root=path.resolve().parent, **table)
+        return Settings(root=path.resolve().parent, file=path.resolve(), **table)
     except ValidationError as error:
         raise SettingsError(
             "\n".join(_explain(problem, path=path, text=text, origins=origins) for problem in error.errors()),
@@ -182,6 +185,6 @@ def _keys_by_line(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _nearest(location: Sequence[str]) -> str:
     model = _model_at(location[:-1])
-    names = [name for name in model.model_fields if name != "root"] if model else []
+    names = [name for name in model.model_fields if name not in _OWN_FIELDS] if model else []
     close = difflib.get_close_matches(location[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""

@@ -121,7 +121,10 @@ class SmokeRequest(Section):
 
 
 class ReleaseSettings(Section):
-    """The steps of a release. Times are in seconds. `retain`: how many versions are kept for rollback."""
+    """The steps of a release. Times are in seconds. `retain`: how many versions are kept for rollback.
+
+    `backups`: how many archives of `cakravia backup` are kept; each release makes one before its first step.
+    """
 
     bake: Seconds = 10.0
     drain: Seconds = 30.0
@@ -129,6 +132,7 @@ class ReleaseSettings(Section):
     confirmations: Annotated[int, Field(ge=1, le=10_000)] = 10
     confirm_timeout: Annotated[float, Field(gt=0, le=60)] = 5.0
     retain: Annotated[int, Field(ge=1, le=1000)] = 5
+    backups: Annotated[int, Field(ge=0, le=1000)] = 10
     smoke: Annotated[tuple[SmokeRequest, ...], Field(min_length=1, strict=False)] = (SmokeRequest(),)
 
 
@@ -244,9 +248,10 @@ class BudgetSettings(Section):
 
 
 class Settings(Section):
-    """All sections of cakravia.toml. `root` is the start of relative paths."""
+    """All sections of cakravia.toml. `root` is the start of relative paths, `file` the settings file itself."""
 
     root: Path = Path()
+    file: Path = Path("cakravia.toml")
     site: SiteSettings = SiteSettings()
     slots: SlotSettings = SlotSettings()
     proxy: ProxySettings = ProxySettings()

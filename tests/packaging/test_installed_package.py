@@ -35,6 +35,15 @@ def test_wheel_releases_a_foreign_project_and_rolls_back(project: Project) -> No
 
 
 @pytest.mark.slow
+def test_wheel_sets_a_project_up_that_has_nothing_of_ours(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: python3 shop.py\n")
+    site = str(tmp_path / "cakravia.toml")
+    ended = project.type("cakravia", "--site", site, "init", "--yes", "--platform", "process")
+    assert ended.status == 0, ended.output
+    assert (tmp_path / "suites" / "deploy" / "test_deploy.py").is_file()
+    assert project.type("cakravia", "--site", site, "status").status == 0
+
+
 def test_load_of_an_installed_package_ends_well(project: Project) -> None:
     ended = project.type("cakravia", "load", "--duration", "2", "--rate", "50")
     assert ended.status == 0, ended.output

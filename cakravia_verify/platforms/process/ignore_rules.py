@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeAlias
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cakravia_verify.errors import UsageError
 
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
 GITIGNORE: Final = ".gitignore"
 OWN_FILE: Final = ".cakraviaignore"
-_Rules: TypeAlias = tuple[PurePosixPath, GitIgnoreSpec]
+_Rules: TypeAlias = "tuple[PurePosixPath, GitIgnoreSpec]"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class IgnoreRules:
     @classmethod
     def of(cls, source: Path) -> IgnoreRules:
         """Return the rules for the source folder itself. Raises UsageError if a file of rules is wrong."""
+        from pathspec import GitIgnoreSpec  # slow to import
+
         return cls(_read(source / OWN_FILE) or GitIgnoreSpec([])).within(source, name=PurePosixPath())
 
     def within(self, folder: Path, *, name: PurePosixPath) -> IgnoreRules:
@@ -44,6 +47,8 @@ class IgnoreRules:
 
 
 def _read(path: Path) -> GitIgnoreSpec | None:
+    from pathspec import GitIgnoreSpec
+
     if not path.is_file():
         return None
     try:

@@ -7,9 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.proxy.monitor_pages import MonitorPages
@@ -20,6 +18,9 @@ from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.skew import SkewSettings
 from cakravia_verify.slots import Address, Colour
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # nginx's name for the scheme by which a request reaches the proxy.
 PROXY_SCHEME = "$scheme"
@@ -61,6 +62,8 @@ class NginxPaths:
 
 @cache
 def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import
+
     environment = Environment(
         loader=PackageLoader("cakravia_verify.proxy.nginx"),
         undefined=StrictUndefined,
