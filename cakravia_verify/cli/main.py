@@ -12,6 +12,7 @@ import click
 from cakravia_verify import __version__
 from cakravia_verify.cli.completion import completion
 from cakravia_verify.cli.demo import demo
+from cakravia_verify.cli.doctor import doctor
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.monitor import monitor
@@ -96,6 +97,7 @@ for command in (
     rollback,
     load,
     check,
+    doctor,
     status,
     up,
     down,

@@ -11,7 +11,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
-from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 
@@ -76,6 +76,8 @@ class MemorySite:
     commands: list[VersionCommand] = field(default_factory=list)
     roles: dict[Colour, Role] = field(default_factory=dict)
     failed_writes: tuple[str, ...] = ()
+    configuration: ConfigurationState = field(default_factory=ConfigurationState)
+    slot_logs: dict[Colour, str] = field(default_factory=dict)
     name: str = "memory"
     _starts: int = 0
     _generation: int = 1
@@ -175,7 +177,7 @@ class MemorySite:
         return tuple(gone)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
-        return ""
+        return self.slot_logs.get(colour, "")
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return self.failed_writes
@@ -281,6 +283,9 @@ class MemoryProxy:
     def observe(self) -> ProxyState:
         site = self.site
         return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation))
+
+    def configuration_state(self) -> ConfigurationState:
+        return self.site.configuration
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         self.site._act("start_proxy", str(colour))

@@ -28,7 +28,7 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram, last_l
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
-from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -150,6 +150,9 @@ class LocalNginx:
             has_failover=self._configuration.has_failover,
             generation=",".join(str(pid) for pid in workers),
         )
+
+    def configuration_state(self) -> ConfigurationState:
+        return self._configuration.state()
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._family.master() is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cakravia_verify.errors import ProxyError
 from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
@@ -19,6 +20,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
+from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -57,6 +59,26 @@ class NginxConfiguration:
     def wanted(self) -> str:
         """Return the configuration for the present settings and certificate, with users where they are."""
         return self.rendered() + self._upstream_text(self.chosen())
+
+    @property
+    def written(self) -> str:
+        """The configuration that is in place, with its upstream. Empty without one."""
+        with contextlib.suppress(OSError):
+            text = self.program.configuration.read_text(encoding="utf-8", errors="replace")
+            return text if is_switched_by_flag(text) else text + self._upstream.read_text(encoding="utf-8")
+        return ""
+
+    def state(self) -> ConfigurationState:
+        """Return what is wanted, what is in place and what runs. Nothing is known before the first start."""
+        written = self.written
+        if not written:
+            return ConfigurationState(loaded=self.loaded)
+        refusal = ""
+        try:
+            self.program.require_accepted(self.program.configuration, remedy="")
+        except ProxyError as error:
+            refusal = error.message
+        return ConfigurationState(self.wanted(), written, self.loaded, refusal)
 
     def rendered(self) -> str:
         settings = self.settings
