@@ -9,7 +9,6 @@ from typing import Final
 
 from cakravia_verify.errors import CakraviaError, JournalError
 from cakravia_verify.history.releases import records
-from cakravia_verify.kinds import DEPLOY
 from cakravia_verify.recovery.interrupted import left_behind
 from cakravia_verify.release.hooks import with_hooks
 from cakravia_verify.release.steps import STEPS
@@ -81,7 +80,7 @@ def _past_seconds(site: Site) -> _PastSeconds:
         found = [record for record in records(site.journal.entries()) if record.holds_users and record.step_seconds]
     except JournalError:
         return _PastSeconds({})
-    deploys = [record for record in found if record.intent.kind == DEPLOY.name][-RECENT:]
+    deploys = [record for record in found if not record.intent.policy.goes_back][-RECENT:]
     if not deploys:
         return _PastSeconds({})
     by_step: dict[str, list[float]] = {}

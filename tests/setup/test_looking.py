@@ -53,7 +53,7 @@ def test_django_is_found_with_the_paths_of_its_urls() -> None:
     assert "gunicorn shop.wsgi" in application.command[-1]
     assert "migrate" in application.migration
     assert routes.health == {"health": "/health/"}
-    assert routes.pages == ("/", "/visits/")
+    assert routes.pages == ("/", "/indexed/", "/visits/")
     assert routes.others == ("/notes/",)
 
 

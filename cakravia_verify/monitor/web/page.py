@@ -25,7 +25,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "figures": ("version", "active", "rollback", "budget", "releases"),
     "lanes": ("lanes",),
     "requests": ("releases",),
-    "rollback": ("rollback",),
+    "readiness": ("rollback",),
     "health": ("health", "latency", "lanes"),
     "resources": ("usages",),
     "budget": ("budget",),
