@@ -19,7 +19,7 @@ def keep_assets(shop: Shop) -> None:
 
 
 def release(shop: Shop, version: str) -> None:
-    ended = shop.deploy(version, "--bake", "0.5")
+    ended = shop.deploy(version)
     assert ended.status == 0, ended.output
 
 
@@ -37,7 +37,7 @@ def test_a_release_that_breaks_open_pages_is_rolled_back_unless_their_files_are_
 ) -> None:
     shop = new_site(environment='ASSETS = "404"')
     release(shop, "v1.0.0")
-    ended = shop.deploy("v1.1.0", "--bake", "0.5")
+    ended = shop.deploy("v1.1.0")
     assert ended.status == 1, ended.output
     assert "broke 1 of 1 open pages: the open page / misses" in shop.verdict()["why"]
     assert (open_pages(shop)["standing"], open_pages(shop)["threshold"]) == ("failed", "0")
@@ -46,7 +46,7 @@ def test_a_release_that_breaks_open_pages_is_rolled_back_unless_their_files_are_
     # Pages of both versions were open: of the one that users left, and of the candidate.
     assert (open_pages(shop)["standing"], open_pages(shop)["value"]) == ("passed", "0 of 2")
     assert statuses(shop, "v1.0.0", "v1.1.0") == {200}
-    assert shop.roll_back("--bake", "0.5", "--reason", "a test").status == 0
+    assert shop.roll_back("--reason", "a test").status == 0
     assert (open_pages(shop)["standing"], open_pages(shop)["value"]) == ("passed", "0 of 2")
     assert statuses(shop, "v1.0.0", "v1.1.0") == {200}
 
