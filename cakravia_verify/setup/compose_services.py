@@ -66,6 +66,19 @@ def _rank(service: ComposeService, behind: set[str]) -> int:
     return 3 if service.is_published else 2 if service.ports else 1
 
 
+def workers_beside(service: ComposeService, project: ComposeProject) -> tuple[ComposeService, ...]:
+    """Return the services that run the same version as `service` and get no requests, such as workers."""
+    return tuple(
+        each
+        for each in project.services
+        if each.name != service.name
+        and (each.context, each.image) == (service.context, service.image)
+        and not each.ports
+        and _WORKS_ALONE.search(f"{each.name} {each.command}")
+        and not each.command.strip().startswith(("python manage.py migrate", "python3 manage.py migrate"))
+    )
+
+
 def port_of(service: ComposeService, project: FoundProject) -> int:
     """Return the port on which the service listens, 0 if no file says it."""
     told = [port for host, port in (project.proxy_file.upstreams if project.proxy_file else ()) if host == service.name]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 from typing import Final
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.setup.compose_services import port_of
+from cakravia_verify.setup.compose_services import port_of, workers_beside
 from cakravia_verify.setup.findings import ComposeService, FoundProject, ImageFile
-from cakravia_verify.setup.migration_plan import plan_migration
+from cakravia_verify.setup.migration_plan import plan_companion, plan_migration
 from cakravia_verify.setup.plan import Answers, MachineFacts, PlanDraft
 
 OWN_COMPOSE_FILE: Final = "docker-compose.cakravia.yml"
@@ -73,11 +74,15 @@ def _plan_service(
             f"a slot cannot be made of service {service.name}:\n" + "\n".join(f"  {line}" for line in service.unfit),
             remedy="change these keys of the service, or name another one: cakravia init --service NAME",
         )
-    files = [*found.compose.files, *([OWN_COMPOSE_FILE] if service.to_remove else [])]
+    workers = [each for each in workers_beside(service, found.compose) if not each.unfit]
+    changed = [each for each in (service, *workers) if each.to_remove]
+    files = [*found.compose.files, *([OWN_COMPOSE_FILE] if changed else [])]
     draft.set("docker.compose", files if len(files) > 1 else files[0], "slots are made of a service of your own file")
     draft.set("docker.service", service.name, "the service that users reach")
-    if service.to_remove:
-        draft.compose_file = own_compose_file(service)
+    if changed:
+        draft.compose_file = own_compose_file(changed)
+    for worker in workers:
+        plan_companion(draft, worker.name, service=worker.name)
     if service.variable:
         draft.set("docker.compose_variables", {service.variable: "{version}"}, "names the image of the version")
     elif not service.is_built:
@@ -87,12 +92,15 @@ def _plan_service(
     return found.image_file if service.is_built else machine.image(service.image)
 
 
-def own_compose_file(service: ComposeService) -> str:
-    """Return a compose file that takes away what two slots cannot have. Your own file stays as it is."""
-    keys = "".join(f"    {key}: !reset null\n" for key in service.to_remove)
+def own_compose_file(services: Iterable[ComposeService]) -> str:
+    """Return a compose file that takes away what two versions at once cannot have. Your own file stays as it is."""
+    keys = "".join(
+        f"  {service.name}:\n" + "".join(f"    {key}: !reset null\n" for key in service.to_remove)
+        for service in services
+    )
     return (
-        "# Read by releases only, after your own compose file: two slots cannot have these keys.\n"
-        f"# Users reach the slots through [proxy] listen of cakravia.toml.\nservices:\n  {service.name}:\n{keys}"
+        "# Read by releases only, after your own compose file: two versions at once cannot have these keys.\n"
+        f"# Users reach the slots through [proxy] listen of cakravia.toml.\nservices:\n{keys}"
     )
 
 

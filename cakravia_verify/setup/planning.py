@@ -8,7 +8,7 @@ from cakravia_verify.errors import UsageError
 from cakravia_verify.setup.contract_plan import plan_contract
 from cakravia_verify.setup.docker_plan import plan_docker
 from cakravia_verify.setup.findings import ComposeService, FoundProject
-from cakravia_verify.setup.migration_plan import plan_migration
+from cakravia_verify.setup.migration_plan import plan_companion, plan_migration
 from cakravia_verify.setup.plan import Answers, MachineFacts, PlanDraft, SetupPlan
 from cakravia_verify.setup.traffic_plan import plan_traffic
 
@@ -108,6 +108,8 @@ def _plan_process(draft: PlanDraft, found: FoundProject, machine: MachineFacts) 
         blue = _free_port(BLUE + 100, machine)
         draft.set("slots.blue", blue, f"port {BLUE} or {GREEN} is taken here")
         draft.set("slots.green", _free_port(blue + 1, machine), "the other slot")
+    for name, worker in application.workers.items():
+        plan_companion(draft, name, command=list(worker))
     if application.migration:
         command = [*application.migration]
         if command[0] == "python3" and ".venv/" in " ".join(application.build):

@@ -81,7 +81,7 @@ def old_site(
     )
     nginx = [str(NginxProgram("", folder).binary), "-c", str(configuration), "-p", str(folder)]
     environment = os.environ | {"HOST": "127.0.0.1", "PORT": str(application), "APP_VERSION": "old"}
-    process = subprocess.Popen([sys.executable, str(SHOP)], env=environment)
+    process = subprocess.Popen([sys.executable, str(SHOP)], env=environment, stderr=subprocess.DEVNULL)
     try:
         subprocess.run(nginx, check=True)
         site = OldSite(f"127.0.0.1:{users}", application, shlex.join(nginx), folder)

@@ -143,6 +143,21 @@ def test_database_of_a_framework_is_migrated_by_a_hook_unless_the_container_does
         assert not plan(found).tables
 
 
+def test_worker_of_the_same_version_moves_with_a_release() -> None:
+    worker = replace(WORKER, to_remove=("container_name",))
+    made = plan(composed(WEB, DB, worker, image_file=IMAGE))
+    assert made.tables[0].values == {"name": "worker", "service": "worker"}
+    assert "  worker:\n    container_name: !reset null\n" in made.compose_file
+    processes = plan(FoundProject("x", application=replace(NODE, workers={"worker": ("node", "work.js")})))
+    assert processes.tables[0].values == {"name": "worker", "command": ["node", "work.js"]}
+
+
+def test_worker_with_a_name_that_a_companion_cannot_have_is_told() -> None:
+    made = plan(FoundProject("x", application=replace(NODE, workers={"proxy": ("node", "x.js")})))
+    assert not made.tables
+    assert any("proxy is not moved" in note for note in made.notes)
+
+
 def test_tag_of_an_image_becomes_the_version_of_the_release() -> None:
     service = ComposeService("web", image="shop:latest", ports=(80,), is_published=True, variable="TAG")
     assert keys(plan(composed(service)))["docker.compose_variables"] == {"TAG": "{version}"}

@@ -5,70 +5,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from docker.errors import ImageNotFound
 
-from cakravia_verify.platforms.docker.leftovers import clear_engine
-from cakravia_verify.testing.throwaway_site import ThrowawaySite
-from tests.platforms.docker.conftest import client as client
 from tests.platforms.docker.docker_stage import base_of
+from tests.setup.sample_site import SampleSite
 from tests.setup.test_looking import DJANGO, SAMPLES
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 pytestmark = pytest.mark.real
-
-# Less traffic and a shorter bake than a user has: many tests share this machine. Written by init itself.
-QUICK = {
-    "release.bake": "1.0",
-    "traffic.users": "10",
-    "traffic.rate": "60.0",
-    "budget.min_requests": "50",
-    "budget.min_rate_held": "0.5",
-    "budget.p99": "20.0",
-}
-
-
-class SampleSite(ThrowawaySite):
-    """A copy of a sample project. `init` writes its settings."""
-
-    def __init__(self, folder: Path, source: Path) -> None:
-        super().__init__(folder, "")
-        self.settings.unlink()
-        ignored = shutil.ignore_patterns("cakravia.toml", "node_modules", "__pycache__")
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
-
-    def initialise(self, settings: Mapping[str, str]) -> None:
-        pairs = QUICK | {"proxy.listen": f"127.0.0.1:{self.users}"} | dict(settings)
-        words = [word for key, value in pairs.items() for word in ("--set", f"{key}={value}")]
-        ended = self.cakravia(*words, "init", "--yes")
-        assert ended.status == 0, ended.output
-
-    def release_twice(self) -> None:
-        for version in ("v1.0.0", "v1.1.0"):
-            ended = self.cakravia("deploy", version)
-            assert ended.status == 0, ended.output
-            verdict = self.verdict_of(version)
-            assert (verdict["decision"], verdict["evidence"]["measured"]["lost"]) == ("PROMOTE", 0)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[[Path], SampleSite]]:
-    """Makes sites on the embedded platform; they are gone after the test."""
-    with ExitStack() as stack:
-
-        def made(source: Path) -> SampleSite:
-            site = SampleSite(tmp_path / source.name, source)
-            stack.callback(site.remove)
-            return site
-
-        yield made
 
 
 def release_as_processes(site: SampleSite) -> None:
@@ -86,25 +37,6 @@ def test_express_project_is_released_as_processes(make: Callable[[Path], SampleS
     if not shutil.which("npm"):
         pytest.skip("needs npm")
     release_as_processes(make(SAMPLES / "express"))
-
-
-@pytest.fixture
-def on_docker(client: DockerClient, tmp_path: Path) -> Iterator[Callable[..., SampleSite]]:
-    """Makes sites on Docker from a sample; the engine has nothing of them after the test."""
-    with ExitStack() as stack:
-
-        def made(
-            source: Path, base: str, *, prepare: Callable[[Path], None] = lambda _: None, **settings: str
-        ) -> SampleSite:
-            site, name = SampleSite(tmp_path / source.name, source), f"t{uuid.uuid4().hex[:10]}"
-            stack.callback(clear_engine, client, name)
-            prepare(site.folder)
-            bases = {"docker.proxy_build_args": f'{{ BASE = "{base_of("nginx")}" }}', "site.name": name}
-            bases |= {"docker.build_args": f'{{ BASE = "{base_of(base)}" }}'} if base else {}
-            site.initialise(bases | {key.replace("__", "."): value for key, value in settings.items()})
-            return site
-
-        yield made
 
 
 def test_image_without_health_endpoint_is_released_on_docker(on_docker: Callable[..., SampleSite]) -> None:

@@ -16,7 +16,7 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.testing.throwaway_site import REPOSITORY, ThrowawaySite
 from tests.docs.pages import blocks
 from tests.setup.old_nginx import SHOP
-from tests.setup.test_sample_releases import QUICK
+from tests.setup.sample_site import QUICK
 
 PAGE = REPOSITORY / "docs" / "VPS.md"
 # What prepares the machine. Everything else is typed here.
