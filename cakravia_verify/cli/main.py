@@ -13,6 +13,7 @@ from cakravia_verify import __version__
 from cakravia_verify.cli.backup import backup, restore
 from cakravia_verify.cli.completion import completion
 from cakravia_verify.cli.demo import demo
+from cakravia_verify.cli.doctor import doctor
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.init import init
@@ -104,6 +105,7 @@ for command in (
     rollback,
     load,
     check,
+    doctor,
     status,
     up,
     down,

@@ -53,6 +53,20 @@ class Switchover:
         return to_seconds(self.effective_at - self.decided_at)
 
 
+@dataclass(frozen=True)
+class ConfigurationState:
+    """The proxy's configuration, three times; '' for each one that is not known.
+
+    `wanted` is what the present settings make, `written` is in place, `loaded` is what the running proxy has read.
+    `refusal` is the proxy's own message if it refuses the one in place.
+    """
+
+    wanted: str = ""
+    written: str = ""
+    loaded: str = ""
+    refusal: str = ""
+
+
 class Proxy(Protocol):
     """Routes the requests of users. No method retries or drops a user's request."""
 
@@ -90,6 +104,10 @@ class Proxy(Protocol):
         ...
 
     def observe(self) -> ProxyState: ...
+
+    def configuration_state(self) -> ConfigurationState:
+        """Return the configuration as it should be, as it is in place and as it runs. Changes nothing."""
+        ...
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         """Start the proxy with users on `colour`. A running proxy gets the present configuration and is switched."""

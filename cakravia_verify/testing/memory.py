@@ -11,7 +11,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
-from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 from cakravia_verify.testing.memory_companions import MemoryCompanions
@@ -81,6 +81,8 @@ class MemorySite:
     pins: dict[Colour, str] = field(default_factory=dict)
     kept_files: dict[Colour, dict[str, bytes]] = field(default_factory=dict)
     served: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
+    configuration: ConfigurationState = field(default_factory=ConfigurationState)
+    slot_logs: dict[Colour, str] = field(default_factory=dict)
     name: str = "memory"
     companions: MemoryCompanions = field(init=False)
     _starts: int = 0
@@ -184,7 +186,7 @@ class MemorySite:
         return tuple(gone)
 
     def logs(self, colour: Colour, *, lines: int) -> str:
-        return ""
+        return self.slot_logs.get(colour, "")
 
     def file_names(self, colour: Colour, folder: str) -> tuple[str, ...]:
         return ()
@@ -297,6 +299,9 @@ class MemoryProxy:
     def observe(self) -> ProxyState:
         site = self.site
         return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation))
+
+    def configuration_state(self) -> ConfigurationState:
+        return self.site.configuration
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         self.site._act("start_proxy", str(colour))

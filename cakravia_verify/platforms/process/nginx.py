@@ -32,7 +32,7 @@ from cakravia_verify.proxy.kept_files import replace_files
 from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
 from cakravia_verify.proxy.pins import put_pin, remove_pin, spans_of
-from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import key_of, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -157,6 +157,9 @@ class LocalNginx:
             has_failover=self._configuration.has_failover,
             generation=",".join(str(pid) for pid in workers),
         )
+
+    def configuration_state(self) -> ConfigurationState:
+        return self._configuration.state()
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         if self._family.master() is not None:

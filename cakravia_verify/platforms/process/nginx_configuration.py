@@ -22,6 +22,7 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
+from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.proxy.slot_paths import key_of, slot_path
 from cakravia_verify.proxy.snippets import read_snippets
 from cakravia_verify.settings.proxy import ProxySettings
@@ -66,6 +67,26 @@ class NginxConfiguration:
     def wanted(self) -> str:
         """Return the configuration for the present settings and certificate, with users where they are."""
         return self.rendered() + self._upstream_text(self.chosen())
+
+    @property
+    def written(self) -> str:
+        """The configuration that is in place, with its upstream. Empty without one."""
+        with contextlib.suppress(OSError):
+            text = self.program.configuration.read_text(encoding="utf-8", errors="replace")
+            return text if is_switched_by_flag(text) else text + self._upstream.read_text(encoding="utf-8")
+        return ""
+
+    def state(self) -> ConfigurationState:
+        """Return what is wanted, what is in place and what runs. Nothing is known before the first start."""
+        written = self.written
+        if not written:
+            return ConfigurationState(loaded=self.loaded)
+        refusal = ""
+        try:
+            self.program.require_accepted(self.program.configuration, remedy="")
+        except ProxyError as error:
+            refusal = error.message
+        return ConfigurationState(self.wanted(), written, self.loaded, refusal)
 
     def rendered(self) -> str:
         settings = self.settings

@@ -185,6 +185,22 @@ class Engine:
         """Return the data of `docker info`."""
         return self.ask("reading docker info", lambda: dict(self.client.info()))
 
+    def version(self) -> dict[str, Any]:
+        """Return the data of `docker version`."""
+        return self.ask("reading docker version", lambda: dict(self.client.version()))
+
+    def has_image(self, name: str) -> bool:
+        """Return whether the engine has an image of that name."""
+        from docker.errors import ImageNotFound
+
+        def is_there() -> bool:
+            try:
+                return bool(self.client.images.get(name).id)
+            except ImageNotFound:
+                return False
+
+        return self.ask(f"looking for image {name}", is_there)
+
 
 def explained(error: BaseException) -> str:
     """Return the engine's own message on one line."""

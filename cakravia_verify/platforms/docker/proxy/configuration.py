@@ -204,6 +204,13 @@ class VolumeConfiguration:
         """Return the configuration that the running nginx has loaded, empty while that is unknown."""
         return (self._flags.read(container, f"{CONF}/nginx.conf.loaded") or b"").decode(errors="replace")
 
+    def written(self, container: Container) -> str:
+        """Return the configuration that is in place, with its upstream. Empty without one."""
+        text = (fetch(self._engine, container, f"{CONF}/nginx.conf", kind=ProxyError) or b"").decode(errors="replace")
+        if not text or is_switched_by_flag(text):
+            return text
+        return text + (fetch(self._engine, container, f"{CONF}/upstream.conf") or b"").decode(errors="replace")
+
     def note_loaded(self, container: Container, text: str) -> None:
         send(self._engine, container, CONF, [ArchiveEntry("nginx.conf.loaded", text.encode())], kind=ProxyError)
 

@@ -33,7 +33,7 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import changes_in_words
 from cakravia_verify.proxy.pins import spans_of
-from cakravia_verify.proxy.protocol import ProxyState, Switchover
+from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
@@ -162,6 +162,19 @@ class DockerNginx:
             has_failover=self._flags.has(flag_files.FAILOVER) and self._configuration.runs_by_flag(container),
             generation=",".join(workers),
         )
+
+    def configuration_state(self) -> ConfigurationState:
+        container = self._container()
+        if container is None or container.status != "running":
+            return ConfigurationState()
+        configuration = self._configuration
+        wanted = self._wanted_files(container, configuration.chosen(container)).whole
+        refusal = ""
+        try:
+            configuration.test(container, f"{CONF}/nginx.conf")
+        except ProxyError as error:
+            refusal = error.message
+        return ConfigurationState(wanted, configuration.written(container), configuration.loaded(container), refusal)
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         container = self._container()

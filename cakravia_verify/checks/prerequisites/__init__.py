@@ -1,0 +1,1 @@
+"""What a site needs before anything is released: one file a check."""
