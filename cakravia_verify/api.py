@@ -27,6 +27,7 @@ from cakravia_verify.runs.session_run import SessionOutcome
 from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:
+    from cakravia_verify.plugin.check_views import ChecksView, HealthPlace
     from cakravia_verify.plugin.containers import (
         CONTAINER_PARTS,
         PROXY_PART,
@@ -45,11 +46,13 @@ __all__ = [
     "CakraviaError",
     "Check",
     "CheckStatus",
+    "ChecksView",
     "ContainerSite",
     "ContainerView",
     "Decision",
     "Evidence",
     "Exit",
+    "HealthPlace",
     "LoadView",
     "Measured",
     "ReleaseSnapshot",
@@ -70,15 +73,20 @@ __all__ = [
     "still_holds",
 ]
 
-# These need the Docker client.
+# These need the Docker client, or what renders nginx's configuration.
 _CONTAINERS: Final = "cakravia_verify.plugin.containers"
-_OF_CONTAINERS: Final = frozenset(
-    {"CONTAINER_PARTS", "PROXY_PART", "SLOT_PARTS", "ContainerSite", "ContainerView", "open_container_site"}
-)
+_CHECKS: Final = "cakravia_verify.plugin.check_views"
+_PLACES: Final = {
+    **dict.fromkeys(
+        ("CONTAINER_PARTS", "PROXY_PART", "SLOT_PARTS", "ContainerSite", "ContainerView", "open_container_site"),
+        _CONTAINERS,
+    ),
+    **dict.fromkeys(("ChecksView", "HealthPlace"), _CHECKS),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the names that need the Docker client when they are first used."""
-    if name not in _OF_CONTAINERS:
+    """Load the names that need an engine behind them when they are first used."""
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_CONTAINERS), name)
+    return getattr(import_module(_PLACES[name]), name)

@@ -22,6 +22,7 @@ class SessionPolicy:
     title: how reports name it.
     opening: the first words of a session, before the version.
     switches_users: users are sent to another slot; a load measures only.
+    is_about_load: the verdict says whether the site bears a load; that on checks says whether the site is as it should.
     goes_back: the version was active before, and comes from the history instead of a build.
     needs_version: the command line must name the version.
     needs_traffic: the release stops when its traffic cannot be sent or followed.
@@ -35,6 +36,7 @@ class SessionPolicy:
     title: str
     opening: str
     switches_users: bool = True
+    is_about_load: bool = False
     goes_back: bool = False
     needs_version: bool = False
     needs_traffic: bool = True
@@ -61,9 +63,10 @@ ROLLBACK: Final = SessionPolicy(
     keeps_unproven_target=True,
     keeps_old_slot_as_failover=False,
 )
-LOAD: Final = SessionPolicy(name="load", title="Load", opening="Loading", switches_users=False)
+LOAD: Final = SessionPolicy(name="load", title="Load", opening="Loading", switches_users=False, is_about_load=True)
+CHECK: Final = SessionPolicy(name="check", title="Check", opening="Checking", switches_users=False, needs_traffic=False)
 
-_POLICIES: Final = {policy.name: policy for policy in (DEPLOY, ROLLBACK, LOAD)}
+_POLICIES: Final = {policy.name: policy for policy in (DEPLOY, ROLLBACK, LOAD, CHECK)}
 # A history or a verdict of a later version may name a kind that is unknown here: it is read as a plain release.
 _UNKNOWN: Final = SessionPolicy(name="", title="Release", opening="Releasing")
 

@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_cakravia_kind() -> str:
+    """A session over all suites checks the site. A suite that does something else says so in its own conftest.py."""
+    return "check"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Without the plugin, pytest would take --version for its own and exit 0, having released nothing."""

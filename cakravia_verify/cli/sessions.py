@@ -14,8 +14,8 @@ import click
 from cakravia_verify.errors import UsageError
 from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SUITES
 
-# Suites that check a running site and release nothing.
-CHECKS: Final = ("containers",)
+# Suites that check a site and release nothing, in their order. The complete suite is all of them.
+CHECKS: Final = ("prerequisites", "health", "config", "containers", "load", "failover", "monitor")
 # pytest's errors name the command that was typed. -P: a module of the project must not replace one of Python's.
 _PROGRAM: Final = "import sys; from pytest import console_main; sys.argv[0] = {name!r}; sys.exit(console_main())"
 _ARGUMENTS: Final = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -59,16 +59,27 @@ def load(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
 @_ARGUMENTS
 @click.pass_context
 def check(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
-    """Check the running site without changing it.
+    """Check the site without changing it.
 
     \b
-      cakravia check
+      cakravia check                            the complete suite, with a load of 20 s
+      cakravia check prerequisites health
       cakravia check containers -k memory
     A suite's name chooses that suite. The other arguments are pytest's.
+
+    \b
+    Exit status: 0 all checks passed, 1 one failed, 10 inconclusive, 4 wrong use.
     """
-    chosen = [argument for argument in arguments if argument in CHECKS]
-    rest = [argument for argument in arguments if argument not in CHECKS]
-    run_suites(chosen or CHECKS, rest, context=context)
+    known = [name for name in CHECKS if (SUITES / name).is_dir()]
+    chosen = [argument for argument in arguments if argument in known]
+    rest = [argument for argument in arguments if argument not in known]
+    run_suites(chosen or _fitting(known, context), rest, context=context)
+
+
+def _fitting(names: Sequence[str], context: click.Context) -> list[str]:
+    """Return the suites that fit the platform of the site."""
+    settings = context.obj().settings
+    return [name for name in names if name != "containers" or settings.site.platform == "docker"]
 
 
 class RollbackGroup(click.Group):

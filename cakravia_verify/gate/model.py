@@ -8,22 +8,27 @@ from enum import IntEnum, StrEnum
 
 
 class Decision(StrEnum):
-    """The gate's decision: one of the first three for a release, one of the last three for a load."""
+    """The gate's decision: one of the first three for a release, INCONCLUSIVE or one of two words for a load and for
+    checks."""
 
     PROMOTE = "PROMOTE"
     ROLL_BACK = "ROLL BACK"
     INCONCLUSIVE = "INCONCLUSIVE"
     WITHIN_BUDGET = "WITHIN BUDGET"
     OVER_BUDGET = "OVER BUDGET"
+    PASSED = "PASSED"
+    FAILED = "FAILED"
 
 
 class Exit(IntEnum):
-    """The exit statuses of a session. A load uses the numbers of a release."""
+    """The exit statuses of a session. A load and checks use the numbers of a release."""
 
     PROMOTED = 0
     WITHIN_BUDGET = 0
+    CHECKS_PASSED = 0
     ROLLED_BACK = 1
     OVER_BUDGET = 1
+    CHECKS_FAILED = 1
     INTERRUPTED = 2
     USAGE_ERROR = 4
     INCONCLUSIVE = 10

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -25,6 +26,8 @@ from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
 
 LONGEST_BODY: Final = 16 * 2**20
+# Servers name both of the last two formats "deflate".
+_UNPACKERS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class HttpProber:
             timeout=timeout,
             trust_env=False,
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            headers={"User-Agent": "cakravia-verify", "Connection": "close"},
+            headers={"User-Agent": "cakravia-verify", "Connection": "close", "Accept-Encoding": "identity"},
         )
 
     def request(
@@ -210,12 +213,40 @@ class _Hangup:
 
 
 def _content(answer: httpx.Response) -> bytes:
+    """Return the whole body, unpacked. Raises ValueError if it is too long, also before it is unpacked.
+
+    httpx unpacks a part of a body as a whole, however large it becomes.
+    """
     content = bytearray()
-    for part in answer.iter_bytes():
+    for part in answer.iter_raw():
         content += part
-        if len(content) > LONGEST_BODY:
-            raise ValueError(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
-    return bytes(content)
+        _require_short(content)
+    packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    return bytes(content) if packed in ("identity", "") else _unpacked(bytes(content), packed)
+
+
+def _unpacked(content: bytes, encoding: str) -> bytes:
+    """Return the content of a body in gzip or deflate. No part of it beyond the limit is unpacked."""
+    if encoding not in _UNPACKERS:
+        raise ValueError(f"the answer has Content-Encoding: {encoding[:40]}, which was not asked for")
+    failure: Exception | None = None
+    for bits in _UNPACKERS[encoding]:
+        unpacker = zlib.decompressobj(wbits=bits)
+        try:
+            unpacked = unpacker.decompress(content, LONGEST_BODY + 1)
+        except zlib.error as error:
+            failure = error
+            continue
+        _require_short(unpacked)
+        if content and not unpacker.eof:
+            raise ValueError(f"the answer ends in the middle of its {encoding}")
+        return unpacked
+    raise ValueError(f"the answer is no {encoding}: {failure}")
+
+
+def _require_short(content: bytes | bytearray) -> None:
+    if len(content) > LONGEST_BODY:
+        raise ValueError(f"the answer is longer than {LONGEST_BODY >> 20} MiB")
 
 
 def _in_short(complaint: str, told: str) -> str:

@@ -13,17 +13,21 @@ from cakravia_verify.health.models import field_of
 # What a deployment may be without its slot being ill. As an answer about health these words say nothing good.
 DEPLOYMENT_WORDS: Final = frozenset({"deploying", "inactive"})
 LONGEST_LINE: Final = 200
+# Bytes. As values of Python, JSON needs up to thirty times its own length.
+LONGEST_JSON: Final = 2**20
 _LONGEST_WORD = 40
-_READ_BYTES = 16_384
+_READ_BYTES = 4_096
 _FAILING = frozenset({"fail", "failed", "unhealthy", "down", "critical", "error"})
 # Where health formats list their checks: plain JSON and health+json, Spring Boot, ASP.NET.
-_CHECKS = ("checks", "components", "details", "entries", "results")
+CHECK_LISTS: Final = ("checks", "components", "details", "entries", "results")
 _HEADING = re.compile(r"<(title|h1)[^>]*>(.*?)</\1", re.DOTALL | re.IGNORECASE)
 _NO_TEXT = re.compile(r"<(script|style)\b.*?</\1|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def payload_of(body: bytes) -> Any:
-    """Return the JSON value of a body, None if it is no JSON."""
+    """Return the JSON value of a body, None if it is no JSON, or longer than an answer about health ever is."""
+    if len(body) > LONGEST_JSON:
+        return None
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -85,7 +89,7 @@ def _plain(word: str) -> str:
 def _failing(payload: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(payload, Mapping):
         return
-    for rows in (payload[key] for key in _CHECKS if key in payload):
+    for rows in (payload[key] for key in CHECK_LISTS if key in payload):
         for name, row in _named_rows(rows):
             if _plain(str(row.get("status", ""))) in _FAILING:
                 reason = row.get("message") or row.get("detail") or row.get("output") or row.get("status")

@@ -68,7 +68,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gate: a check that a release must pass to be promoted")
     has_options = config.stash.get(HAS_OPTIONS, False)
-    kind = config.hook.pytest_cakravia_kind(config=config)
+    kind = _kind(config)
     has_options = config.stash.get(HAS_OPTIONS, False)
     if kind is None:
         if has_options and config.getoption("release"):
@@ -111,6 +111,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     unused = plugins.get_plugin("hypothesispytest")
     if unused is not None and "hypothesis" not in sys.modules and session.config.stash.get(IS_RELEASE, False):
         plugins.unregister(unused)
+
+
+def _kind(config: pytest.Config) -> str | None:
+    if not config.hook.pytest_cakravia_kind.get_hookimpls():
+        return None
+    from cakravia_verify.plugin.kind_of_session import kind_of_session
+
+    return kind_of_session(config)
 
 
 def _outcome(config: pytest.Config) -> SessionOutcome | None:

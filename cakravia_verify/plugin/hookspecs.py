@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @pytest.hookspec(firstresult=True)
 def pytest_cakravia_kind(config: pytest.Config) -> str | None:
-    """Return what kind of session this suite is: `deploy`, `rollback` or `load`. Implement it in its conftest.py."""
+    """Return what kind of session this suite is: `deploy`, `rollback`, `load` or `check`.
+
+    Implement it in the suite's conftest.py.
+    """
 
 
 @pytest.hookspec

@@ -17,13 +17,14 @@ class ProxyState:
     """The state of the proxy.
 
     `chosen` is the slot that new requests go to. `generation` names the worker processes and changes with every
-    reload.
+    reload. `has_master`: what starts a worker that dies runs too.
     """
 
     is_running: bool
     chosen: Colour
     has_failover: bool
     generation: str
+    has_master: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ class Proxy(Protocol):
 
     def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
         """Serve exactly these files, by URL path, instead of the slot while users are on it. Raises ProxyError."""
+        ...
+
+    def test(self) -> None:
+        """Raise UsageError if the proxy refuses the configuration of the present settings. What runs stays."""
         ...
 
     def changes(self) -> tuple[str, ...]:

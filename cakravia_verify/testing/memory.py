@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cakravia_verify.errors import PlatformError, ProxyError
+from cakravia_verify.errors import PlatformError, ProxyError, UsageError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
@@ -81,6 +81,7 @@ class MemorySite:
     pins: dict[Colour, str] = field(default_factory=dict)
     kept_files: dict[Colour, dict[str, bytes]] = field(default_factory=dict)
     served: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
+    refused_settings: str = ""
     configuration: ConfigurationState = field(default_factory=ConfigurationState)
     slot_logs: dict[Colour, str] = field(default_factory=dict)
     name: str = "memory"
@@ -328,6 +329,10 @@ class MemoryProxy:
 
     def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
         self.site.kept_files[colour] = dict(files)
+
+    def test(self) -> None:
+        if self.site.refused_settings:
+            raise UsageError(self.site.refused_settings, remedy="correct it")
 
     def changes(self) -> tuple[str, ...]:
         return ()

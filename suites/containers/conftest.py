@@ -17,6 +17,10 @@ from cakravia_verify.api import (
 )
 
 
+def pytest_cakravia_kind() -> str:
+    return "check"
+
+
 @pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest) -> Iterator[ContainerSite]:
     """The site that --site names, on Docker."""

@@ -102,6 +102,7 @@ class PlantedEngine:
     number: str = "29.0.1"
     is_away: bool = False
     images: set[str] = field(default_factory=set)
+    containers: dict[str, dict[str, Any]] = field(default_factory=dict)
     info: dict[str, Any] = field(
         default_factory=lambda: {
             "MemTotal": 16 * GIB,
@@ -121,6 +122,9 @@ class PlantedEngine:
         if self.is_away:
             raise UsageError("no Docker engine answers at the usual socket: refused", remedy="start the engine")
         return {"Version": self.number}
+
+    def attributes(self, container: str) -> Mapping[str, Any]:
+        return self.containers[container]
 
     def has_image(self, name: str) -> bool:
         return name in self.images

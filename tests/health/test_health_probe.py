@@ -20,13 +20,14 @@ from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
+from tests.health.unread import Unread
 
 SOMEWHERE = Address("127.0.0.1", 3001)
 GOOD = {"status": "healthy", "deployment": {"slot": "green", "version": "v2"}, "application": {"in_flight": 3}}
 
 
 def prober(answer: Callable[[httpx.Request], httpx.Response], **contract: Any) -> HttpProber:
-    return HttpProber(ContractSettings(**contract), timeout=1, transport=httpx.MockTransport(answer))
+    return HttpProber(ContractSettings(**contract), timeout=1, transport=Unread(answer))
 
 
 def answering(status: int = 200, body: Any = None, **headers: str) -> HttpProber:
@@ -167,7 +168,7 @@ def recording(seen: list[httpx.Headers], folder: Path, **contract: Any) -> HttpP
         timeout=1,
         site=SiteSettings(host="shop.example.com", scheme="https"),
         root=folder,
-        transport=httpx.MockTransport(answer),
+        transport=Unread(answer),
     )
 
 

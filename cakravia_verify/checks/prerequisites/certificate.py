@@ -11,7 +11,6 @@ from typing import Final
 
 from cakravia_verify.checks.model import CheckFinding, Ground, SiteCheck, ok, problem, warning
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.certificate_checks import inspect
 
 _RENEW: Final = "renew the certificate, or name the right files in [proxy] tls_certificate and tls_key"
 
@@ -20,6 +19,8 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
     certificate = read_certificate(ground.settings.proxy)
     if certificate is None:
         return
+    from cakravia_verify.proxy.certificate_checks import inspect  # slow to import
+
     state = inspect(certificate, now=datetime.fromtimestamp(ground.site.clock.wall(), UTC))
     for each in state.problems:
         yield problem(f"[proxy] tls_certificate: {each}", needed="a certificate that browsers accept", remedy=_RENEW)

@@ -62,7 +62,17 @@ class ComposeFile:
 
     def render(self) -> None:
         # The application's environment may be confidential.
-        write_atomically(self.path, self._text(self._kept()).encode(), mode=0o600)
+        write_atomically(self.path, self.rendered.encode(), mode=0o600)
+
+    @property
+    def rendered(self) -> str:
+        """The text that `render` writes."""
+        return self._text(self._kept())
+
+    @property
+    def written(self) -> str:
+        """The text of the file, '' without one."""
+        return self.path.read_text(encoding="utf-8", errors="replace") if self.path.is_file() else ""
 
     def _kept(self) -> dict[str, dict[str, Any]]:
         kept = {}

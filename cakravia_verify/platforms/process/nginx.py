@@ -156,6 +156,7 @@ class LocalNginx:
             chosen=self._configuration.chosen(),
             has_failover=self._configuration.has_failover,
             generation=",".join(str(pid) for pid in workers),
+            has_master=master is not None,
         )
 
     def configuration_state(self) -> ConfigurationState:
@@ -192,7 +193,7 @@ class LocalNginx:
                 raise ProxyError("nginx is not running", remedy="start it: cakravia up")
             self.start(self._configuration.chosen(), deadline=deadline)
             return is_changed
-        if not is_changed and self._configuration.is_whole:
+        if not is_changed and self._configuration.is_whole and self._configuration.is_untouched:
             return False
         if self._configuration.loaded:
             self._require_usable_certificate()
@@ -237,6 +238,9 @@ class LocalNginx:
 
     def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
         replace_files(self._configuration.assets, colour, files)
+
+    def test(self) -> None:
+        self._configuration.test()
 
     def changes(self) -> tuple[str, ...]:
         return self._configuration.changes()

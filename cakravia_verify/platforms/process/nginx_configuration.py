@@ -198,6 +198,11 @@ class NginxConfiguration:
         return all(path.exists() for path in needed)
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether the file in place is still the one that was loaded. Any reload would load the other one."""
+        return self.written == self.loaded
+
+    @property
     def is_choice_lost(self) -> bool:
         """Whether no file shows any more where the running nginx sends users. Only its answers then show it."""
         return not self.runs_by_flag and not self.loaded and not self._upstream.exists()

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SessionPolicy
+from cakravia_verify.kinds import CHECK, DEPLOY, LOAD, ROLLBACK, SessionPolicy
+from cakravia_verify.plugin.fixtures import checks as check_fixtures
 from cakravia_verify.plugin.fixtures import load as load_fixtures
 from cakravia_verify.plugin.fixtures import release as release_fixtures
 from cakravia_verify.plugin.sessions.base import Session
+from cakravia_verify.plugin.sessions.checks import CheckSession
 from cakravia_verify.plugin.sessions.load import LoadSession
 from cakravia_verify.plugin.sessions.release import ReleaseSession
 
@@ -67,6 +69,8 @@ SESSION_TYPES: Final = (
             "test_nothing_was_switched",
         ),
     ),
+    # Which suites are checked is the operator's choice; every check that they have counts.
+    SessionType(policy=CHECK, session=CheckSession, fixtures=check_fixtures, required=()),
 )
 
 

@@ -87,7 +87,7 @@ def _sign(document: ReleaseDocument) -> str:
         return "person"
     if tone_of(document) is Tone.GOOD:
         return "promote"
-    if document.verdict.decision is Decision.OVER_BUDGET:
+    if document.verdict.decision in (Decision.OVER_BUDGET, Decision.FAILED):
         return "person"
     return "back" if document.verdict.decision is Decision.ROLL_BACK else "unsure"
 

@@ -82,9 +82,21 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
         Figure("Switch", "not reached" if switch is None else seconds_in_words(switch), "decision to effect", None),
         Figure("Longest silence", silence, of_one or "between good answers", None),
     ]
-    if not policy_of(document.kind).switches_users:
+    policy = policy_of(document.kind)
+    if not policy.switches_users and not policy.is_about_load and document.evidence.measured is None:
+        return _of_checks(document)
+    if not policy.switches_users:
         figures = [one for one in figures if one.label not in ("Old slot after switch", "Switch")]
     return tuple(figures)
+
+
+def _of_checks(document: ReleaseDocument) -> tuple[Figure, ...]:
+    """Return how many checks came out in each way."""
+    standings = [check.standing for check in document.verdict.checks]
+    return tuple(
+        Figure(f"Checks {standing}", f"{standings.count(standing):,}", f"of {len(standings):,}", None)
+        for standing in CheckStatus
+    )
 
 
 def _share(part: int | None, whole: int | None) -> str:

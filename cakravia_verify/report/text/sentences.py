@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from cakravia_verify.command_options import with_options
-from cakravia_verify.gate.model import Decision, Exit, Measured
+from cakravia_verify.gate.model import CheckStatus, Decision, Exit, Measured
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import ReleaseDocument
@@ -22,11 +22,12 @@ class Tone(StrEnum):
 
 
 def tone_of(document: ReleaseDocument) -> Tone:
-    """GOOD only where decision, outcome and exit status all say promoted, or of a load, within its budget."""
+    """GOOD only where decision, outcome and exit status all say so: promoted, within its budget, or passed."""
     decision = document.verdict.decision
     if not policy_of(document.kind).switches_users:
-        is_good = decision is Decision.WITHIN_BUDGET and document.exit_status == Exit.WITHIN_BUDGET
-        return Tone.GOOD if is_good else Tone.BAD if decision is Decision.OVER_BUDGET else Tone.UNSURE
+        is_good = decision in (Decision.WITHIN_BUDGET, Decision.PASSED) and document.exit_status == Exit.WITHIN_BUDGET
+        is_bad = decision in (Decision.OVER_BUDGET, Decision.FAILED)
+        return Tone.GOOD if is_good else Tone.BAD if is_bad else Tone.UNSURE
     if decision is Decision.PROMOTE and document.exit_status == Exit.PROMOTED and document.outcome == PROMOTED:
         return Tone.GOOD
     if document.exit_status == Exit.NEEDS_A_PERSON or decision is Decision.ROLL_BACK:
@@ -41,7 +42,10 @@ def headline(document: ReleaseDocument) -> str:
 
 def what_happened(document: ReleaseDocument) -> str:
     """Return in two or three sentences where users are and what they lost."""
-    return f"{_where_users_are(document)} {_what_they_lost(document.evidence.measured)}"
+    policy, measured = policy_of(document.kind), document.evidence.measured
+    if not policy.switches_users and not policy.is_about_load:
+        return f"{_check_result(document)} {_what_they_lost(measured) if measured else ''}".rstrip()
+    return f"{_where_users_are(document)} {_what_they_lost(measured)}"
 
 
 def _where_users_are(document: ReleaseDocument) -> str:
@@ -76,6 +80,12 @@ def _load_result(tone: Tone, new: str) -> str:
     if tone is Tone.UNSURE:
         return f"It is not proven that {new} can take this load."
     return f"{new} {'can' if tone is Tone.GOOD else 'cannot'} take this load within the budget."
+
+
+def _check_result(document: ReleaseDocument) -> str:
+    checks = document.verdict.checks
+    passed = sum(check.standing is CheckStatus.PASSED for check in checks)
+    return f"{passed} of {len(checks)} checks passed. Nothing was changed."
 
 
 def _for_how_long(document: ReleaseDocument) -> str:

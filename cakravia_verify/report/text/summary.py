@@ -121,7 +121,7 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
 def _figures(document: ReleaseDocument) -> str:
     measured = document.evidence.measured
     if measured is None:
-        return "No traffic was measured."
+        return f"No traffic was measured; {seconds_in_words(document.seconds)} in total"
     lost, bound = lost_in_words(measured)
     parts = [
         f"lost {lost}" + (f", {bound}" if bound else ""),

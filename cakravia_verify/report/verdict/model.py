@@ -209,7 +209,8 @@ class VerdictRecord(TypedDict):
     outcome: Annotated[
         str,
         Field(
-            description="How the release ended: promoted, rolled back, unproven or needs a person; measured for a load."
+            description="How the release ended: promoted, rolled back, unproven or needs a person; a load: measured; "
+            "checks: checked."
         ),
     ]
     exit_status: Annotated[
@@ -218,7 +219,7 @@ class VerdictRecord(TypedDict):
     what_happened: Annotated[str, Field(description="What the release did to users, as a sentence.")]
     next_step: Annotated[str, Field(description="What to do now, as a sentence.")]
     release: Annotated[str, Field(description="The id of the release.")]
-    kind: Annotated[str, Field(description="deploy, rollback or load.")]
+    kind: Annotated[str, Field(description="deploy, rollback, load or check.")]
     version: str
     digest: Annotated[str, Field(description="The identity of the artifact that was released.")]
     slot: Annotated[str, Field(description="The slot that runs this version.")]

@@ -16,6 +16,7 @@ from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.slots import Colour
+from tests.health.unread import Unread
 from tests.memory_stage import Stage
 
 GOOD = {"status": "healthy"}
@@ -94,7 +95,7 @@ def hang(request: httpx.Request) -> httpx.Response:
 def test_the_probe_of_a_slot_names_the_cause(
     site_with_v1: Stage, answer: Callable[[httpx.Request], httpx.Response], what: str, remedy: str
 ) -> None:
-    transport = httpx.MockTransport(answer)
+    transport = Unread(answer)
     site_with_v1.site.prober = HttpProber(ContractSettings(), timeout=1, transport=transport)
     of_slot = [each for each in causes_of(site_with_v1) if each.chapter is Chapter.DEPLOYMENT]
     assert what in of_slot[0].what

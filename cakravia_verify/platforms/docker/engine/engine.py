@@ -7,7 +7,7 @@ import gc
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -188,6 +188,13 @@ class Engine:
     def version(self) -> dict[str, Any]:
         """Return the data of `docker version`."""
         return self.ask("reading docker version", lambda: dict(self.client.version()))
+
+    def attributes(self, container: str) -> Mapping[str, Any]:
+        """Return the data of `docker inspect` of a container. Raises PlatformError if there is none of that name."""
+        found = self.container(container)
+        if found is None:
+            raise PlatformError(f"there is no container {container}", remedy="start the site: cakravia up")
+        return dict(found.attrs)
 
     def has_image(self, name: str) -> bool:
         """Return whether the engine has an image of that name."""

@@ -204,6 +204,14 @@ class VolumeConfiguration:
         """Return the configuration that the running nginx has loaded, empty while that is unknown."""
         return (self._flags.read(container, f"{CONF}/nginx.conf.loaded") or b"").decode(errors="replace")
 
+    def refusal(self, container: Container, written: str) -> str:
+        """Return nginx's message if it refuses the configuration in place, whose text is `written`; else ''."""
+        try:
+            self.test(container, f"{CONF}/nginx.conf", text=written)
+        except ProxyError as error:
+            return error.message
+        return ""
+
     def written(self, container: Container) -> str:
         """Return the configuration that is in place, with its upstream. Empty without one."""
         text = (fetch(self._engine, container, f"{CONF}/nginx.conf", kind=ProxyError) or b"").decode(errors="replace")

@@ -168,13 +168,10 @@ class DockerNginx:
         if container is None or container.status != "running":
             return ConfigurationState()
         configuration = self._configuration
-        wanted = self._wanted_files(container, configuration.chosen(container)).whole
-        refusal = ""
-        try:
-            configuration.test(container, f"{CONF}/nginx.conf", text=wanted)
-        except ProxyError as error:
-            refusal = error.message
-        return ConfigurationState(wanted, configuration.written(container), configuration.loaded(container), refusal)
+        files = self._wanted_files(container, configuration.chosen(container))
+        written = configuration.written(container)
+        refusal = configuration.refusal(container, written)
+        return ConfigurationState(files.whole, written, configuration.loaded(container), refusal)
 
     def start(self, colour: Colour, *, deadline: Deadline) -> Switchover:
         container = self._container()
@@ -214,7 +211,7 @@ class DockerNginx:
         chosen = self._configuration.chosen(container)
         files = self._wanted_files(container, chosen)
         loaded = self._configuration.loaded(container)
-        if loaded == files.whole:
+        if loaded == files.whole and self._configuration.written(container) == loaded:
             return False
         if loaded:
             self._require_usable_certificate(loaded)
@@ -257,6 +254,11 @@ class DockerNginx:
 
     def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
         self._configuration.keep_files(self._running(), colour, files)
+
+    def test(self) -> None:
+        container = self._running()
+        files = self._wanted_files(container, self._configuration.chosen(container))
+        self._configuration.require_accepted(container, files)
 
     def changes(self) -> tuple[str, ...]:
         container = self._running()

@@ -1,0 +1,1 @@
+"""What the configuration must fulfil: one file a check."""

@@ -1,0 +1,82 @@
+"""The session of checks: prerequisites, health, configuration, containers, a load, in one report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+import pytest
+
+from cakravia_verify.kinds import DEPLOY, ROLLBACK
+from cakravia_verify.plugin.sessions.base import Session
+from cakravia_verify.runs.check_run import CheckRun
+
+# The order of the complete suite. Folders that are not named here come last.
+SUITES_IN_ORDER: Final = ("prerequisites", "health", "config", "containers", "load", "failover", "monitor")
+RELEASE_SUITES: Final = (DEPLOY.name, ROLLBACK.name)
+DEFAULT_SECONDS: Final = 20.0
+LONGEST_SECONDS: Final = 86_400.0
+LONGEST_REASON: Final = 400
+
+
+class CheckSession(Session[CheckRun]):
+    """A session that checks the site and switches nothing. Every check of its suites counts."""
+
+    latest: ClassVar[str] = "latest-check"
+
+    def new_run(self) -> CheckRun:
+        option = self.config.getoption
+        given = {"--version": option("release"), "--redeploy": option("redeploy"), "--wait": option("wait")}
+        for name, is_given in given.items():
+            if is_given:
+                raise pytest.UsageError(f"{name} is for releases: a check does not use it")
+        return CheckRun(self.open_site(), duration=self._duration(), on_event=self.progress.event)
+
+    def _duration(self) -> float:
+        given = self.config.getoption("duration")
+        seconds: float = DEFAULT_SECONDS if given is None else given
+        if math.isfinite(seconds) and 0 < seconds <= LONGEST_SECONDS:
+            return seconds
+        raise pytest.UsageError(f"--duration {seconds:g}: give seconds, more than 0 and at most {LONGEST_SECONDS:g}")
+
+    # What pytest calls.
+
+    @pytest.hookimpl
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out suites that release something, and those of another platform."""
+        if not collection_path.is_dir():
+            return None
+        is_elsewhere = collection_path.name == "containers" and self.run.settings.site.platform != "docker"
+        is_named = collection_path in self._named
+        return True if not is_named and (is_elsewhere or collection_path.name in RELEASE_SUITES) else None
+
+    @property
+    def _named(self) -> Sequence[Path]:
+        """The folders on the command line."""
+        return [(self.config.invocation_params.dir / str(each)).resolve() for each in self.config.args]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            name = report.location[2].rpartition(".")[2] if "[" not in report.location[2] else report.location[2]
+            self.run.reasons.setdefault(name, _reason_of(report))
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        item.add_marker("gate")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the suites into their order; the order within a suite stays."""
+        items.sort(key=lambda item: _place_of(item.path.parent.name))
+
+
+def _reason_of(report: pytest.TestReport) -> str:
+    """Return why a check failed, on one line: the text of our error, else what the assert saw."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(crash.message) if crash is not None else str(report.longrepr or "")
+    return " ".join(text.removeprefix("AssertionError: ").split())[:LONGEST_REASON]
+
+
+def _place_of(folder: str) -> int:
+    return SUITES_IN_ORDER.index(folder) if folder in SUITES_IN_ORDER else len(SUITES_IN_ORDER)
