@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -58,8 +59,13 @@ def level_of(room: str) -> int:
     return ROOMS.index(room)
 
 
-def imported(path: Path, *, include_types: bool = True) -> Iterator[tuple[str, int]]:
+@cache
+def imported(path: Path, *, include_types: bool = True) -> tuple[tuple[str, int], ...]:
     """Every module that a file imports, wherever in it, with the line; those for annotations alone where wanted."""
+    return tuple(_imported(path, include_types=include_types))
+
+
+def _imported(path: Path, *, include_types: bool) -> Iterator[tuple[str, int]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
         if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING" and not include_types:

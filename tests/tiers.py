@@ -23,26 +23,27 @@ MARKS = {
     "slow": "breadth beside one test that always runs (CAKRAVIA_TEST_SLOW=1 runs it too)",
     "quiet": "measures instants; no other test of the run is under way meanwhile",
 }
-# The marks of all tests in a folder. Tests in other folders run in memory; those of the ledger write and read files.
-FOLDERS = {
-    "benchmarks": ("real", "quiet"),
-    "cli": ("real", "check"),
-    "examples": ("real",),
-    "packaging": ("real",),
-    "platforms": ("real",),
-    "plugin": ("real",),
-    "recovery/matrix": ("real",),
-    "traffic/client": ("real",),
-    "traffic/ledger": ("check",),
-    "traffic/zoo": ("real", "quiet"),
+# The marks of all tests below a path. Other tests run in memory; those of the ledger write and read files.
+PLACES = {
+    "analysis/test_measurement_": ("check",),
+    "benchmarks/": ("real", "quiet"),
+    "cli/": ("real", "check"),
+    "examples/": ("real",),
+    "packaging/": ("real",),
+    "platforms/": ("real",),
+    "plugin/": ("real",),
+    "recovery/matrix/": ("real",),
+    "traffic/client/": ("real",),
+    "traffic/ledger/": ("check",),
+    "traffic/zoo/": ("real", "quiet"),
 }
 
 
 def mark_by_folder(item: pytest.Item) -> None:
     """Give the test the marks of its folder, and a group if it shares sites with tests of other modules."""
     place = item.path.relative_to(HERE).as_posix()
-    for folder, names in FOLDERS.items():
-        if place.startswith(f"{folder}/"):
+    for below, names in PLACES.items():
+        if place.startswith(below):
             for name in names:
                 item.add_marker(name)
     if item.get_closest_marker("quiet"):

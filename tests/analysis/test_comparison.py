@@ -35,6 +35,7 @@ def healthy(seed: int, *, failures: int = 0, number: int = 4_000, median: float 
 NOBODY = Sample(0, 0, Histogram())
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_comparison_is_not_wrong_about(scenario: Scenario) -> None:
     chance = random.Random(f"test {scenario.name}")
@@ -42,6 +43,7 @@ def test_the_comparison_is_not_wrong_about(scenario: Scenario) -> None:
     assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("scenario", GROSS_SCENARIOS, ids=lambda scenario: scenario.name)
 def test_only_what_no_surroundings_explain_is_gross(scenario: Scenario) -> None:
     chance = random.Random(f"test {scenario.name}")
@@ -49,6 +51,7 @@ def test_only_what_no_surroundings_explain_is_gross(scenario: Scenario) -> None:
     assert false_rates(scenario.truth, given_rulings) == (0.0, 0.0)
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("name", ["same, no failures", "same, two modes", "same, few samples", "latency +20%"])
 def test_the_comparison_has_a_ruling_if_it_can(name: str) -> None:
     (scenario,) = [scenario for scenario in SCENARIOS if scenario.name == name]

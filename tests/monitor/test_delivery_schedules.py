@@ -22,6 +22,7 @@ from cakravia_verify.slots import Colour
 from tests.monitor.live_site import LiveSite, is_open
 from tests.monitor.notify.receivers import HttpReceiver, http_receiver
 
+pytestmark = pytest.mark.real
 SCHEDULES = 200 if os.environ.get("CAKRAVIA_TEST_SLOW") else 2
 INTERVAL = 0.2
 

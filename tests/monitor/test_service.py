@@ -18,6 +18,7 @@ import pytest
 from cakravia_verify.slots import Colour
 from tests.monitor.live_site import LiveSite, is_open
 
+pytestmark = pytest.mark.real
 INTERVAL = 0.3
 CHANNEL = '[[notify.channels]]\nname = "ops"\nkind = "command"\ncommand = ["sh", "-c", "cat >> got; echo >> got"]\n'
 
