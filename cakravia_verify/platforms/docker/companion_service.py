@@ -47,6 +47,7 @@ class CompanionServices:
             root=self._settings.root,
             configs=self._settings.state / "docker" / "configs",
             own=own,
+            of_site=self._slots.parts_of_site,
         )
         needs = self._slots.needs_of(definition)
         return replace(definition, needs=needs, up_command=self._slots.up_command)

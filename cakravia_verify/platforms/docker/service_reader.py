@@ -31,10 +31,18 @@ OUR_LABELS: Final = ("com.docker.compose.", "cakravia.")
 
 
 def read_service(
-    document: Mapping[str, Any], service: str, *, root: Path, configs: Path, own: Mapping[str, Any]
+    document: Mapping[str, Any],
+    service: str,
+    *,
+    root: Path,
+    configs: Path,
+    own: Mapping[str, Any],
+    of_site: Collection[str] = (),
 ) -> ServiceDefinition:
     """Return the definition of `service`. `own` are keys of [docker], in the notation of compose; they go first.
 
+    `of_site` are the services that are parts of the site. A network of the project that only they are in is left out:
+    compose makes it with the first of its services, and the site has a network of its own.
     `root` is the start of relative paths. `configs` is the folder for configs with a content. Raises UsageError with
     the key, the reason and the remedy.
     """
@@ -42,6 +50,8 @@ def read_service(
     notes = [*_notes_on(written, own), *_notes_on_discovery(written)]
     given = {**written, **own}
     mounts, volumes = mounts_of(given.get("volumes") or (), document.get("volumes") or {}, root=root)
+    alone = sorted(_networks_without_others(document, {service, *of_site}) & set(given.get("networks") or ()))
+    notes += [f"networks: {name} is left out: no other service is in it" for name in alone]
     limits = ((given.get("deploy") or {}).get("resources") or {}).get("limits") or {}
     environment = pairs_of(given.get("environment"))
     notes += [f"environment: {name} has no value here and is left out" for name, v in environment.items() if v is None]
@@ -63,7 +73,7 @@ def read_service(
         volumes=volumes,
         writable=tuple(given.get("writable") or ()),
         tmpfs=tmpfs_of(given.get("tmpfs")),
-        networks=tuple(_networks_of(given.get("networks"), document.get("networks") or {})),
+        networks=tuple(_networks_of(given.get("networks"), document.get("networks") or {}, but=alone)),
         extra_hosts=tuple(
             f"{name}:{address}" for name, address in pairs_of(given.get("extra_hosts"), separators="=:").items()
         ),
@@ -127,9 +137,17 @@ def _notes_on_discovery(written: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _networks_of(value: Any, named: Mapping[str, Any]) -> Iterator[str]:
+def _networks_without_others(document: Mapping[str, Any], ours: Collection[str]) -> set[str]:
+    """Return the project's own networks that no service beside ours is in."""
+    services = (document.get("services") or {}).items()
+    used = {key for name, row in services if name not in ours for key in (row or {}).get("networks") or ()}
+    named = (document.get("networks") or {}).items()
+    return {key for key, described in named if not (described or {}).get("external")} - used
+
+
+def _networks_of(value: Any, named: Mapping[str, Any], *, but: Collection[str]) -> Iterator[str]:
     """Yield the names in the engine. A name that the file does not describe is a name in the engine."""
-    for key in value or ():
+    for key in (key for key in value or () if key not in but):
         described = named.get(key)
         yield str((described or {}).get("name", key))
 

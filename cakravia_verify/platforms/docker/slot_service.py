@@ -66,6 +66,7 @@ class SlotService:
             root=self._settings.root,
             configs=self._settings.state / "docker" / "configs",
             own=self._own_keys,
+            of_site=self.parts_of_site,
         )
         self._refuse_other_port(definition)
         files = {to: self._settings.root / file for to, file in self._docker.configs.items()}
@@ -80,8 +81,13 @@ class SlotService:
 
     def needs_of(self, definition: ServiceDefinition) -> tuple[Dependency, ...]:
         """Return the dependencies, without the services that are part of the site itself."""
-        ours = {self._docker.service, *(companion.service for companion in self._settings.companions)}
-        return tuple(need for need in definition.needs if need.service not in ours)
+        return tuple(need for need in definition.needs if need.service not in self.parts_of_site)
+
+    @property
+    def parts_of_site(self) -> tuple[str, ...]:
+        """The services that the site itself runs: that of the slots, and those of companions."""
+        companions = self._settings.companions
+        return (self._docker.service, *(companion.service for companion in companions if companion.service))
 
     def require(self, engine: Engine, version: str, *, deadline: Deadline | None = None) -> ServiceDefinition:
         """Return the definition. Everything that it needs of the project is there.

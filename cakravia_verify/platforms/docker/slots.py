@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cakravia_verify.errors import CakraviaError, PlatformError, UsageError
 from cakravia_verify.platforms.commands import RELEASE_VARIABLE, VersionCommand
 from cakravia_verify.platforms.docker import containers
+from cakravia_verify.platforms.docker.building.context import notes_on_context
 from cakravia_verify.platforms.docker.commands import ContainerCommand, command_spec, remove_command
 from cakravia_verify.platforms.docker.companion_service import CompanionServices
 from cakravia_verify.platforms.docker.companions import DockerCompanions
@@ -129,9 +130,17 @@ class DockerPlatform:
 
     def notes(self) -> tuple[str, ...]:
         try:
-            return (*self._service.notes(), *self.companions.services.notes())
+            return (*self._service.notes(), *self.companions.services.notes(), *self._notes_on_context())
         except UsageError as error:
             return (error.message,)
+
+    def _notes_on_context(self) -> tuple[str, ...]:
+        settings = self._settings
+        context = self._service.sources(self._docker).context
+        if not context or "{version}" in context:
+            return ()
+        written = (settings.state, settings.reports, settings.root / self._docker.compose_file)
+        return tuple(notes_on_context(settings.root / context, written))
 
     def prefetch(self, version: str, *, deadline: Deadline, told: Callable[[str], None] = lambda _: None) -> None:
         """Pull or build the image before the lock is held. `build` then uses exactly this image."""

@@ -85,6 +85,7 @@ def next_site(make_site: MakeSite, client: DockerClient, folder: Path) -> Iterat
         yield site
     finally:
         site.cakravia("down")
+        client.images.remove(base, force=True)
 
 
 def _site_of(project: Path, make_site: MakeSite) -> DockerSite:
@@ -100,6 +101,8 @@ def _site_of(project: Path, make_site: MakeSite) -> DockerSite:
         elif name not in OF_THE_STAGE:
             kept += lines
     site.settings.write_text("\n".join(kept) + "\n")
+    with (site.folder / ".dockerignore").open("a") as ignored:
+        ignored.write("output-*.txt\ncache\n")  # what the test writes beside the project
     return site
 
 

@@ -232,6 +232,16 @@ def test_without_compose_only_a_file_that_can_be_read_correctly_is(
         settings_of(tmp_path).definition()
 
 
+def test_a_project_of_one_service_needs_no_network_that_compose_would_make(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text(
+        "{services: {web: {image: shop, networks: [default, outside]}},"
+        " networks: {outside: {external: true, name: proxy}}}"
+    )
+    service = settings_of(tmp_path)
+    assert service.definition().networks == ("proxy",)
+    assert any(": networks: default is left out" in note for note in service.notes())
+
+
 def test_a_service_that_the_file_lacks_is_refused_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no service wbe; it has: db, web"):
         service_of(tmp_path, service="wbe").definition()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cakravia_verify.errors import PlatformError
+from cakravia_verify.platforms.docker.building.context import ignored_patterns
 from cakravia_verify.platforms.docker.building.image_build import BuildOutput, ImageBuild
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.system.clock import Deadline
@@ -27,12 +28,9 @@ def build_by_engine(engine: Engine, build: ImageBuild, output: BuildOutput, dead
     from docker.utils import tar
     from requests.exceptions import RequestException
 
-    ignored = build.context / ".dockerignore"
-    excluded = ignored.read_text(encoding="utf-8").splitlines() if ignored.is_file() else []
-    patterns = [line.strip() for line in excluded if line.strip() and not line.startswith("#")]
     dockerfile: Any = process_dockerfile(build.dockerfile, str(build.context))
     # BuildKit takes a plain archive for a Dockerfile if its first member has a header in the format of PAX.
-    archive: Any = tar(build.context, exclude=patterns, dockerfile=dockerfile, gzip=True)
+    archive: Any = tar(build.context, exclude=ignored_patterns(build.context), dockerfile=dockerfile, gzip=True)
     api = engine.client.api
     with (
         engine.translated(f"building {build.context.name}"),
