@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cakravia_verify import __version__
+from cakravia_verify.cli.admission import hold, maintenance
 from cakravia_verify.cli.backup import backup, restore
 from cakravia_verify.cli.completion import completion
 from cakravia_verify.cli.demo import demo
@@ -110,6 +111,8 @@ for command in (
     up,
     down,
     recover,
+    maintenance,
+    hold,
     logs,
     history,
     gate,

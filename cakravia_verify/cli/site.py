@@ -41,7 +41,7 @@ def up(open_site: Callable[[], Site]) -> None:
     from cakravia_verify.recovery.lifecycle import bring_up
     from cakravia_verify.recovery.repair import take_up_changes
 
-    with _locked(open_site(), "up") as site:
+    with locked(open_site(), "up") as site:
         for line in bring_up(site):
             click.echo(line)
         for line in take_up_changes(site):
@@ -57,7 +57,7 @@ def down(open_site: Callable[[], Site]) -> None:
     """
     from cakravia_verify.recovery.lifecycle import bring_down
 
-    with _locked(open_site(), "down") as site:
+    with locked(open_site(), "down") as site:
         click.echo(bring_down(site))
 
 
@@ -70,7 +70,7 @@ def recover(open_site: Callable[[], Site]) -> None:
     """
     from cakravia_verify.recovery.repair import repair, take_up_changes
 
-    with _locked(open_site(), "recover") as site:
+    with locked(open_site(), "recover") as site:
         is_changed = False
         for line in repair(site):
             click.echo(line)
@@ -108,7 +108,7 @@ def logs(open_site: Callable[[], Site], part: str, lines: int) -> None:
 
 
 @contextmanager
-def _locked(site: Site, purpose: str) -> Iterator[Site]:
+def locked(site: Site, purpose: str) -> Iterator[Site]:
     """Hold the lock of the site. The journal records a lock that was taken over from a dead process."""
     lease = site.lock.acquire(f"cakravia {purpose}")
     try:

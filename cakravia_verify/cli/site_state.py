@@ -8,10 +8,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import UsageError
+from cakravia_verify.proxy.protocol import Admission
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site, SiteState
     from cakravia_verify.slots import Slot
+
+
+_STOPPED = {
+    Admission.MAINTENANCE: "get 503: maintenance is on; end it with cakravia maintenance off",
+    Admission.HOLD: "wait: a hold is on",
+}
 
 
 def state_lines(site: Site, state: SiteState) -> Iterator[str]:
@@ -27,6 +34,8 @@ def state_lines(site: Site, state: SiteState) -> Iterator[str]:
     running = "running" if state.proxy.is_running else "not running"
     yield f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
     yield from (f"  {each.name:<6} {each.version:<16} companion" for each in site.platform.companions.running())
+    if state.proxy.admission is not Admission.OPEN:
+        yield f"  users  {_STOPPED[state.proxy.admission]}"
     yield from (f"  tls    {line}" for line in _certificate_lines(site))
     if holder := site.lock.holder():
         yield f"  lock   held by {holder}"

@@ -262,4 +262,6 @@ def _in_words(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):
         return "connection refused" if "refused" in str(error).lower() else f"cannot connect: {error}"
+    if "illegal request line" in str(error):  # h11's words for an answer that begins with a control character
+        return "the answer is not HTTP/1.1; a slot that speaks only HTTP/2 (h2c, gRPC) or TLS is not supported"
     return f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cakravia_verify.errors import ProxyError
-from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.proxy.protocol import Admission, Switchover
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder
@@ -18,6 +18,9 @@ from cakravia_verify.system.files import make_folder, sync_folder
 # nginx sends a request to green if this file exists, and to blue if it does not.
 GREEN_ACTIVE = "green.active"
 FAILOVER = "failover.on"
+# Users do not reach the slots. With HOLD they wait, without it they get 503.
+STOPPED = "stopped.on"
+HOLD = "hold.on"
 
 
 class Flags(Protocol):
@@ -116,3 +119,22 @@ def set_failover(flags: Flags, *, allowed: bool) -> None:
         flags.put(FAILOVER)
     else:
         flags.remove(FAILOVER)
+
+
+def admission_of(flags: Flags) -> Admission:
+    if not flags.has(STOPPED):
+        return Admission.OPEN
+    return Admission.HOLD if flags.has(HOLD) else Admission.MAINTENANCE
+
+
+def set_admission(flags: Flags, admission: Admission) -> None:
+    """Change the flags so that each state on the way is the old one or the new one."""
+    if admission is Admission.HOLD:
+        flags.put(HOLD)
+        flags.put(STOPPED)
+        return
+    if admission is Admission.MAINTENANCE:
+        flags.put(STOPPED)
+    else:
+        flags.remove(STOPPED)
+    flags.remove(HOLD)

@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Deadline, Microseconds, to_seconds
+
+
+class Admission(StrEnum):
+    """Whether users reach the slots: at once, not at all (503), or after waiting until the hold ends."""
+
+    OPEN = "open"
+    MAINTENANCE = "maintenance"
+    HOLD = "hold"
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class ProxyState:
     has_failover: bool
     generation: str
     has_master: bool = True
+    admission: Admission = Admission.OPEN
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,10 @@ class ConfigurationState:
     refusal: str = ""
 
 
+# A worker looks at most once a second, and its clock may be behind.
+ADMISSION_SECONDS: Final = 2.0
+
+
 class Proxy(Protocol):
     """Routes the requests of users. No method retries or drops a user's request."""
 
@@ -100,6 +114,11 @@ class Proxy(Protocol):
         """Return the path under which this proxy passes requests to the slot, wherever users are."""
         ...
 
+    @property
+    def passing_header(self) -> Mapping[str, str]:
+        """The header that gets a request of the site's own past maintenance. `{file:PATH}` stands for its key."""
+        ...
+
     def check(self) -> None:
         """Raise UsageError if this proxy cannot run here. Changes nothing."""
         ...
@@ -127,6 +146,10 @@ class Proxy(Protocol):
 
     def set_failover(self, *, allowed: bool) -> None:
         """Allow or forbid the idle slot to answer if the active slot cannot."""
+        ...
+
+    def set_admission(self, admission: Admission) -> None:
+        """Let users in, send them away or let them wait. Every worker knows it after `ADMISSION_SECONDS`."""
         ...
 
     def pin(self, colour: Colour, version: str) -> None:

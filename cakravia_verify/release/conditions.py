@@ -58,11 +58,8 @@ def smoke_trouble(site: Site, slot: Slot, request: SmokeRequest) -> str:
 def smoke_trouble_through_proxy(site: Site, slot: Slot, request: SmokeRequest) -> str:
     """Return what is wrong with the slot's answer as the proxy passes it on, '' if nothing is. Users stay in place.
 
-    A site that ends TLS itself is asked at the slot alone: its plain listener tells the slot `http`, and the prober has
-    no TLS.
+    The request comes to the plain address, also on a site with TLS. The proxy tells the slot the scheme of the site.
     """
-    if site.settings.site.scheme == "https" and site.proxy.tls_address is not None:
-        return ""
     path = site.proxy.path_to(slot.colour) + request.path
     return _smoke_trouble(site, slot, request, address=site.proxy.address, path=path)
 

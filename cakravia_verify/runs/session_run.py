@@ -108,4 +108,5 @@ class SessionRun(ABC):
             root=self.settings.root,
             site=self.settings.site,
             tls_address=self.site.proxy.tls_address,
+            passing_header=self.site.proxy.passing_header,
         )

@@ -48,7 +48,7 @@ def load_settings(
         raise SettingsError(
             f"{where}: unknown key {name!r}", remedy="remove it; relative paths start from the folder of cakravia.toml"
         )
-    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key"))
+    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key", "pages"))
     if isinstance(proxy := table.get("proxy"), dict):
         _start_from(path.resolve().parent, proxy.get("snippets"), ("http", "server", "locations"))
     try:

@@ -25,6 +25,29 @@ class SecurityHeaders(Section):
     strict_transport_security: HeaderValue = ""
 
 
+class MaintenanceSettings(Section):
+    """Who gets in during `cakravia maintenance`, and when the others may ask again."""
+
+    addresses: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    cookie: Annotated[str, Field(pattern=r"^([A-Za-z0-9_]{1,64}=[A-Za-z0-9_-]{8,128})?$")] = ""
+    retry_after: Annotated[int, Field(ge=1, le=86_400)] = 120
+
+    @property
+    def cookie_variable(self) -> str:
+        """nginx's name for the cookie's value."""
+        return f"cookie_{self.cookie.partition('=')[0] or 'none'}"
+
+    @property
+    def cookie_value(self) -> str:
+        return self.cookie.partition("=")[2]
+
+    @field_validator("addresses")
+    @classmethod
+    def _addresses_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        networks_of(value)
+        return value
+
+
 class ProxySettings(Section):
     """How nginx listens, switches and connects to the slots. Times are in seconds."""
 
@@ -39,6 +62,7 @@ class ProxySettings(Section):
     keepalive_min: Annotated[float, Field(ge=0, le=3600)] = 5.0
     connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    stream_timeout: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
     header_size: Annotated[str, Field(pattern=r"^[0-9]{1,3}[kK]$")] = "32k"
     header_timeout: Annotated[float, Field(gt=0, le=3600)] = 15.0
@@ -46,7 +70,9 @@ class ProxySettings(Section):
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     trusted: Annotated[tuple[str, ...], Field(strict=False)] = ()
     access_log: Annotated[str, Field(pattern=r"""^(file|stdout|syslog:server=[^\s"'$;{}\\]+)?$""")] = ""
+    pages: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     security_headers: SecurityHeaders = SecurityHeaders()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""

@@ -8,7 +8,7 @@ from cakravia_verify.history.lease import SharedLease
 from cakravia_verify.history.running_release import highest_token
 from cakravia_verify.platforms.protocol import Platform
 from cakravia_verify.proxy.monitor_pages import local_pages
-from cakravia_verify.proxy.nginx.render import scheme_for_slots
+from cakravia_verify.proxy.nginx.site_facts import facts_of
 from cakravia_verify.proxy.protocol import Proxy
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
@@ -45,7 +45,7 @@ def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy, SharedLea
         settings.proxy,
         folder=settings.state / "nginx",
         upstreams=upstreams,
-        scheme=scheme_for_slots(settings),
+        facts=facts_of(settings),
         pages=local_pages(settings, nginx_folder=settings.state / "nginx"),
         clock=clock,
     )

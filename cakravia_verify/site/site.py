@@ -64,7 +64,7 @@ class Site:
         """Send one request through the proxy, and return which slot answered."""
         contract = self.settings.contract
         path = next(iter(contract.endpoints.values()))
-        answer = self.prober.request(self.proxy.address, "GET", path)
+        answer = self.prober.request(self.proxy.address, "GET", path, headers=self.proxy.passing_header)
         named = answer.headers.get(SERVED_SLOT_HEADER) or answer.headers.get(contract.slot_header) or ""
         problem = answer.problem or (f"status {answer.status_code}" if (answer.status_code or 0) in (502, 504) else "")
         return Served(

@@ -11,7 +11,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
-from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 from cakravia_verify.testing.memory_companions import MemoryCompanions
@@ -60,6 +60,7 @@ class MemorySite:
     chosen: Colour = Colour.BLUE
     proxy_runs: bool = False
     failover: bool = False
+    admission: Admission = Admission.OPEN
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     sick: set[str] = field(default_factory=set)
     lies: dict[str, str] = field(default_factory=dict)
@@ -282,6 +283,10 @@ class MemoryProxy:
     access_log: Path | None = None
     tls_address: Address | None = None
 
+    @property
+    def passing_header(self) -> dict[str, str]:
+        return {}
+
     def path_to(self, colour: Colour) -> str:
         return f"{SLOT_PATH}{colour}"
 
@@ -299,7 +304,7 @@ class MemoryProxy:
 
     def observe(self) -> ProxyState:
         site = self.site
-        return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation))
+        return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation), admission=site.admission)
 
     def configuration_state(self) -> ConfigurationState:
         return self.site.configuration
@@ -320,6 +325,10 @@ class MemoryProxy:
     def set_failover(self, *, allowed: bool) -> None:
         self.site._act("set_failover", str(allowed))
         self.site.failover = allowed
+
+    def set_admission(self, admission: Admission) -> None:
+        self.site._act("set_admission", admission)
+        self.site.admission = admission
 
     def pin(self, colour: Colour, version: str) -> None:
         self.site.pins[colour] = version

@@ -362,6 +362,18 @@ def test_an_incomplete_answer_of_a_real_server_is_no_success(
     assert reading.status_code is None
 
 
+def speak_http2(connection: socket.socket, ended: threading.Event) -> None:
+    """Send the SETTINGS with which a gRPC server begins, and then GOAWAY."""
+    connection.sendall(bytes.fromhex("000006040000000000000400400000" + "0000080700000000000000000000000001"))
+    ended.wait(5)
+
+
+def test_a_server_that_speaks_http2_only_is_refused_by_name() -> None:
+    with server(speak_http2) as address:
+        reading = HttpProber(ContractSettings(), timeout=1).read(address, "health")
+    assert "speaks only HTTP/2 (h2c, gRPC)" in reading.problem
+
+
 def test_a_port_without_a_listener_is_connection_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

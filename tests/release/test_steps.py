@@ -21,9 +21,9 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.history.releases import ROLLED_BACK
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.contract import ContractSettings
-from cakravia_verify.settings.models import SmokeRequest
+from cakravia_verify.settings.models import SiteSettings, SmokeRequest
 from cakravia_verify.slots import Address, Artifact, Colour
-from cakravia_verify.testing.memory import MemorySite
+from cakravia_verify.testing.memory import MemoryProxy, MemorySite
 from tests.memory_stage import Stage
 
 
@@ -221,6 +221,16 @@ def test_a_smoke_request_that_only_the_proxy_breaks_is_refused_before_the_switch
     with pytest.raises(NotHealthy, match="as expected from the slot, but through the proxy: status 502"):
         release.advance("smoke")
     assert site_with_v1.memory.chosen is Colour.BLUE
+
+
+def test_smoke_requests_of_a_site_with_tls_go_through_the_proxy_too(site_with_v1: Stage) -> None:
+    site_with_v1.settings = site_with_v1.settings.model_copy(update={"site": SiteSettings(scheme="https")})
+    site = site_with_v1.opened()
+    site.proxy = MemoryProxy(site_with_v1.memory, tls_address=Address("127.0.0.1", 8443))
+    release = started(site_with_v1, to="prove")
+    site_with_v1.memory.broken_by_proxy = True
+    with pytest.raises(NotHealthy, match="through the proxy: status 502"):
+        release.advance("smoke")
 
 
 def test_the_switch_is_not_made_to_a_candidate_that_fell_ill(site_with_v1: Stage) -> None:

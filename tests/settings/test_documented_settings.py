@@ -51,7 +51,7 @@ def test_the_reference_file_shows_the_defaults() -> None:
         if key in table.get(section, {}) and (section, key) not in OWN_ANSWERS:
             shown = table[section][key]
             if isinstance(default, Section):
-                default = default.model_dump()
+                default = default.model_dump(mode="json")
             assert shown == (list(default) if isinstance(default, tuple) else default), f"[{section}] {key}"
 
 

@@ -30,10 +30,10 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.kept_files import replace_files
 from cakravia_verify.proxy.monitor_pages import MonitorPages
-from cakravia_verify.proxy.nginx.render import PROXY_SCHEME
+from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, SiteFacts
 from cakravia_verify.proxy.pins import put_pin, remove_pin, spans_of
-from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
-from cakravia_verify.proxy.slot_paths import key_of, slot_path
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.slot_paths import key_of, passing_header, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -50,7 +50,7 @@ class LocalNginx:
         *,
         folder: Path,
         upstreams: dict[Colour, Address],
-        scheme: str = PROXY_SCHEME,
+        facts: SiteFacts = PLAIN_SITE,
         pages: MonitorPages | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -60,7 +60,7 @@ class LocalNginx:
         self._program = NginxProgram(settings.nginx, folder)
         self._family = NginxFamily(folder, folder / "nginx.pid")
         self._configuration = NginxConfiguration(
-            settings, folder, upstreams, self._program, clock, scheme, open_files=self._family.open_files, pages=pages
+            settings, folder, upstreams, self._program, clock, facts, open_files=self._family.open_files, pages=pages
         )
 
     @property
@@ -92,6 +92,10 @@ class LocalNginx:
 
     def path_to(self, colour: Colour) -> str:
         return slot_path(key_of(self._folder), colour)
+
+    @property
+    def passing_header(self) -> dict[str, str]:
+        return passing_header(self._folder)
 
     @property
     def binary(self) -> Path:
@@ -157,6 +161,7 @@ class LocalNginx:
             has_failover=self._configuration.has_failover,
             generation=",".join(str(pid) for pid in workers),
             has_master=master is not None,
+            admission=flag_files.admission_of(self._configuration.flags),
         )
 
     def configuration_state(self) -> ConfigurationState:
@@ -226,6 +231,9 @@ class LocalNginx:
         # switch = "reload" has no failover. A flag that stayed would be effective after a change to "flag".
         is_possible = self._settings.switch == "flag" and self._settings.failover
         flag_files.set_failover(self._configuration.flags, allowed=allowed and is_possible)
+
+    def set_admission(self, admission: Admission) -> None:
+        flag_files.set_admission(self._configuration.flags, admission)
 
     def pin(self, colour: Colour, version: str) -> None:
         skew = self._settings.skew

@@ -12,6 +12,7 @@ from cakravia_verify.errors import ProxyError, UsageError
 from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.error_pages import read_error_pages
 from cakravia_verify.proxy.flags import FlagFolder
 from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages
 from cakravia_verify.proxy.nginx.render import (
@@ -22,8 +23,9 @@ from cakravia_verify.proxy.nginx.render import (
     render_nginx,
     render_upstream,
 )
+from cakravia_verify.proxy.nginx.site_facts import SiteFacts
 from cakravia_verify.proxy.protocol import ConfigurationState
-from cakravia_verify.proxy.slot_paths import key_of, slot_path
+from cakravia_verify.proxy.slot_paths import key_of
 from cakravia_verify.proxy.snippets import read_snippets
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
@@ -40,7 +42,7 @@ class NginxConfiguration:
     upstreams: dict[Colour, Address]
     program: NginxProgram
     clock: Clock
-    scheme: str
+    facts: SiteFacts
     open_files: Callable[[], int]
     pages: MonitorPages | None = None
 
@@ -103,15 +105,18 @@ class NginxConfiguration:
                 certificate=settings.tls_certificate,
                 key=settings.tls_key,
                 assets=str(self.assets),
+                error_pages=f"{self.folder}/page-",
             ),
             upstreams=self.upstreams,
-            slot_paths={colour: slot_path(key_of(self.folder), colour) for colour in Colour},
+            site_key=key_of(self.folder),
             version=self.program.version,
             listen=str(settings.address),
+            own_address=str(settings.address),
             tls_listen=settings.tls_listen,
             certificate=read_certificate(settings),
-            scheme=self.scheme,
+            facts=self.facts,
             daemon=True,
+            error_pages=read_error_pages(settings),
             open_files=self.open_files(),
             # The workers of a master of root would run as the user nobody, which may not be able to read the flags.
             user="root root" if os.geteuid() == 0 else "",
@@ -137,6 +142,8 @@ class NginxConfiguration:
 
     def write(self, text: str) -> None:
         """Replace nginx.conf. Raises ProxyError, without a change, if nginx refuses the new one."""
+        for name, content in read_error_pages(self.settings).items():
+            write_atomically(self._error_page(name), content, mode=0o644)
         if self.pages is not None and self.pages.password:
             write_atomically(self.folder / PASSWORD_FILE, self.pages.password_line)
         draft = self.folder / "nginx.conf.draft"
@@ -193,6 +200,7 @@ class NginxConfiguration:
     def is_whole(self) -> bool:
         """Whether all files and folders exist that the running nginx reads or writes."""
         needed = [self.program.configuration, self.flags.folder, self.folder / "temp" / "body", self.access_log]
+        needed += [self._error_page(name) for name in read_error_pages(self.settings)]
         if not self.runs_by_flag:
             needed.append(self._upstream)
         return all(path.exists() for path in needed)
@@ -226,6 +234,9 @@ class NginxConfiguration:
         with contextlib.suppress(OSError):
             text = text or self._upstream.read_text(encoding="utf-8")
         return named_active(text)
+
+    def _error_page(self, name: str) -> Path:
+        return self.folder / f"page-{name}.html"
 
     @property
     def _upstream(self) -> Path:

@@ -7,23 +7,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.proxy.certificate import Certificate
+from cakravia_verify.proxy.error_pages import digest_of
 from cakravia_verify.proxy.monitor_pages import MonitorPages
+from cakravia_verify.proxy.nginx.hold import hold_of
+from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, PROXY_SCHEME, SiteFacts
 from cakravia_verify.proxy.nginx.types import TYPES
+from cakravia_verify.proxy.slot_paths import slot_path
 from cakravia_verify.proxy.snippets import TO_SLOT
-from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.skew import SkewSettings
+from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address, Colour
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# nginx's name for the scheme by which a request reaches the proxy.
-PROXY_SCHEME = "$scheme"
 NGINX_WITH_KEEPALIVE_MIN = (1, 27, 4)
 NGINX_WITH_HTTP2_DIRECTIVE = (1, 25, 1)
 NGINX_WITH_TRAILERS = (1, 27, 2)
@@ -33,6 +36,8 @@ IDENTITY_HEADERS = tuple(
 )
 # Logs, ports and the event queue of a worker.
 OTHER_FILES = 64
+# A slot that does not take a connection in this time, in seconds, is dead or far too busy.
+FIRST_CONNECT = 0.5
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
 # Settings without a part in the configuration: a change of them needs no reload.
 NOT_RENDERED: Final[dict[str, Any]] = {
@@ -58,6 +63,7 @@ class NginxPaths:
     certificate: str
     key: str
     assets: str
+    error_pages: str
 
 
 @cache
@@ -82,20 +88,23 @@ def render_nginx(
     *,
     paths: NginxPaths,
     upstreams: dict[Colour, Address],
-    slot_paths: dict[Colour, str],
+    site_key: str,
     version: tuple[int, ...],
     listen: str,
+    own_address: str,
     tls_listen: str,
     certificate: Certificate | None,
     daemon: bool,
-    scheme: str = PROXY_SCHEME,
+    facts: SiteFacts = PLAIN_SITE,
     open_files: int,
+    error_pages: Mapping[str, bytes] = MappingProxyType({}),
     user: str = "",
     pages: MonitorPages | None = None,
     snippets: Mapping[str, str] | None = None,
 ) -> str:
     """Return the whole nginx.conf. `version` is nginx's own, e.g. (1, 22, 1); unknown directives are left out.
-    A request below `slot_paths` goes to that slot. `scheme` goes to all as X-Forwarded-Proto (`scheme_for_slots`).
+    A request below a slot's path (`slot_path`) goes to that slot. One with `site_key` gets in during maintenance.
+    The schemes in `facts` go to slots as X-Forwarded-Proto.
 
     `open_files` is the hard limit of nginx's process. Fewer connections than the settings want are possible then.
 
@@ -115,10 +124,11 @@ def render_nginx(
             listen=listen,
             host=str(settings.address),
             switch=settings.switch,
-            slot_paths=[(slot_paths[colour], colour, upstreams[colour]) for colour in Colour],
+            slot_paths=[(slot_path(site_key, colour), colour, upstreams[colour]) for colour in Colour],
             blue=str(blue),
             green=str(green),
-            scheme=scheme,
+            scheme=facts.scheme,
+            smoke_scheme=facts.smoke_scheme,
             keepalive=settings.keepalive,
             upstream_idle=_milliseconds(settings.upstream_idle),
             client_idle=_milliseconds(settings.client_idle),
@@ -126,7 +136,20 @@ def render_nginx(
             if settings.keepalive_min and version >= NGINX_WITH_KEEPALIVE_MIN
             else "",
             connect_timeout=_milliseconds(settings.connect_timeout),
+            connect_first=_milliseconds(min(settings.connect_timeout, FIRST_CONNECT)),
+            check_path=next(iter(facts.health_paths), "/"),
+            # The front page is for users, also if it is a health endpoint.
+            health_paths=[path for path in facts.health_paths if path != "/"],
+            site_key=site_key,
+            standing_in="$standing_in" if settings.switch == "flag" else "",
+            own_address=own_address,
+            admitted=networks_of(settings.maintenance.addresses),
+            maintenance=settings.maintenance,
+            hold=hold_of(site_key),
+            error_pages=sorted(error_pages),
+            error_pages_digest=digest_of(error_pages),
             read_timeout=_milliseconds(settings.read_timeout),
+            stream_timeout=_milliseconds(settings.stream_timeout),
             max_body=settings.max_body,
             limits=limits,
             connections_per_address=settings.connections_per_address,
@@ -135,7 +158,7 @@ def render_nginx(
             header_buffer=f"{settings.header_size_kilobytes + 4}k",
             has_trailers=version >= NGINX_WITH_TRAILERS,
             trusted=settings.trusted_networks,
-            client=_client(settings, scheme=scheme),
+            client=_client(settings, scheme=facts.scheme),
             identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
@@ -154,20 +177,16 @@ def render_nginx(
     )
 
 
-def scheme_for_slots(settings: Settings) -> str:
-    """Return the scheme that slots get with each request.
-
-    A proxy without TLS of its own does not see that users come by https: TLS ends in front of it.
-    """
-    return "https" if settings.site.scheme == "https" and not settings.proxy.tls_listen else PROXY_SCHEME
-
-
 @dataclass(frozen=True)
 class WorkerLimits:
-    """How many connections one worker may have, how many requests in one slot, and how many open files."""
+    """How many connections one worker may have, how many requests in one slot, and how many open files.
+
+    `requests_again` are beside `requests`, for a slot whose last answers failed.
+    """
 
     connections: int
     requests: int
+    requests_again: int
     files: int
 
 
@@ -179,7 +198,12 @@ def worker_limits(settings: ProxySettings, *, open_files: int) -> WorkerLimits:
     """
     possible = (open_files - OTHER_FILES) * 2 // 3
     connections = max(OTHER_FILES, min(settings.connections, possible))
-    return WorkerLimits(connections, requests=connections * 9 // 20, files=connections + connections // 2 + OTHER_FILES)
+    return WorkerLimits(
+        connections,
+        requests=connections * 6 // 20,
+        requests_again=connections * 3 // 20,
+        files=connections + connections // 2 + OTHER_FILES,
+    )
 
 
 def render_upstream(settings: ProxySettings, colour: Colour, *, address: Address) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings.headers import from_root, merged, with_files
@@ -27,11 +28,12 @@ def plan_of(
     root: Path,
     site: SiteSettings | None = None,
     tls_address: Address | None = None,
+    passing_header: Mapping[str, str] = MappingProxyType({}),
 ) -> TrafficPlan:
     """Return the plan that `[traffic]` describes. Its requests are those of a user of the site.
 
-    If users come by https and the proxy speaks TLS (`tls_address`), so does the traffic. Raises SettingsError if the
-    locustfile or the file of a header is missing.
+    `passing_header` gets the traffic past maintenance. If users come by https and the proxy speaks TLS (`tls_address`),
+    so does the traffic. Raises SettingsError if the locustfile or the file of a header is missing.
     """
     if settings.locustfile and not (root / settings.locustfile).is_file():
         raise SettingsError(
@@ -43,7 +45,7 @@ def plan_of(
     plan = TrafficPlan(
         url=f"https://{tls_address}" if is_tls else address.url,
         host=site.host,
-        headers=_from_root(merged(site.user_headers, settings.headers), root),
+        headers=_from_root(merged(site.user_headers, settings.headers, passing_header), root),
         # The certificate belongs to the proxy, and is no part of the release. It may be one for tests.
         tls_verify=False,
         records=str(folder),

@@ -19,6 +19,7 @@ from cakravia_verify.platforms.docker.proxy.pages import WEB
 from cakravia_verify.platforms.docker.proxy.workers import PID_FILE
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
+from cakravia_verify.proxy.error_pages import read_error_pages
 from cakravia_verify.proxy.kept_files import SETS, set_name
 from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages, has_pages
 from cakravia_verify.proxy.nginx.render import (
@@ -27,9 +28,9 @@ from cakravia_verify.proxy.nginx.render import (
     named_active,
     render_nginx,
     render_upstream,
-    scheme_for_slots,
 )
-from cakravia_verify.proxy.slot_paths import key_in, key_of, slot_path
+from cakravia_verify.proxy.nginx.site_facts import facts_of
+from cakravia_verify.proxy.slot_paths import key_in, key_of
 from cakravia_verify.proxy.snippets import explain, read_snippets
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Colour
@@ -80,6 +81,7 @@ class VolumeConfiguration:
         """
         certificate = read_certificate(self._settings.proxy)
         name = f"tls-{certificate.digest}" if certificate else ""
+        error_pages = read_error_pages(self._settings.proxy)
         paths = NginxPaths(
             pid=PID_FILE,
             error_log="stderr",
@@ -92,24 +94,28 @@ class VolumeConfiguration:
             certificate=f"{CONF}/{name}.pem",
             key=f"{CONF}/{name}.key",
             assets=ASSETS,
+            error_pages=f"{CONF}/page-",
         )
         key = self.path_key(container)
         text = render_nginx(
             self._settings.proxy,
             paths=paths,
             upstreams=self._upstreams(),
-            slot_paths={each: slot_path(key, each) for each in Colour},
+            site_key=key,
             version=version,
             listen=str(INSIDE_PORT),
+            own_address=f"127.0.0.1:{INSIDE_PORT}",
             tls_listen=str(INSIDE_TLS_PORT),
             certificate=certificate,
-            scheme=scheme_for_slots(self._settings),
+            facts=facts_of(self._settings),
             daemon=False,
+            error_pages=error_pages,
             open_files=open_files,
             pages=self._pages,
             snippets=read_snippets(self._settings.proxy.snippets),
         )
         others = self.upstream_files(colour)
+        others += [ArchiveEntry(f"page-{each}.html", content) for each, content in error_pages.items()]
         if self._pages is not None and self._pages.password:
             others.append(ArchiveEntry(PASSWORD_FILE, self._pages.password_line, mode=0o400, uid=UID, gid=UID))
         if certificate is not None:

@@ -33,8 +33,8 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.render import changes_in_words
 from cakravia_verify.proxy.pins import spans_of
-from cakravia_verify.proxy.protocol import ConfigurationState, ProxyState, Switchover
-from cakravia_verify.proxy.slot_paths import slot_path
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.slot_paths import keep_key, passing_header, slot_path
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Address, Colour
@@ -125,6 +125,12 @@ class DockerNginx:
     def path_to(self, colour: Colour) -> str:
         return slot_path(self._configuration.path_key(self._container()), colour)
 
+    @property
+    def passing_header(self) -> dict[str, str]:
+        folder = self._settings.state / "docker"
+        keep_key(folder, self._configuration.path_key(self._container()))
+        return passing_header(folder)
+
     def check(self) -> None:
         try:
             container = self._container()
@@ -161,6 +167,7 @@ class DockerNginx:
             chosen=self._configuration.chosen(container),
             has_failover=self._flags.has(flag_files.FAILOVER) and self._configuration.runs_by_flag(container),
             generation=",".join(workers),
+            admission=flag_files.admission_of(self._flags),
         )
 
     def configuration_state(self) -> ConfigurationState:
@@ -264,6 +271,9 @@ class DockerNginx:
         container = self._running()
         files = self._wanted_files(container, self._configuration.chosen(container))
         return changes_in_words(self._configuration.loaded(container), files.whole)
+
+    def set_admission(self, admission: Admission) -> None:
+        flag_files.set_admission(self._flags, admission)
 
     def stop(self, *, deadline: Deadline) -> None:
         """Stop the container but keep it: its flags and its log can still be read."""

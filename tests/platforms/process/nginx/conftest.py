@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
+from cakravia_verify.proxy.nginx.site_facts import SiteFacts
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Deadline
@@ -41,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(f"{self.command} {self.path}")
+        self.server.headers.update(self.headers.keys())
         if self.path == "/breaks":
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
@@ -51,6 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         status = 404 if self.path == "/nothing" else 200
+        if self.path == "/tls-only":
+            headers = (self.headers["X-Forwarded-Proto"], self.headers["X-Forwarded-Port"])
+            status = 200 if headers == ("https", "443") else 301
         if self.path.startswith("/status/"):
             status = int(self.path.removeprefix("/status/"))
         told = {"slot": self.server.slot, "received": length, "headers": dict(self.headers.items())}
@@ -78,10 +83,11 @@ class Backend(ThreadingHTTPServer):
     request_queue_size = 128
     all_of_them: ClassVar[list[Backend]] = []
 
-    def __init__(self, slot: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, slot: str, *, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.slot = slot
         self.seen: list[str] = []
+        self.headers: set[str] = set()
         self.entered = threading.Event()
         self.may_go_on = threading.Event()
         self.opened: list[socket.socket] = []
@@ -135,6 +141,7 @@ class Front:
     folder: Path
     port: int
     binary: str
+    facts: SiteFacts = field(default_factory=SiteFacts)
     made: list[LocalNginx] = field(default_factory=list)
 
     def nginx(self, **settings: Any) -> LocalNginx:
@@ -145,6 +152,7 @@ class Front:
             ProxySettings(**{"listen": listen, "nginx": self.binary, **settings}),
             folder=self.folder,
             upstreams=upstreams,
+            facts=self.facts,
         )
         self.made.append(proxy)
         return proxy

@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import json
 import socket
+from typing import Any
 
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
+from cakravia_verify.proxy.nginx.site_facts import SiteFacts
 from cakravia_verify.slots import Colour
 from tests.platforms.process.nginx.conftest import Front, deadline
 
@@ -65,6 +67,15 @@ def test_the_path_of_a_slot_reaches_it_wherever_users_are(front: Front, running:
         assert (answer.slot, answer.served_slot) == (colour, [colour])
     assert front.green.seen == ["GET /cart?a=1"]
     assert front.ask("/.cakravia/slot/guessed/green/").slot == "blue"
+
+
+@pytest.mark.parametrize("settings", [{}, {"trusted": ["10.0.0.0/8"]}])
+def test_a_smoke_request_of_a_tls_site_is_not_redirected_to_https(front: Front, settings: dict[str, Any]) -> None:
+    front.facts = SiteFacts(smoke_scheme="https")
+    proxy = front.nginx(**settings)
+    proxy.start(Colour.BLUE, deadline=deadline())
+    assert front.ask(f"{proxy.path_to(Colour.GREEN)}/tls-only", headers={"Host": "shop.example"}).slot == "green"
+    assert front.ask("/tls-only").status == 301
 
 
 def test_the_size_of_headers_is_settable(front: Front) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.slots import Address, Colour
-from tests.platforms.process.nginx.conftest import Front, ask_over, deadline
+from cakravia_verify.system.clock import poll
+from tests.platforms.process.nginx.conftest import Backend, Front, ask_over, deadline
 
 ALL_METHODS = ("GET", "OPTIONS", "PUT", "DELETE", "PATCH", "POST")
 WRITES = ("PUT", "DELETE", "PATCH", "POST")
@@ -99,3 +102,43 @@ def test_an_error_status_of_the_application_is_never_asked_again(front: Front, i
         answer = front.ask(f"/status/{status}")
         assert (answer.status, answer.slot) == (status, "blue")
     assert front.green.seen == []
+
+
+def upstreams_logged(proxy: LocalNginx) -> dict[str, str]:
+    """Return which addresses were tried for each measured request."""
+    rows = [json.loads(line) for line in proxy.access_log.read_text().splitlines()]
+    return {row["id"]: row["upstream"] for row in rows}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_slot_whose_address_vanished_is_not_tried_by_each_request(front: Front, method: str) -> None:
+    with unreachable_address() as gone:
+        proxy = front.nginx(workers=1)
+        proxy._configuration.upstreams[Colour.BLUE] = gone
+        proxy.start(Colour.BLUE, deadline=deadline())
+        proxy.set_failover(allowed=True)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: front.ask(f"/{number}", method=method), range(8)))
+        answers = [front.ask("/", method=method, headers={"X-Request-ID": f"run-{n}"}) for n in range(50)]
+        poll(lambda: len(upstreams_logged(proxy)) == 50, deadline=deadline())
+    assert {(each.status, each.slot, str(each.served_slot)) for each in answers} == {(200, "green", "['green']")}
+    assert [tried for tried in upstreams_logged(proxy).values() if str(gone) in tried] == []
+
+
+def test_a_slow_answer_does_not_move_other_requests_to_the_other_slot(front: Front, impatient: LocalNginx) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        slow = [pool.submit(front.ask, "/slow", method=method) for method in ("GET", "POST") * 3]
+        assert {each.result().status for each in slow} == {504}
+    answers = [front.ask("/", method="POST", headers={"X-Request-ID": f"run-{n}"}) for n in range(20)]
+    assert {each.slot for each in answers} == {"blue"}
+    poll(lambda: len(upstreams_logged(impatient)) == 20, deadline=deadline())
+    assert set(upstreams_logged(impatient).values()) == {str(front.blue.address)}
+
+
+def test_a_slot_that_comes_back_gets_its_requests_again(front: Front, impatient: LocalNginx) -> None:
+    address = front.blue.address
+    front.blue.end()
+    assert [front.ask("/", method=method).slot for method in ("GET", "POST") * 5] == ["green"] * 10
+    front.blue = Backend("blue", port=address.port)
+    impatient.set_failover(allowed=False)
+    assert [front.ask("/", method=method).slot for method in ("GET", "POST") * 5] == ["blue"] * 10
