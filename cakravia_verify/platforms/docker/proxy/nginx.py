@@ -252,7 +252,7 @@ class DockerNginx:
     def unpin(self, colour: Colour) -> None:
         self._flags.remove_pin(colour)
 
-    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+    def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
         self._configuration.keep_files(self._running(), colour, files)
 
     def test(self) -> None:

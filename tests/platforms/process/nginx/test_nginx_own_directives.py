@@ -82,6 +82,15 @@ def test_a_path_has_limits_of_its_own(front: Front) -> None:
     assert [each for each in front.blue.seen if "slow" in each] == ["GET /slow", "POST /slow"]
 
 
+def test_an_unbuffered_body_gets_an_error_at_once_when_the_slot_is_dead(front: Front) -> None:
+    proxy = front.nginx(path=({"path": "/up", "request_buffering": False},))
+    proxy.start(Colour.BLUE, deadline=deadline())
+    proxy.set_failover(allowed=True)
+    front.blue.end()
+    assert front.ask("/up", method="POST", body=b"x" * 400_000).status == 502
+    assert front.ask("/other", method="POST", body=b"x" * 400_000).slot == "green"
+
+
 @pytest.mark.parametrize(
     ("buffering", "waits"), [({"request_buffering": True}, True), ({"request_buffering": False}, False)]
 )
