@@ -74,15 +74,19 @@ def pin_old_version(release: Release) -> None:
     After a rollback it does not, unless `after_rollback` says so: users were taken away from that version.
     """
     site, old = release.site, release.intent.active
-    skew = site.settings.proxy.skew
-    if not skew.is_on or old is None:
+    if not site.settings.proxy.skew.is_on or old is None:
         return
     running = site.platform.observe(old)
-    is_wanted = skew.after_rollback or not release.intent.policy.goes_back
-    if is_wanted and running is not None and was_seen(release, running):
+    if pins_old_slot(release) and running is not None and was_seen(release, running):
         site.proxy.pin(old, running.version)
     else:
         site.proxy.unpin(old)
+
+
+def pins_old_slot(release: Release) -> bool:
+    """Return whether the old slot goes on to answer requests that name its version."""
+    skew = release.site.settings.proxy.skew
+    return skew.is_on and (skew.after_rollback or not release.intent.policy.goes_back)
 
 
 def unpin_ill_slot(site: Site, slot: Slot | None) -> str:
