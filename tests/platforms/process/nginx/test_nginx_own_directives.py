@@ -65,6 +65,9 @@ def test_the_release_says_what_a_reload_changes(front: Front, tmp_path: Path) ->
     assert proxy.changes() == ('max_body: "64m" -> "1g"', "snippets.server: 1 lines")
     assert proxy.refresh(deadline=deadline())
     assert proxy.changes() == ()
+    note = front.folder / "nginx.conf.loaded"
+    note.write_text("# of an earlier version of this package")
+    assert proxy.changes() == ("snippets.server: 1 lines",)
     assert front.ask().headers["X-Own"] == "yes"
 
 
