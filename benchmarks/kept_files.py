@@ -27,6 +27,7 @@ from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Deadline
+from tests.kept_files import files_in
 from tests.ports import free_ports
 
 SLOT: Final = """\
@@ -99,7 +100,7 @@ def ways(program: str) -> Iterator[list[Way]]:
                 folder=root / f"proxy-{port}",
                 upstreams={Colour.BLUE: Address("127.0.0.1", blue), Colour.GREEN: Address("127.0.0.1", green)},
             )
-            proxy.keep_files(Colour.BLUE, {"/static/old.js": text.encode()})
+            proxy.keep_files(Colour.BLUE, files_in(root / f"files-{port}", {"/static/old.js": text.encode()}))
             proxy.start(Colour.BLUE, deadline=Deadline("nginx starts", 20.0))
             ours[port] = psutil.Process(int((root / f"proxy-{port}" / "nginx.pid").read_text()))
             stack.callback(end, ours[port])

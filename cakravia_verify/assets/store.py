@@ -51,7 +51,7 @@ class AssetStore:
                 remedy="free space on the disk, or shorten [proxy] assets_keep",
             ) from error
 
-    def lacking(self, key: str) -> dict[str, bytes]:
+    def lacking(self, key: str) -> dict[str, Path]:
         """Return every file of another version that this one lacks, by its path. The newest version's comes first."""
         own = self._versions[key].files if key in self._versions else {}
         names: dict[str, str] = {}
@@ -60,12 +60,8 @@ class AssetStore:
                 for path, name in version.files.items():
                     if path not in own:
                         names.setdefault(path, name)
-        found = {}
-        for path, name in names.items():
-            place = self._folder / "files" / name
-            if place.exists():
-                found[path] = place.read_bytes()
-        return found
+        places = {path: self._folder / "files" / name for path, name in names.items()}
+        return {path: place for path, place in places.items() if place.exists()}
 
     def save(self, *, now: float, keep: float, needed: Collection[str]) -> None:
         """Write the index without versions that were last in use more than `keep` seconds ago, and delete their files.

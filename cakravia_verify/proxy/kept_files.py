@@ -19,14 +19,20 @@ def set_name(colour: Colour) -> str:
     return f"{SETS}/{colour}-{secrets.token_hex(4)}"
 
 
-def replace_files(folder: Path, colour: Colour, files: Mapping[str, bytes]) -> None:
-    """Replace the slot's files, by URL path, in one rename(2). Raises ProxyError."""
+def replace_files(folder: Path, colour: Colour, files: Mapping[str, Path]) -> None:
+    """Replace the slot's files, by URL path, in one rename(2). Raises ProxyError.
+
+    The files are hard links if both folders are on one disk: they take no space then.
+    """
     name = set_name(colour)
     try:
-        for path, content in files.items():
+        for path, source in files.items():
             place = folder / name / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+            try:
+                place.hardlink_to(source)
+            except OSError:
+                shutil.copyfile(source, place)
         make_folder(folder / name)
         link = folder / f".{colour}.link"
         link.unlink(missing_ok=True)

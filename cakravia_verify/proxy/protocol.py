@@ -163,7 +163,7 @@ class Proxy(Protocol):
         """End every pin of the slot at once. Raises ProxyError."""
         ...
 
-    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+    def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
         """Serve exactly these files, by URL path, instead of the slot while users are on it. Raises ProxyError."""
         ...
 

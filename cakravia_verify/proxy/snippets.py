@@ -82,7 +82,7 @@ def objections(place: str, text: str) -> Iterator[tuple[int, str]]:
 
 def explain(message: str, configuration: str) -> str:
     """Return nginx's message with the file and line of the snippet that it is about."""
-    named = re.search(r"(\S+):([0-9]+)\b", message)
+    named = re.search(r"(?<=in )(/\S+):([0-9]+)\b", message)
     if named is None:
         return message
     lines, place = configuration.splitlines(), ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from typing import Final
+from urllib.parse import quote
 
 from cakravia_verify.assets.finding import AssetPaths, Fetched, find_assets, is_a_file
 from cakravia_verify.assets.store import AssetStore
@@ -13,6 +16,9 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.traffic_mix import MixRequest
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Slot
+
+# A part of a path with at least eight letters and digits, some of them digits: the hash of its content.
+HASHED: Final = re.compile(r"[./_-](?=[A-Za-z]*[0-9])[A-Za-z0-9_]{8,}")
 
 
 def keep_assets(release: Release, candidate: Slot) -> str:
@@ -27,28 +33,28 @@ def keep_assets(release: Release, candidate: Slot) -> str:
     store, paths, now = AssetStore(site.settings.state / "assets"), AssetPaths(settings.assets), site.clock.wall()
     running = site.platform.observe(old) if old else None
     slots = [candidate] + ([running] if running is not None and was_seen(release, running) else [])
+    keys = {slot.colour: f"{slot.version} {slot.digest} {' '.join(settings.assets)}" for slot in slots}
     for slot in slots:
-        known = store.knows(_key(slot))
+        known = store.knows(keys[slot.colour])
         fetch, pages = _fetch(site, slot), pages_of(site.settings)
-        store.add(_key(slot), {} if known else find_assets(paths, pages, fetch, names=_names(site, slot)), now=now)
+        files = {} if known else find_assets(paths, pages, fetch, names=_names(site, slot))
+        store.add(keys[slot.colour], files, now=now)
     for slot in slots:
         # A version may serve a file that neither its pages nor its artifact name. Its own answer comes first.
-        store.add(_key(slot), dict(_served_all_the_same(store.lacking(_key(slot)), _fetch(site, slot))), now=now)
-    store.save(now=now, keep=settings.assets_keep, needed={_key(slot) for slot in slots})
-    kept = {slot.colour: store.lacking(_key(slot)) for slot in slots}
-    for colour, files in kept.items():
-        site.proxy.keep_files(colour, files)
+        lacking = store.lacking(keys[slot.colour])
+        store.add(keys[slot.colour], dict(_served_all_the_same(lacking, _fetch(site, slot))), now=now)
+    store.save(now=now, keep=settings.assets_keep, needed=set(keys.values()))
+    kept = {slot.colour: store.lacking(keys[slot.colour]) for slot in slots}
+    for colour, places in kept.items():
+        site.proxy.keep_files(colour, places)
     return f"{len(kept[candidate.colour])} files of other versions kept for open pages"
-
-
-def _key(slot: Slot) -> str:
-    """Return what names the version's files. Two versions of one artifact may serve different ones."""
-    return f"{slot.version} {slot.digest}"
 
 
 def _served_all_the_same(files: Iterable[str], fetch: Callable[[str], Fetched | None]) -> Iterable[tuple[str, bytes]]:
     for path in files:
-        fetched = fetch(path)
+        if HASHED.search(path):
+            continue  # the same name has the same content in every version
+        fetched = fetch(quote(path))
         if fetched is not None and is_a_file(path, fetched):
             yield path, fetched.body
 
@@ -68,15 +74,19 @@ def pin_old_version(release: Release) -> None:
     After a rollback it does not, unless `after_rollback` says so: users were taken away from that version.
     """
     site, old = release.site, release.intent.active
-    skew = site.settings.proxy.skew
-    if not skew.is_on or old is None:
+    if not site.settings.proxy.skew.is_on or old is None:
         return
     running = site.platform.observe(old)
-    is_wanted = skew.after_rollback or not release.intent.policy.goes_back
-    if is_wanted and running is not None and was_seen(release, running):
+    if pins_old_slot(release) and running is not None and was_seen(release, running):
         site.proxy.pin(old, running.version)
     else:
         site.proxy.unpin(old)
+
+
+def pins_old_slot(release: Release) -> bool:
+    """Return whether the old slot goes on to answer requests that name its version."""
+    skew = release.site.settings.proxy.skew
+    return skew.is_on and (skew.after_rollback or not release.intent.policy.goes_back)
 
 
 def unpin_ill_slot(site: Site, slot: Slot | None) -> str:

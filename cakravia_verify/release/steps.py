@@ -28,7 +28,7 @@ from cakravia_verify.release.conditions import (
 )
 from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
 from cakravia_verify.release.machine import Release, Step
-from cakravia_verify.release.open_pages import keep_assets, pin_old_version, unpin_ill_slot
+from cakravia_verify.release.open_pages import keep_assets, pin_old_version, pins_old_slot, unpin_ill_slot
 from cakravia_verify.release.roles import correct_roles, set_roles
 from cakravia_verify.slots import Artifact, Slot
 
@@ -193,6 +193,14 @@ def drain(release: Release) -> dict[str, Any]:
         seconds=release.site.settings.release.drain,
         pause=CandidateWatch(release, _candidate(release)).pause,
     )
+    if left and pins_old_slot(release) and release.site.settings.slots.keep_warm:
+        # It stays, and new requests come. So an open one is no loss to come.
+        release.facts.left_in_flight = 0
+        return {
+            "left_in_flight": 0,
+            "pinned": left,
+            "note": f"{left} open on the old slot, which goes on for open pages",
+        }
     release.facts.left_in_flight = left
     return {"left_in_flight": left, "note": f"{left} still open" if left else "nothing in flight on the old slot"}
 

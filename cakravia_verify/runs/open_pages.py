@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httpx
 
+from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.assets.finding import Fetched, bare, follow_pages, is_a_file
 from cakravia_verify.assets.references import BodyKind, kind_of
-from cakravia_verify.errors import SettingsError
+from cakravia_verify.errors import ReleaseError, SettingsError
+from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.headers import merged, with_files
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 
@@ -42,6 +44,36 @@ class OpenPages:
         self._transport = transport or _transport
         self.pages: list[OpenPage] = []
         self.visited = False
+        self._switches = 0
+
+    def require_whole(self, release: Release) -> None:
+        """Ask for the files of all pages, once after each switch. Raises ReleaseError if too many pages miss some.
+
+        Then open the pages of the candidate as well: a rollback must not break those. A rollback is never stopped.
+        """
+        switches = len(release.facts.switchovers)
+        if self._switches == switches:
+            return
+        self._switches = switches
+        self.visit()
+        if (self.broken or 0) > release.site.settings.budget.broken_pages and not release.intent.policy.goes_back:
+            raise ReleaseError(
+                f"the switch broke {self.broken} of {self.count} open pages: {self.examples[0]}",
+                remedy="name the paths of hashed files in [proxy] assets (docs/PROXY.md)",
+            )
+        self.load()
+
+    def added_to(self, measurement: Measurement, release: Release) -> Measurement:
+        """Return the measurement with a last look at the pages. After a signal there is no time for one."""
+        if not self.count:
+            return measurement
+        if release.facts.switchovers and release.shutdown_deadline is None:
+            self.visit()
+        return replace(
+            measurement,
+            measured=replace(measurement.measured, open_pages=self.count, broken_pages=self.broken),
+            findings=(*measurement.findings, *self.examples),
+        )
 
     def load(self) -> None:
         """Open every page of the mix, with all files that it names. What is no page of HTML is left out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +48,6 @@ class TrafficWatch:
         self.trouble = ""
         self._cuts = LogCuts()
         self._open_pages: OpenPages | None = None
-        self._visited_after = 0
 
     def start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
         """Start the traffic and stop the release when users suffer more than the budget permits.
@@ -103,24 +101,8 @@ class TrafficWatch:
             raise
         if switchovers:
             self._require_budget(traffic_run, switchovers[0])
-            self._require_whole_pages()
-
-    def _require_whole_pages(self) -> None:
-        """Ask for the files of open pages, once after each switch. Raises ReleaseError if too many pages miss some.
-
-        Then open the pages of the candidate as well: a rollback must not break those.
-        """
-        pages, switchovers = self._open_pages, len(self.release.facts.switchovers)
-        if pages is None or self._visited_after == switchovers:
-            return
-        self._visited_after = switchovers
-        pages.visit()
-        if (pages.broken or 0) > self.release.site.settings.budget.broken_pages and not self._policy.goes_back:
-            raise ReleaseError(
-                f"the switch broke {pages.broken} of {pages.count} open pages: {pages.examples[0]}",
-                remedy="name the paths of hashed files in [proxy] assets (docs/PROXY.md)",
-            )
-        pages.load()
+            if self._open_pages is not None:
+                self._open_pages.require_whole(self.release)
 
     @property
     def _policy(self) -> SessionPolicy:
@@ -275,24 +257,11 @@ class TrafficWatch:
                 measurement = measure(
                     ledger, timeline, has_application=has_application, unlogged=self._unlogged(written, timeline)
                 )
-            return self._with_open_pages(measurement)
+            return self._open_pages.added_to(measurement, self.release) if self._open_pages else measurement
         finally:
             if until is not None:
                 requests.unlink(missing_ok=True)
                 shutil.rmtree(target, ignore_errors=True)
-
-    def _with_open_pages(self, measurement: Measurement) -> Measurement:
-        """Return the measurement with a last look at the open pages. After a signal there is no time for one."""
-        pages = self._open_pages
-        if pages is None or not pages.count:
-            return measurement
-        if self.release.facts.switchovers and self.release.shutdown_deadline is None:
-            pages.visit()
-        return replace(
-            measurement,
-            measured=replace(measurement.measured, open_pages=pages.count, broken_pages=pages.broken),
-            findings=(*measurement.findings, *pages.examples),
-        )
 
     def _raw_logs(self) -> list[Path]:
         site = self.release.site

@@ -66,6 +66,7 @@ def _rails(folder: Path) -> Application | None:
         environment={"RAILS_ENV": "production"},
         port=3000,
         writable=("tmp", "log"),
+        assets=("/assets/",),
         migration=("bundle", "exec", "rails", "db:migrate"),
         findings=(ProjectFact("Gemfile", "Rails"),),
     )

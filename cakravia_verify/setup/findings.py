@@ -19,6 +19,7 @@ class Application:
     """An application as its files describe it. An empty `command`: it can run in a container only.
 
     `writable` are folders that it writes to in a container. `migration` is the command that migrates its database.
+    `assets` are the paths of files whose names change with each version.
     `workers` are further processes of the same version, by name.
     """
 
@@ -28,6 +29,7 @@ class Application:
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     writable: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
     migration: tuple[str, ...] = ()
     workers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[ProjectFact, ...] = ()

@@ -65,6 +65,7 @@ def _next(folder: Path) -> Application:
         environment={"HOSTNAME": "127.0.0.1"} if is_standalone else {},
         port=3000,
         writable=(".next/cache",),
+        assets=("/_next/static/",),
         findings=(ProjectFact("package.json", kind),),
     )
 

@@ -35,6 +35,8 @@ def plan_site(
             draft.notes.append(f"{machine.no_engine}: the versions run as processes; --platform docker changes that")
         _plan_users(draft, found, answers, machine)
         _plan_process(draft, found, machine)
+    if found.application and found.application.assets:
+        draft.set("proxy.assets", list(found.application.assets), "open pages still get the files of their version")
     plan_contract(draft, found, answers, service=service)
     plan_traffic(draft, found, answers)
     for key, value in answers.settings:

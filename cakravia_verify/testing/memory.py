@@ -336,8 +336,8 @@ class MemoryProxy:
     def unpin(self, colour: Colour) -> None:
         self.site.pins.pop(colour, None)
 
-    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
-        self.site.kept_files[colour] = dict(files)
+    def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
+        self.site.kept_files[colour] = {path: place.read_bytes() for path, place in files.items()}
 
     def test(self) -> None:
         if self.site.refused_settings:

@@ -52,6 +52,7 @@ def test_a_refusal_names_file_and_line(tmp_path: Path) -> None:
 
 def test_nginx_own_message_is_told_with_the_file_of_the_snippet() -> None:
     configuration = "a\n# snippet http: /p/own.conf\nb\nc\n# end of snippet\nd\n"
-    assert explain("bad in /n/nginx.conf:4", configuration) == "bad in /p/own.conf, line 2 ([proxy.snippets] http)"
+    told = explain("17:35:52 [emerg] 3#3: bad in /n/nginx.conf:4", configuration)
+    assert told == "17:35:52 [emerg] 3#3: bad in /p/own.conf, line 2 ([proxy.snippets] http)"
     for other in ("bad in /n/nginx.conf:6", "bad in /n/nginx.conf:1", "bad"):
         assert explain(other, configuration) == other

@@ -105,6 +105,16 @@ def test_a_pinned_slot_that_becomes_ill_is_left(tmp_path: Path) -> None:
     assert "blue (v1) is not healthy" in next(each.note for each in release.events if each.step == "bake" and each.note)
 
 
+def test_requests_of_open_pages_do_not_keep_the_old_slot_from_draining(tmp_path: Path) -> None:
+    stage = stage_with(tmp_path, skew=NAMED)
+    stage.deploy("v1")
+    stage.memory.open_connections[Colour.BLUE] = 2
+    release = stage.release("v2")
+    release.advance("drain")
+    assert release.facts.left_in_flight == 0
+    assert "2 open on the old slot" in release.events[-1].note
+
+
 def test_a_release_that_fails_leaves_no_pin_of_its_candidate(tmp_path: Path) -> None:
     stage = stage_with(tmp_path, skew=NAMED)
     stage.deploy("v1")

@@ -127,6 +127,11 @@ def test_image_of_root_gets_a_user_of_its_own() -> None:
     assert "docker.user" not in keys(plan(own))
 
 
+def test_open_pages_of_a_framework_with_hashed_files_get_them() -> None:
+    next_js = Application("Next.js", port=3000, assets=("/_next/static/",))
+    assert keys(plan(FoundProject("x", application=next_js, image_file=IMAGE)))["proxy.assets"] == ["/_next/static/"]
+
+
 def test_folder_that_next_writes_to_is_writable() -> None:
     next_js = Application("Next.js", port=3000, writable=(".next/cache",))
     made = keys(plan(FoundProject("x", application=next_js, image_file=IMAGE)))

@@ -244,7 +244,7 @@ class LocalNginx:
     def unpin(self, colour: Colour) -> None:
         remove_pin(self._configuration.flags.folder, colour)
 
-    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+    def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
         replace_files(self._configuration.assets, colour, files)
 
     def test(self) -> None:

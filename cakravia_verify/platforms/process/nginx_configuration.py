@@ -15,9 +15,9 @@ from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.error_pages import read_error_pages
 from cakravia_verify.proxy.flags import FlagFolder
 from cakravia_verify.proxy.monitor_pages import PASSWORD_FILE, MonitorPages
+from cakravia_verify.proxy.nginx.changes import changes_in_words
 from cakravia_verify.proxy.nginx.render import (
     NginxPaths,
-    changes_in_words,
     is_switched_by_flag,
     named_active,
     render_nginx,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from cakravia_verify.proxy.certificate import Certificate
 from cakravia_verify.proxy.error_pages import digest_of
 from cakravia_verify.proxy.monitor_pages import MonitorPages
+from cakravia_verify.proxy.nginx.changes import settings_lines
 from cakravia_verify.proxy.nginx.hold import hold_of
 from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, PROXY_SCHEME, SiteFacts
 from cakravia_verify.proxy.nginx.types import TYPES
@@ -39,14 +39,6 @@ OTHER_FILES = 64
 # A slot that does not take a connection in this time, in seconds, is dead or far too busy.
 FIRST_CONNECT = 0.5
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
-# Settings without a part in the configuration: a change of them needs no reload.
-NOT_RENDERED: Final[dict[str, Any]] = {
-    "nginx": True,
-    "failover": True,
-    "assets_keep": True,
-    "skew": {"max_age", "after_rollback"},
-    "snippets": True,
-}
 
 
 @dataclass(frozen=True)
@@ -294,36 +286,6 @@ def _filled_snippets(settings: ProxySettings, paths: NginxPaths, snippets: Mappi
     text = _templates().get_template("to_slot.j2").render(switch=settings.switch, paths=paths)
     line = " ".join(text.split("\n")).strip()
     return {place: TO_SLOT.sub(lambda _: line, snippets.get(place, "")) for place in SnippetSettings.model_fields}
-
-
-def settings_lines(settings: ProxySettings) -> list[str]:
-    """Return one line for each setting of `[proxy]`, for the head of the configuration."""
-    given = settings.model_dump(mode="json", exclude=NOT_RENDERED)
-    return [f"[proxy] {key} = {json.dumps(value)}" for key, value in given.items()]
-
-
-def changes_in_words(loaded: str, wanted: str) -> tuple[str, ...]:
-    """Return what differs between two configurations: the settings with both values, and the project's snippets."""
-    if loaded == wanted or not loaded:
-        return ()
-    before, after = _settings_in(loaded), _settings_in(wanted)
-    changes = [
-        f"{key}: {before.get(key, 'unset')} -> {value}" for key, value in after.items() if before.get(key) != value
-    ]
-    old, new = _snippets_in(loaded), _snippets_in(wanted)
-    for place in SnippetSettings.model_fields:
-        if old.get(place) != new.get(place):
-            count = len(new.get(place, "").splitlines())
-            changes.append(f"snippets.{place}: {f'{count} lines' if count else 'removed'}")
-    return tuple(changes) or ("another version of the template, of nginx, or of a certificate",)
-
-
-def _settings_in(configuration: str) -> dict[str, str]:
-    return dict(re.findall(r"^# \[proxy\] (\w+) = (.*)$", configuration, re.MULTILINE))
-
-
-def _snippets_in(configuration: str) -> dict[str, str]:
-    return dict(re.findall(r"# snippet (\w+): [^\n]*\n(.*?)# end of snippet", configuration, re.DOTALL))
 
 
 def _security_headers(settings: ProxySettings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from cakravia_verify.site.assembly import open_site
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.system.log_files import LONGEST_LOG
+from tests.kept_files import files_in
 from tests.platforms.process.growing_files import unnamed
 from tests.platforms.process.nginx.certificates import Pair, make_pair, served_fingerprint
 from tests.ports import free_ports
@@ -329,3 +330,42 @@ def test_the_key_goes_when_the_settings_do_not_name_it_any_more(shop: Shop, clie
     assert said(proxy, "find /srv/proxy -path '*/history' -prune -o -name 'tls-*' -print") == ""
     assert {port: bool(places) for port, places in proxy.ports.items()} == {"8080/tcp": True}
     assert httpx.get(shop.made.url, trust_env=False).headers["X-Served-Slot"] == "blue"
+
+
+def test_open_pages_get_their_files_and_their_version_and_own_directives_are_tested_first(
+    shop: Shop, client: DockerClient, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.conf"
+    own.write_text("location = /own { return 200 own; }\nlocation /through {\n  include cakravia_slot.conf;\n}\n")
+    without_tls = [("proxy.tls_listen", ""), ("proxy.tls_certificate", ""), ("proxy.tls_key", "")]
+    skew = ("proxy.skew", {"header": "x-deployment-id", "max_age": 60.0})
+    settings = [*without_tls, ("proxy.assets", ["/kept/"]), skew, ("proxy.snippets", {"locations": str(own)})]
+    site = shop.made.open(*settings)
+    site.proxy.stop(deadline=soon())
+    site.proxy.start(Colour.BLUE, deadline=soon())
+    site.proxy.check()
+
+    def ask(path: str = "/", named: str = "") -> httpx.Response:
+        headers = {"x-deployment-id": named} if named else {}
+        return httpx.get(f"{shop.made.url}{path}", headers=headers, trust_env=False)
+
+    assert (ask("/own").text, ask("/through").headers["X-Served-Slot"]) == ("own", "blue")
+    for number in range(2):
+        files = {"/kept/a.js": b"a", f"/kept/deep/{number}.js": b"b"}
+        site.proxy.keep_files(Colour.GREEN, files_in(tmp_path / str(number), files))
+    site.proxy.pin(Colour.BLUE, "v1")
+    assert ask(named="v1").headers["X-Served-Slot"] == "blue"
+    site.proxy.point_at(Colour.GREEN, deadline=soon())
+    assert (ask("/kept/a.js").text, ask("/kept/deep/1.js").text) == ("a", "b")
+    assert ask("/kept/deep/0.js").headers["X-Served-Slot"] == "green"
+    assert [ask(named=named).headers["X-Served-Slot"] for named in ("v1", "v2", "")] == ["blue", "green", "green"]
+    site.proxy.unpin(Colour.BLUE)
+    assert ask(named="v1").headers["X-Served-Slot"] == "green"
+    assert "server.mjs" in site.platform.file_names(Colour.BLUE, "")
+    assert site.platform.file_names(Colour.BLUE, "dist/assets") == ()
+    own.write_text("location = /own { rewind; }\n")
+    with pytest.raises(UsageError, match=r"unknown directive .rewind. in .*own.conf, line 1 "):
+        shop.made.open(*settings).proxy.check()
+    sets = said(client.containers.get(f"{shop.made.name}-nginx"), "ls /srv/proxy/assets/sets /srv/proxy/conf")
+    assert sets.count("green-") == 1
+    assert "nginx.conf.tested" not in sets

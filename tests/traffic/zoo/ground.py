@@ -19,7 +19,9 @@ from pathlib import Path
 import httpx
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
+from cakravia_verify.settings.own_nginx import PathSettings
 from cakravia_verify.settings.proxy import ProxySettings
+from cakravia_verify.settings.skew import SkewSettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Deadline, poll
 from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, SEQUENCE, Body, MixEntry
@@ -135,6 +137,10 @@ class Ground:
             tls_listen=f"127.0.0.1:{tls}",
             tls_certificate=str(certificate),
             tls_key=str(key),
+            # All other tests have the defaults. Here every request passes what open pages and own paths add.
+            skew=SkewSettings(header="x-deployment-id", query="dpl"),
+            assets=("/_next/static/",),
+            path=(PathSettings(path="/api/upload", max_body="1g"),),
         )
         ground = cls(folder, LocalNginx(settings, folder=folder / "nginx", upstreams=addresses), addresses)
         ground.tls = f"https://127.0.0.1:{tls}"

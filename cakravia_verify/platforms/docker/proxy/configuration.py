@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from cakravia_verify.errors import ProxyError, UsageError
@@ -45,6 +45,8 @@ LEDGER_LOG, EVERYDAY_LOG = f"{LOGS}/access.log", f"{LOGS}/everyday.log"
 MOST_FILES: Final = 2**30
 DRAFT: Final = "nginx.conf.new"
 TESTED: Final = "nginx.conf.tested"
+# Bytes of kept files in one archive, which is in memory.
+LARGEST_ARCHIVE: Final = 16 * 2**20
 CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
 
 
@@ -180,13 +182,19 @@ class VolumeConfiguration:
         finally:
             self._as_root(container, f"rm -f {CONF}/{TESTED}")
 
-    def keep_files(self, container: Container, colour: Colour, files: Mapping[str, bytes]) -> None:
+    def keep_files(self, container: Container, colour: Colour, files: Mapping[str, Path]) -> None:
         """Replace the files that the proxy serves while the slot is active, by one symbolic link."""
         name = set_name(colour)
         paths = sorted(path.lstrip("/") for path in files)
         folders = {str(folder) for path in paths for folder in PurePosixPath(f"{name}/{path}").parents} - {"."}
         entries = [ArchiveEntry(f"assets/{folder}", mode=0o755) for folder in ("", *sorted(folders | {name}))]
-        entries += [ArchiveEntry(f"assets/{name}/{path.lstrip('/')}", content) for path, content in files.items()]
+        size = 0
+        for path, source in files.items():
+            entries.append(ArchiveEntry(f"assets/{name}/{path.lstrip('/')}", source.read_bytes()))
+            size += source.stat().st_size
+            if size > LARGEST_ARCHIVE:
+                send(self._engine, container, ROOT, entries, kind=ProxyError)
+                entries, size = [], 0
         send(self._engine, container, ROOT, entries, kind=ProxyError)
         send(self._engine, container, ASSETS, [ArchiveEntry(str(colour), link=name)], kind=ProxyError)
         others = f"{SETS}/{colour}-*"

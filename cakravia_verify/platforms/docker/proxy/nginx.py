@@ -31,7 +31,7 @@ from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.platforms.docker.proxy.workers import NginxWorkers
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
-from cakravia_verify.proxy.nginx.render import changes_in_words
+from cakravia_verify.proxy.nginx.changes import changes_in_words
 from cakravia_verify.proxy.pins import spans_of
 from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
 from cakravia_verify.proxy.slot_paths import keep_key, passing_header, slot_path
@@ -259,7 +259,7 @@ class DockerNginx:
     def unpin(self, colour: Colour) -> None:
         self._flags.remove_pin(colour)
 
-    def keep_files(self, colour: Colour, files: Mapping[str, bytes]) -> None:
+    def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
         self._configuration.keep_files(self._running(), colour, files)
 
     def test(self) -> None:

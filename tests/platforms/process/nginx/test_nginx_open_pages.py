@@ -9,6 +9,7 @@ import pytest
 from cakravia_verify.platforms.process.nginx import LocalNginx
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import FakeClock
+from tests.kept_files import files_in
 from tests.platforms.process.nginx.conftest import Front, deadline
 
 SKEW = {"header": "X-Deployment-Id", "query": "dpl", "cookie": "__vdpl"}
@@ -106,7 +107,7 @@ def test_a_kept_file_is_served_while_its_version_is_away_and_only_then(front: Fr
     proxy = front.nginx(switch=switch, assets=("/static/", "/a."))
     proxy.start(Colour.BLUE, deadline=deadline())
     files = {"/static/chunks/old.js": b"old", "/a.v1.js": b"a", "/static/chunks/[slug]/page.js": b"slug"}
-    proxy.keep_files(Colour.GREEN, files)
+    proxy.keep_files(Colour.GREEN, files_in(front.folder.parent / "files", files))
     assert front.ask("/static/chunks/old.js").slot == "blue"
     proxy.point_at(Colour.GREEN, deadline=deadline())
     kept = front.ask("/static/chunks/old.js?dpl=v1")
@@ -125,6 +126,7 @@ def test_files_are_replaced_without_a_moment_between(front: Front) -> None:
     proxy = front.nginx(assets=("/static/",))
     proxy.start(Colour.BLUE, deadline=deadline())
     for number in range(30):
-        proxy.keep_files(Colour.BLUE, {"/static/old.js": b"old", f"/static/{number}.js": b"x"})
+        files = {"/static/old.js": b"old", f"/static/{number}.js": b"x"}
+        proxy.keep_files(Colour.BLUE, files_in(front.folder.parent / str(number), files))
         assert front.ask("/static/old.js").body == b"old"
     assert len(list((front.folder / "assets" / "sets").iterdir())) == 1

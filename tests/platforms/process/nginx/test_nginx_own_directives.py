@@ -65,6 +65,9 @@ def test_the_release_says_what_a_reload_changes(front: Front, tmp_path: Path) ->
     assert proxy.changes() == ('max_body: "64m" -> "1g"', "snippets.server: 1 lines")
     assert proxy.refresh(deadline=deadline())
     assert proxy.changes() == ()
+    note = front.folder / "nginx.conf.loaded"
+    note.write_text("# of an earlier version of this package")
+    assert proxy.changes() == ("snippets.server: 1 lines",)
     assert front.ask().headers["X-Own"] == "yes"
 
 
@@ -80,6 +83,15 @@ def test_a_path_has_limits_of_its_own(front: Front) -> None:
         assert front.ask("/slow", method=method).status == 504
     assert time.monotonic() - began < 15
     assert [each for each in front.blue.seen if "slow" in each] == ["GET /slow", "POST /slow"]
+
+
+def test_an_unbuffered_body_gets_an_error_at_once_when_the_slot_is_dead(front: Front) -> None:
+    proxy = front.nginx(path=({"path": "/up", "request_buffering": False},))
+    proxy.start(Colour.BLUE, deadline=deadline())
+    proxy.set_failover(allowed=True)
+    front.blue.end()
+    assert front.ask("/up", method="POST", body=b"x" * 400_000).status == 502
+    assert front.ask("/other", method="POST", body=b"x" * 400_000).slot == "green"
 
 
 @pytest.mark.parametrize(
