@@ -284,6 +284,20 @@ def token() -> None:
     click.echo(with_options("then start the monitor again, and: cakravia recover"))
 
 
+@monitor.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def prometheus(folder: Path) -> None:
+    """Write rules, scrape configuration and Grafana dashboard into FOLDER."""
+    from importlib.resources import as_file, files
+    from shutil import copyfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in sorted(files("cakravia_verify.monitor").joinpath("prometheus").iterdir(), key=lambda file: file.name):
+        with as_file(each) as source:
+            copyfile(source, folder / each.name)
+        click.echo(f"written: {folder / each.name}")
+
+
 def _tell_secret(secret: str, key: str, hashed: str) -> None:
     click.echo(f"{secret}: note it now, it is not shown again")
     click.echo("put this into cakravia.toml:")

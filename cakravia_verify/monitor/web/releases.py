@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from cakravia_verify.history.journal_file import Entries
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, newest_records
@@ -60,7 +61,7 @@ class ReleaseRows:
             who=cut(record.who),
             reason=cut(intent.reason),
             phases=tuple(_phases(record)),
-            report=f"{intent.release}/{REPORT}" if has_page else "",
+            report=f"{quote(intent.release)}/{REPORT}" if has_page else "",
             traffic=_traffic(verdict),
         )
 

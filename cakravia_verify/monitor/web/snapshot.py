@@ -107,7 +107,7 @@ class MeasuredTraffic:
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """One release of the history. `report` is the path of its report below the folder of reports, '' for none."""
+    """One release of the history. `report` is the address of its report below that of all reports, '' for none."""
 
     release: str
     kind: str

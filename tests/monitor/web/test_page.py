@@ -110,7 +110,7 @@ def test_the_newest_measured_release_is_shown_though_a_newer_one_was_not_measure
 def test_a_state_has_a_sign_and_a_word_beside_its_colour(busy: Snapshot) -> None:
     html = "".join(SectionRenderer(SECTIONS, LINKS).render(busy).values())
     for standing, said in re.findall(r'<b class="m-(\w+)">(.*?)</b>', html, re.DOTALL):
-        sign, _, word = said.strip().partition(" ")
+        sign, _, word = said.strip().partition("\xa0")
         assert sign == {"good": "✓", "warning": "▲", "bad": "✗", "unknown": "?"}[standing]
         assert word
 
@@ -132,6 +132,13 @@ def test_the_public_learns_nothing_but_availability(busy: Snapshot) -> None:
 def test_an_outage_is_no_secret_to_the_public(busy: Snapshot) -> None:
     down = replace(busy, alerts=(samples.alert(2, is_open=True),))
     assert json.loads(DataWriter(LINKS).public(down))["headline"]["text"] == "The site has an outage"
+
+
+def test_targets_may_have_endpoints_of_their_own(busy: Snapshot) -> None:
+    page = samples.health("users").cells[0]
+    outside = replace(samples.health("outside"), cells=(replace(page, endpoint="page"),))
+    html = SectionRenderer(SECTIONS, LINKS).render(replace(busy, health=(samples.health("users"), outside)))["health"]
+    assert html.count("<td>\N{EN DASH}</td>") == 5
 
 
 def test_a_section_that_shows_the_same_is_not_rendered_again(busy: Snapshot) -> None:

@@ -1,7 +1,9 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const {source, events, act} = document.body.dataset;
+  // An address with a password in it is no address that a script may ask.
+  const at = (name) => name && new URL(name, location.origin + location.pathname).href;
+  const {source, events, act} = Object.fromEntries(Object.entries(document.body.dataset).map(([name, value]) => [name, at(value)]));
   const shown = {};
   let last = null, skew = 0, trouble = "", isLive = false, isLoading = false, again = false, asked = 0;
 
