@@ -58,7 +58,7 @@ def init(context: click.Context, /, yes: bool, replace: bool, **options: Any) ->
     answers = _answers(context, found, options, is_asked=is_asked)
     service = choose_service(found, answers, ask=_ask_service if is_asked else _refuse_several)
     proposal = propose(
-        folder, settings, found=found, answers=answers, machine=machine_facts(), service=service,
+        folder, settings, found=found, answers=answers, machine=machine_facts(settings), service=service,
         pipeline=options["ci"] or "",
     )  # fmt: skip
     _show_plan(proposal, folder)

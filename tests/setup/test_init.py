@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from cakravia_verify.cli.main import main
 from cakravia_verify.kinds import SUITES
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.setup.machine import machine_facts
 from tests.setup.test_looking import SAMPLES
 
 # Starts no part, but reads compose files with the docker program where that is.
@@ -72,6 +74,17 @@ def test_second_init_writes_nothing_and_a_changed_file_is_kept(project: Path, in
     assert (status, settings.read_text()) == (4, changed)
     assert "-bake = 3.0" in output
     assert "--replace" in output
+
+
+def test_second_init_beside_the_running_site_plans_the_same_ports(project: Path, init: Init) -> None:
+    """Its own proxy listens at the address that the first init chose."""
+    shutil.copytree(SAMPLES / "express", project, dirs_exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        assert init("--yes", site=("--set", f"proxy.listen=127.0.0.1:{taken}"))[0] == 0
+        facts = machine_facts(project / "cakravia.toml")
+        assert facts.is_free(taken)
+        assert not machine_facts(project / "none.toml").is_free(taken)
 
 
 def test_replaced_file_is_kept_beside_the_new_one(project: Path, init: Init) -> None:
