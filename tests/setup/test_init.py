@@ -95,6 +95,16 @@ def test_replaced_file_is_kept_beside_the_new_one(project: Path, init: Init) -> 
     assert load_settings(project / "cakravia.toml", environment={}).app.command == ("node", "server.js")
 
 
+def test_state_and_reports_stay_out_of_an_image_that_is_built_here(project: Path, init: Init) -> None:
+    (project / "Dockerfile").write_text("FROM node:22\nEXPOSE 3000\n")
+    (project / ".dockerignore").write_text("node_modules\n")
+    assert init("--yes", "--platform", "docker")[0] == 0
+    rules = (project / ".dockerignore").read_text().splitlines()
+    assert rules[0] == "node_modules"
+    assert {".cakravia/", "reports/"} <= set(rules)
+    assert not (project / ".gitignore").exists()
+
+
 def test_options_and_an_access_log_reach_the_settings(project: Path, init: Init) -> None:
     shutil.copytree(SAMPLES / "express", project, dirs_exist_ok=True)
     request = '9.9.9.9 - - [29/Nov/2026:10:00:00 +0000] "GET /item/7 HTTP/1.1" 200 5 "-" "-"\n'
