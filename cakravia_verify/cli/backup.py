@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--list", "is_listed", is_flag=True, help="List the backups of the site.")
 @click.pass_obj
 def backup(open_site: Callable[[], Site], to: Path | None, is_listed: bool) -> None:
-    """Archive settings, history, verdicts and the proxy's configuration.
+    """Archive settings, history and verdicts.
 
     \b
       cakravia backup

@@ -34,14 +34,15 @@ if TYPE_CHECKING:
 @click.option("--ci", type=click.Choice(["github", "gitlab", "forgejo"]), help="Write a pipeline too.")
 @click.pass_context
 def init(context: click.Context, /, yes: bool, replace: bool, **options: Any) -> None:
-    """Set a project up for releases: cakravia.toml, suites/, .gitignore.
+    """Set a project up for releases.
 
     \b
       cakravia init                                    shows what it found and asks
       cakravia init --yes                              asks nothing
       cakravia init --service web --host shop.example.com
       cakravia init --from-access-log /var/log/nginx/access.log
-    Nothing is overwritten: for a file that is there and differs, the differences are shown and you are asked.
+    It writes cakravia.toml, suites/ and lines of .gitignore. Nothing is overwritten: for a file that is there and
+    differs, the difference is shown and you are asked.
     """
     from cakravia_verify.setup.initialise import choose_service, propose
     from cakravia_verify.setup.looking import look
@@ -58,7 +59,7 @@ def init(context: click.Context, /, yes: bool, replace: bool, **options: Any) ->
     answers = _answers(context, found, options, is_asked=is_asked)
     service = choose_service(found, answers, ask=_ask_service if is_asked else _refuse_several)
     proposal = propose(
-        folder, settings, found=found, answers=answers, machine=machine_facts(), service=service,
+        folder, settings, found=found, answers=answers, machine=machine_facts(settings), service=service,
         pipeline=options["ci"] or "",
     )  # fmt: skip
     _show_plan(proposal, folder)

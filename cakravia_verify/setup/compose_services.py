@@ -22,7 +22,10 @@ PRODUCTION: Final = tuple(f"{stem}.{kind}.{end}" for stem in ("compose", "docker
 _HELPERS: Final = re.compile(
     r"(^|/)(postgres|postgis|pgvector|mysql|mariadb|mongo|redis|valkey|keydb|memcached|rabbitmq|nats|kafka|zookeeper"
     r"|elasticsearch|opensearch|meilisearch|minio|mailhog|mailpit|adminer|pgadmin4?|nginx|nginx-proxy|traefik|caddy"
-    r"|haproxy|httpd|certbot|watchtower|prometheus|grafana|loki|jaeger|busybox|localstack)(:|@|$)"
+    r"|haproxy|httpd|certbot|watchtower|prometheus|grafana|loki|jaeger|busybox|localstack)[\w.-]*(:|@|$)"
+)
+_HELPER_NAMES: Final = re.compile(
+    r"^(nginx|proxy|reverse-proxy|nginx-proxy|traefik|caddy|haproxy|lb|db|database|cache|redis)$"
 )
 _WORKS_ALONE: Final = re.compile(r"\b(celery|rq|sidekiq|dramatiq|huey|worker|scheduler|beat|cron|migrate|resque)\b")
 _PORTS_IN_COMMAND: Final = re.compile(r"(?:--bind|-b|--port|-p)[ =]\S*?(\d{2,5})\b|:(\d{4,5})\b")
@@ -58,7 +61,9 @@ def for_users(project: FoundProject) -> tuple[ComposeService, ...]:
 def _rank(service: ComposeService, behind: set[str]) -> int:
     if service.name in behind:
         return 4
-    if not service.is_built and (not service.image or _HELPERS.search(service.image)):
+    if _HELPER_NAMES.search(service.name) or not (service.is_built or service.image):
+        return 0
+    if not service.is_built and _HELPERS.search(service.image):
         return 0
     works_alone = _WORKS_ALONE.search(f"{service.name} {service.command}") and not service.ports
     if works_alone:

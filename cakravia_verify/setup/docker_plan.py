@@ -36,6 +36,7 @@ def plan_docker(
         image = _plan_service(draft, found, machine, service)
     else:
         draft.set("docker.context", ".", "the folder with the Dockerfile")
+        draft.build_context = "."
         if found.env_file:
             draft.notes.append(
                 f"the variables of {found.env_file} reach no container: name them in [app] environment, or as files "
@@ -79,6 +80,7 @@ def _plan_service(
     files = [*found.compose.files, *([OWN_COMPOSE_FILE] if changed else [])]
     draft.set("docker.compose", files if len(files) > 1 else files[0], "slots are made of a service of your own file")
     draft.set("docker.service", service.name, "the service that users reach")
+    draft.build_context = service.context
     if changed:
         draft.compose_file = own_compose_file(changed)
     for worker in workers:

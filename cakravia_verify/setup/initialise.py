@@ -82,6 +82,10 @@ def _files(folder: Path, settings: Path, text: str, *, plan: SetupPlan, pipeline
         yield planned(folder / OWN_COMPOSE_FILE, plan.compose_file)
     yield from suites_for(folder, platform=plan.platform)
     ignored = (*IGNORED, *(IGNORED_ON_DOCKER if plan.platform == "docker" else ()))
-    yield from ignore_rules_for(folder, lines=ignored)
+    if (folder / ".gitignore").exists() or (folder / ".git").exists():
+        yield from ignore_rules_for(folder / ".gitignore", lines=ignored)
+    if plan.build_context and (folder / plan.build_context).resolve() == folder.resolve():
+        # Else every build would copy the reports and the state into the image, and no two builds would be the same.
+        yield from ignore_rules_for(folder / ".dockerignore", lines=ignored)
     if pipeline:
         yield planned(folder / PLACES[pipeline], pipeline_text(pipeline, platform=plan.platform))

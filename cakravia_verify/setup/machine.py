@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
-from cakravia_verify.errors import CakraviaError
+from cakravia_verify.errors import CakraviaError, SettingsError
+from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.setup.findings import ImageFile
 from cakravia_verify.setup.image_file import asked_path
 from cakravia_verify.setup.plan import MachineFacts
 
 
-def machine_facts() -> MachineFacts:
-    """Return what this machine offers now."""
-    return MachineFacts(no_engine=_engine_trouble(), is_free=is_free, image=_image)
+def machine_facts(settings: Path) -> MachineFacts:
+    """Return what this machine offers now. The ports of a site that `settings` describes already count as free."""
+    own = _ports_of(settings)
+    return MachineFacts(no_engine=_engine_trouble(), is_free=lambda port: port in own or is_free(port), image=_image)
+
+
+def _ports_of(path: Path) -> frozenset[int]:
+    """Return the ports of a site, none without a readable file of settings."""
+    if not path.exists():
+        return frozenset()
+    try:
+        settings = load_settings(path)
+    except SettingsError:
+        return frozenset()
+    return frozenset({settings.proxy.address.port, settings.slots.blue, settings.slots.green})
 
 
 def is_free(port: int) -> bool:

@@ -58,7 +58,10 @@ class SettingTable:
 
 @dataclass(frozen=True)
 class SetupPlan:
-    """All that init writes. `compose_file` is the text of our own compose file, "" if none is needed."""
+    """All that init writes. `compose_file` is the text of our own compose file, "" if none is needed.
+
+    `build_context` is the folder that an image is built from, "" if none is built.
+    """
 
     platform: str
     lines: tuple[SettingLine, ...]
@@ -66,6 +69,7 @@ class SetupPlan:
     compose_file: str = ""
     notes: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    build_context: str = ""
 
 
 @dataclass
@@ -78,6 +82,7 @@ class PlanDraft:
     notes: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     compose_file: str = ""
+    build_context: str = ""
 
     def set(self, key: str, value: Any, comment: str) -> None:
         """Add a key, written as section.key. A later value replaces an earlier one."""
@@ -93,4 +98,5 @@ class PlanDraft:
             self.compose_file,
             tuple(self.notes),
             tuple(self.steps),
+            self.build_context,
         )

@@ -60,6 +60,12 @@ def _platform(found: FoundProject, answers: Answers, machine: MachineFacts, *, s
             remedy="start Docker and type cakravia init again, or write the settings without it: "
             "cakravia init --platform docker",
         )
+    if found.compose:
+        names = ", ".join(each.name for each in found.compose.services) or "none"
+        raise UsageError(
+            f"no service of {found.compose.files[0]} is surely what users reach; it has: {names}; nothing was written",
+            remedy="name it: cakravia init --service NAME",
+        )
     known = found.application.framework if found.application else ""
     raise UsageError(
         f"no file says how {'the ' + known + ' application' if known else 'an application'} is started; "

@@ -67,11 +67,8 @@ def suites_for(folder: Path, *, platform: str) -> Iterator[PlannedFile]:
         yield planned(folder / "suites" / name, source.read_text(encoding="utf-8"))
 
 
-def ignore_rules_for(folder: Path, *, lines: Sequence[str]) -> Iterator[PlannedFile]:
-    """Yield .gitignore with the lines that it lacks, if the project has one or is a checkout of git."""
-    path = folder / ".gitignore"
-    if not path.exists() and not (folder / ".git").exists():
-        return
+def ignore_rules_for(path: Path, *, lines: Sequence[str]) -> Iterator[PlannedFile]:
+    """Yield a file of ignore rules with the lines that it lacks; nothing if it has them all."""
     file = planned(path, "")
     old = file.old or ""
     present = {line.strip().strip("/") for line in old.splitlines()}

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Final
 
 from cakravia_verify.setup.findings import ProxyFile
-from cakravia_verify.setup.source_files import text_of
+from cakravia_verify.setup.source_files import source_files, text_of
 
-_PLACES: Final = ("nginx.conf", "nginx/*.conf", "nginx/**/*.conf", "deploy/**/nginx*.conf", "config/nginx*.conf")
+_ENDINGS: Final = ("conf", ".conf.template", ".conf.tmpl", ".nginx")
 _SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "ms": 0.001}
 
 
 def proxy_file_in(folder: Path) -> ProxyFile | None:
-    """Return the first nginx configuration that passes requests on, None without one."""
-    for pattern in _PLACES:
-        for path in sorted(folder.glob(pattern)):
-            found = read_proxy_file(text_of(path), name=path.relative_to(folder).as_posix())
-            if found.upstreams:
-                return found
+    """Return the nginx configuration that passes requests on and is nearest to the folder, None without one."""
+    paths = source_files(folder, endings=_ENDINGS)
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        found = read_proxy_file(text_of(path), name=path.relative_to(folder).as_posix())
+        if found.upstreams:
+            return found
     return None
 
 

@@ -73,7 +73,7 @@ def _suites(folder: Path) -> Iterator[Part]:
 
 
 def remove_parts(settings: Settings, parts: tuple[Part, ...]) -> Iterator[str]:
-    """Remove every part that does not stay, and our lines in .gitignore. Yields one line for each."""
+    """Remove every part that does not stay, and our lines in ignore files. Yields one line for each."""
     for part in parts:
         if part.why:
             continue
@@ -85,8 +85,9 @@ def remove_parts(settings: Settings, parts: tuple[Part, ...]) -> Iterator[str]:
     for folder in (settings.state, settings.reports, *_empty_folders(settings.root / "suites")):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    if _forget_ignore_rules(settings.root / ".gitignore"):
-        yield "removed our lines in .gitignore"
+    for name in (".gitignore", ".dockerignore"):
+        if _forget_ignore_rules(settings.root / name):
+            yield f"removed our lines in {name}"
 
 
 def _empty_folders(folder: Path) -> Iterator[Path]:

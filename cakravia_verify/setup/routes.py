@@ -25,6 +25,8 @@ HEALTH_PATHS: Final = {
     "status": ("/api/deployment/status",),
 }
 _ALL_HEALTH: Final = frozenset(path for paths in HEALTH_PATHS.values() for path in paths)
+# A health endpoint under another name, such as /api/v1/utils/health-check/.
+_HEALTH: Final = re.compile(r"health|liveness|readiness", re.IGNORECASE)
 # Such a page answers only to a user who is logged in, never ends, or acts.
 _NOT_FOR_EVERYBODY: Final = re.compile(
     r"admin|login|logout|signin|signout|sign-in|sign-up|signup|register|account|profile|settings|dashboard|oauth|auth"
@@ -50,6 +52,9 @@ def routes_in(folder: Path) -> Routes:
         named.setdefault("/up", "config/routes.rb")
     named |= {route.path: file for route, file in routes.items() if route.path in _ALL_HEALTH}
     health = {key: path for key, paths in HEALTH_PATHS.items() for path in paths[::-1] if path in named}
+    if not health and (spoken := sorted((route.path for route in routes if _HEALTH.search(route.path)), key=len)):
+        health["health"] = spoken[0]
+        named[spoken[0]] = next(file for route, file in routes.items() if route.path == spoken[0])
     pages = _pages(route.path for route in routes if route.is_sure)[:MOST_PAGES]
     files = {route.path: file for route, file in routes.items()}
     return Routes(
@@ -66,7 +71,8 @@ def routes_in(folder: Path) -> Routes:
 
 def _pages(paths: Iterator[str]) -> tuple[str, ...]:
     """Return the paths that users may ask for, each once, the shortest first."""
-    for_users = {path for path in paths if path not in _ALL_HEALTH and not _NOT_FOR_EVERYBODY.search(path)}
+    apart = (_NOT_FOR_EVERYBODY, _HEALTH)
+    for_users = {path for path in paths if path not in _ALL_HEALTH and not any(each.search(path) for each in apart)}
     return tuple(sorted(for_users, key=lambda path: (path.count("/"), path)))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from cakravia_verify.cli.main import main
 from cakravia_verify.kinds import SUITES
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.setup.machine import machine_facts
 from tests.setup.test_looking import SAMPLES
 
 # Starts no part, but reads compose files with the docker program where that is.
@@ -74,12 +76,33 @@ def test_second_init_writes_nothing_and_a_changed_file_is_kept(project: Path, in
     assert "--replace" in output
 
 
+def test_second_init_beside_the_running_site_plans_the_same_ports(project: Path, init: Init) -> None:
+    """Its own proxy listens at the address that the first init chose."""
+    shutil.copytree(SAMPLES / "express", project, dirs_exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        assert init("--yes", site=("--set", f"proxy.listen=127.0.0.1:{taken}"))[0] == 0
+        facts = machine_facts(project / "cakravia.toml")
+        assert facts.is_free(taken)
+        assert not machine_facts(project / "none.toml").is_free(taken)
+
+
 def test_replaced_file_is_kept_beside_the_new_one(project: Path, init: Init) -> None:
     shutil.copytree(SAMPLES / "express", project, dirs_exist_ok=True)
     (project / "cakravia.toml").write_text("# mine\n")
     assert init("--yes", "--replace")[0] == 0
     assert (project / "cakravia.toml.before-init").read_text() == "# mine\n"
     assert load_settings(project / "cakravia.toml", environment={}).app.command == ("node", "server.js")
+
+
+def test_state_and_reports_stay_out_of_an_image_that_is_built_here(project: Path, init: Init) -> None:
+    (project / "Dockerfile").write_text("FROM node:22\nEXPOSE 3000\n")
+    (project / ".dockerignore").write_text("node_modules\n")
+    assert init("--yes", "--platform", "docker")[0] == 0
+    rules = (project / ".dockerignore").read_text().splitlines()
+    assert rules[0] == "node_modules"
+    assert {".cakravia/", "reports/"} <= set(rules)
+    assert not (project / ".gitignore").exists()
 
 
 def test_options_and_an_access_log_reach_the_settings(project: Path, init: Init) -> None:

@@ -215,6 +215,12 @@ def test_health_path_of_a_server_without_framework_is_found(tmp_path: Path) -> N
     assert routes_in(tmp_path).health == {"health": "/healthz", "ready": "/readyz"}
 
 
+def test_health_endpoint_under_another_name_is_found(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": 'app = Flask(__name__)\n@app.route("/flask-health-check")\ndef check(): return "x"\n'})
+    routes = routes_in(tmp_path)
+    assert (routes.health, routes.pages) == ({"health": "/flask-health-check"}, ())
+
+
 @pytest.mark.parametrize(
     ("folder", "name"), [("My Shop_2", "my-shop-2"), ("2024", "site-2024"), ("---", "site"), ("a" * 60, "a" * 40)]
 )

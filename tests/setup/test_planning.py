@@ -107,6 +107,12 @@ def test_database_and_worker_are_not_what_users_reach() -> None:
     assert keys(plan(PROJECTS["compose"]))["docker.service"] == "web"
 
 
+def test_proxy_of_the_project_is_not_what_users_reach() -> None:
+    proxy = replace(WEB, name="proxy", ports=(80,))
+    cache = ComposeService("store", image="redislabs/redismod", ports=(6379,), is_published=True)
+    assert keys(plan(composed(proxy, cache, replace(WEB, is_published=False))))["docker.service"] == "web"
+
+
 def test_service_behind_the_projects_nginx_is_what_users_reach() -> None:
     made = keys(plan(PROJECTS["behind nginx"]))
     assert (made["docker.service"], made["docker.port"]) == ("web", 8000)
@@ -223,6 +229,7 @@ def test_setting_of_the_command_line_replaces_a_planned_one() -> None:
         (FoundProject("x", application=DJANGO), NOTHING, HERE, "how the Django application is started"),
         (PROJECTS["dockerfile"], NOTHING, NO_ENGINE, "runs in a container, and no Docker engine answers"),
         (composed(replace(WEB, ports=())), NOTHING, HERE, "on which port service web listens"),
+        (composed(DB), NOTHING, HERE, "no service of docker-compose.yml is surely what users reach; it has: db"),
         (composed(WEB), Answers(service="wbe"), HERE, "no service wbe; it has: web"),
         (composed(replace(WEB, unfit=("pid: no",))), NOTHING, HERE, "pid: no"),
         (composed(WEB, replace(WEB, name="api")), NOTHING, HERE, "web, api"),

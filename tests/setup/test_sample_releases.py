@@ -60,7 +60,8 @@ def test_django_project_with_its_database_is_released_on_docker(
         variables |= {"PYTHON_IMAGE": base_of("python")}
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
-    site = on_docker(DJANGO, "", prepare=prepared, health__deadline="60.0")
+    quieter = {"health__deadline": "60.0", "traffic__rate": "25.0", "release__bake": "3.0"}
+    site = on_docker(DJANGO, "", prepare=prepared, **quieter)
     try:
         compose(site, "up", "--detach", "--wait", "db")
         site.release_twice()
