@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cakravia_verify.errors import CakraviaError, LockHeld
+from cakravia_verify.history.lease import SUPERVISION
 from cakravia_verify.recovery.outages import Outage, SitePart, outages_of
 from cakravia_verify.recovery.repair import repair
 from cakravia_verify.recovery.warm_slot import restart_warm_slot
 from cakravia_verify.release.direct_users import proxy_deadline
 from cakravia_verify.site.site import Site
 
-PURPOSE: Final = "cakravia supervise"
 # Seconds. A part that was in order for so long begins anew with short pauses.
 STABLE: Final = 60.0
 LONGEST_PAUSE: Final = 60.0
@@ -94,7 +94,7 @@ class Supervisor:
     def _mend(self, due: Sequence[Outage]) -> None:
         site = self._site
         try:
-            lease = site.lock.acquire(PURPOSE)
+            lease = site.lock.acquire(SUPERVISION)
         except LockHeld:
             return  # a release was quicker; it repairs the site itself
         try:
