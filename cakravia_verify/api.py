@@ -27,6 +27,7 @@ from cakravia_verify.runs.session_run import SessionOutcome
 from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:
+    from cakravia_verify.checks.health.outage import OutageRecord
     from cakravia_verify.plugin.check_views import ChecksView, HealthPlace
     from cakravia_verify.plugin.containers import (
         CONTAINER_PARTS,
@@ -55,6 +56,7 @@ __all__ = [
     "HealthPlace",
     "LoadView",
     "Measured",
+    "OutageRecord",
     "ReleaseSnapshot",
     "ReleaseView",
     "SessionOutcome",
@@ -81,7 +83,7 @@ _PLACES: Final = {
         ("CONTAINER_PARTS", "PROXY_PART", "SLOT_PARTS", "ContainerSite", "ContainerView", "open_container_site"),
         _CONTAINERS,
     ),
-    **dict.fromkeys(("ChecksView", "HealthPlace"), _CHECKS),
+    **dict.fromkeys(("ChecksView", "HealthPlace", "OutageRecord"), _CHECKS),
 }
 
 

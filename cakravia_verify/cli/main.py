@@ -25,6 +25,7 @@ from cakravia_verify.cli.prune import prune
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
+from cakravia_verify.cli.supervise import install, supervise
 from cakravia_verify.cli.uninstall import uninstall
 from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
@@ -113,6 +114,8 @@ for command in (
     recover,
     maintenance,
     hold,
+    supervise,
+    install,
     logs,
     history,
     gate,

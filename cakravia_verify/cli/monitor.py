@@ -56,10 +56,11 @@ def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
 def install(context: click.Context, scope: str, name: str, into: Path) -> None:
     """Set up a systemd service with log rotation, and start it."""
     from cakravia_verify.monitor import installation
+    from cakravia_verify.system.service_units import Scope
 
     settings = context.obj().settings
     site_file = Path(context.find_root().params["site_file"]).resolve()
-    place = installation.installation_of(settings, installation.Scope(scope), name=name, into=into.absolute())
+    place = installation.installation_of(settings, Scope(scope), name=name, into=into.absolute())
     for line in installation.install(settings, site_file, place, into=into.absolute()):
         click.echo(line)
     click.echo(f"look at it with: {' '.join(place.systemctl)} status {name}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from cakravia_verify.system.processes import is_surely_ended, this_machine
+
+# The purpose of a lease under which the supervisor mends the site: an outage, and no plan of a person.
+SUPERVISION: Final = "cakravia supervise"
 
 
 @dataclass(frozen=True)

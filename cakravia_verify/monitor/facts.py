@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cakravia_verify.history.lease import SUPERVISION
 from cakravia_verify.slots import Colour
 
 
@@ -147,7 +148,7 @@ class ReleaseStatus:
     """What lease and history say. `purpose` is that of the holder of the lease, '' when the site is free.
 
     `has_users` says that a release once gave users to a version; `is_down` that the site was taken down on purpose;
-    `left` describes a release that died, '' when there is none.
+    `left` describes a release that died, '' when there is none. `supervised` is what the supervisor did last.
     """
 
     at: float
@@ -158,10 +159,12 @@ class ReleaseStatus:
     has_previous: bool
     left: str
     last_change: LastChange | None
+    supervised: LastChange | None = None
 
     @property
     def is_busy(self) -> bool:
-        return bool(self.purpose)
+        """Whether a release or a command changes the site. What the supervisor mends was no plan."""
+        return self.purpose not in ("", SUPERVISION)
 
     @property
     def is_planned_downtime(self) -> bool:

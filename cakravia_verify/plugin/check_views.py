@@ -15,6 +15,7 @@ from cakravia_verify.checks.health.content_type import wrong_type
 from cakravia_verify.checks.health.disclosure import disclosed
 from cakravia_verify.checks.health.latency import READINGS, latency_limit, too_slow
 from cakravia_verify.checks.health.liveness import asks_others, dies_with_readiness
+from cakravia_verify.checks.health.outage import OutageRecord as OutageRecord
 from cakravia_verify.checks.model import CheckedSite, Ground, SiteCheck, carry_out
 from cakravia_verify.checks.prerequisites.registry import PREREQUISITES
 from cakravia_verify.errors import CakraviaError

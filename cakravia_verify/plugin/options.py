@@ -54,6 +54,12 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--duration", metavar="SECONDS", type=float, default=None, help="how long suites/load loads the site (60)"
     )
+    group.addoption(
+        "--i-know-this-hurts",
+        action="store_true",
+        dest="cakravia_hurts",
+        help="let a check take away what users of the live site need, as [contract] outage says",
+    )
     for dest, key in OVERRIDES.items():
         option = "--" + dest.removeprefix("cakravia_").replace("_", "-")
         group.addoption(option, metavar="NUMBER", type=finite, default=None, dest=dest, help=f"overrides {key}")

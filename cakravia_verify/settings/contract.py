@@ -18,7 +18,10 @@ UNHEALTHY_WORDS = (
 
 
 class ContractSettings(Section):
-    """The application's health endpoints, and its fields for slot and version. An empty path: no such endpoint."""
+    """The application's health endpoints, and its fields for slot and version. An empty path: no such endpoint.
+
+    `outage` is a command that takes a dependency away for a check, and `recovery` gives it back.
+    """
 
     health: UrlPath = "/api/health"
     ready: UrlPath = "/api/health/ready"
@@ -33,11 +36,19 @@ class ContractSettings(Section):
     version_header: OptionalHeaderName = "X-Deployment-Version"
     in_flight_field: str = "application.in_flight"
     headers: Headers = Field(default_factory=dict)
+    outage: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    recovery: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @property
     def endpoints(self) -> dict[str, str]:
         paths = {"health": self.health, "ready": self.ready, "live": self.live, "status": self.status}
         return {name: path for name, path in paths.items() if path}
+
+    @model_validator(mode="after")
+    def _an_outage_ends(self) -> ContractSettings:
+        if bool(self.outage) != bool(self.recovery):
+            raise ValueError("outage and recovery need each other: one command breaks a dependency, one mends it")
+        return self
 
     @model_validator(mode="after")
     def _something_to_ask(self) -> ContractSettings:

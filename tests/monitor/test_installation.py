@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.monitor.installation import Scope, install, installation_of, uninstall
+from cakravia_verify.monitor.installation import install, installation_of, uninstall
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.system.service_units import Scope
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cakravia_verify.checks.model import CheckFinding, Ground, SiteCheck, ok, problem
+from cakravia_verify.checks.model import CheckFinding, Ground, SiteCheck, ok, problem, warning
 
 
 def _find(ground: Ground) -> Iterator[CheckFinding]:
@@ -19,7 +19,7 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
             remedy="raise [health] deadline, or lower consecutive or interval",
         )
     if settings.budget.p99 >= traffic.timeout:
-        yield problem(
+        yield warning(
             f"[budget] p99 = {settings.budget.p99:g} s is not below [traffic] timeout = {traffic.timeout:g} s",
             needed="a limit that an answer can exceed; later answers are lost requests, not slow ones",
             remedy="lower [budget] p99, or raise [traffic] timeout",

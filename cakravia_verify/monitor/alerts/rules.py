@@ -163,6 +163,9 @@ def restarts(view: View) -> AlertReading | None:
     if view.is_busy or view.is_planned_downtime:
         return AlertReading(Judgement.UNDECIDED, platform.at)
     recent = [colour for colour, at in view.restarted.items() if platform.at - at < RESTART_SECONDS]
+    supervised = view.release.supervised if view.release else None
+    if supervised is not None and platform.at - supervised.at < RESTART_SECONDS:
+        return AlertReading(Judgement.BAD, platform.at, f"the supervisor started it again: {supervised.text}")
     if not recent:
         return AlertReading(Judgement.GOOD, platform.at)
     return AlertReading(

@@ -60,6 +60,7 @@ class ReleaseSource:
             has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
             left="" if holder else _left(entries),
             last_change=last_change(entries),
+            supervised=last_supervision(entries),
         )
         self._known = (entries, purpose, status)
         return Collected(status)
@@ -96,6 +97,16 @@ def last_change(entries: Entries) -> LastChange | None:
             return LastChange(_seconds(entry), f"users were switched to {_what(entries, entry.release)}")
         if entry.event == "undo.done" and entry.step == "switch":
             return LastChange(_seconds(entry), f"users were switched back from {_what(entries, entry.release)}")
+    return None
+
+
+def last_supervision(entries: Entries) -> LastChange | None:
+    """Return the newest entry of the supervisor: what died and was started again, or that it keeps dying."""
+    for entry in reversed(entries):
+        if entry.event == "site.crash_loop":
+            return LastChange(_seconds(entry), f"a crash loop: {entry.facts.get('what', '')}")
+        if entry.event == "site.supervised":
+            return LastChange(_seconds(entry), "; ".join(map(str, entry.facts.get("parts") or ())))
     return None
 
 

@@ -20,6 +20,7 @@ _CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
 
 def start_process(command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> int:
     """Start the command in a session of its own, with its output in `log`. Returns its process id. Raises OSError."""
+    _forget_ended_children()
     with log.open("ab") as output:
         child = subprocess.Popen(
             # The shell becomes the process. It also runs a script without `#!`.
@@ -51,6 +52,13 @@ def watch_memory(name: str, pid: int, *, limits: SlotSettings, log: Path) -> Non
             start_new_session=True,
         )
     _CHILDREN[watcher.pid] = watcher
+
+
+def _forget_ended_children() -> None:
+    """Read the status of children that ended, so that none stays as a zombie: a supervisor starts many."""
+    for pid, child in [*_CHILDREN.items()]:
+        if child.poll() is not None:
+            del _CHILDREN[pid]
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from cakravia_verify.checks.configuration.registry import CONFIGURATION
 from cakravia_verify.checks.configuration.slots_alike import different
-from cakravia_verify.checks.model import CheckFinding, carry_out
+from cakravia_verify.checks.model import CheckFinding, Grade, carry_out
 from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.slots import Colour
 from cakravia_verify.testing.memory import running_slot
@@ -23,6 +23,12 @@ SOUND = ConfigurationState("a\nb", "a\nb", "a\nb")
 def bad_findings(world: World, name: str) -> tuple[CheckFinding, ...]:
     (check,) = (each for each in CONFIGURATION if each.name == name)
     return carry_out(check, world.ground()).bad
+
+
+def remarks(world: World, name: str) -> list[CheckFinding]:
+    """Return everything that is not fine, warnings as well."""
+    (check,) = (each for each in CONFIGURATION if each.name == name)
+    return [finding for finding in carry_out(check, world.ground()).findings if finding.grade is not Grade.OK]
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,11 @@ def test_settings_that_contradict_each_other_are_found(
     change: Callable[[World], object], words: str, tmp_path: Path
 ) -> None:
     world = World(tmp_path)
-    assert not bad_findings(world, "settings")
+    assert not remarks(world, "settings")
     change(world)
-    (finding,) = bad_findings(world, "settings")
+    (finding,) = remarks(world, "settings")
     assert words in finding.found
+    assert finding.remedy
 
 
 def container(env: dict[str, str], **host: Any) -> dict[str, Any]:

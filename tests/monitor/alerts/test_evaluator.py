@@ -227,6 +227,14 @@ def test_nothing_is_sent_during_a_maintenance_window(quick_folder: Path) -> None
         assert len(world.pass_time(600, step=60)) == 1
 
 
+def test_what_the_supervisor_mended_is_told_though_it_held_the_site(world: World) -> None:
+    world.pass_time(10)
+    world.purpose = "cakravia supervise"
+    world.supervised = LastChange(world.now, "a crash loop: green serves users instead of blue")
+    messages = world.pass_time(300)
+    assert [message.text for message in messages if "a crash loop" in message.text]
+
+
 def test_restarts_without_a_release_are_told_once(world: World) -> None:
     world.pass_time(10)
     world.restarted = {Colour.BLUE: world.now}

@@ -53,6 +53,7 @@ class World:
         self.silent: dict[str, float] = {}
         self.restarted: dict[Colour, float] = {}
         self.last_change: LastChange | None = None
+        self.supervised: LastChange | None = None
         self.messages: list[Message] = []
         self._settled_at = 0.0
         self._maintenance = maintenance
@@ -76,7 +77,7 @@ class World:
         return Surroundings("shop", self.last_change, rollback)
 
     def view(self) -> View:
-        if self.purpose:
+        if self._release().is_busy:
             self._settled_at = self.now + GRACE
         return View(
             now=self.now,
@@ -107,7 +108,9 @@ class World:
         )
 
     def _release(self) -> ReleaseStatus:
-        return ReleaseStatus(self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change)
+        return ReleaseStatus(
+            self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change, self.supervised
+        )
 
     def pass_time(self, seconds: float, *, step: float = INTERVAL) -> list[Message]:
         """Return the messages of that time. Every step brings a new reading of everything."""

@@ -15,7 +15,7 @@ from cakravia_verify.history.journal import Journal
 from cakravia_verify.monitor.facts import HostFacts, ProbeTarget, ReleaseStatus, TrafficFacts, VantageFacts
 from cakravia_verify.monitor.recorder import SampleRecorder
 from cakravia_verify.monitor.sampling.machine import HostSource, VantageSource, default_gateway
-from cakravia_verify.monitor.sampling.releases import ReleaseSource, last_change
+from cakravia_verify.monitor.sampling.releases import ReleaseSource, last_change, last_supervision
 from cakravia_verify.monitor.sampling.rounds import RoundSource
 from cakravia_verify.monitor.sampling.source import MOST_SAMPLES, Board, Collected, SourceThread
 from cakravia_verify.monitor.sampling.traffic import MOST_BYTES, TrafficSource
@@ -130,6 +130,15 @@ def test_a_release_under_way_is_seen_by_its_lease(stage: Stage) -> None:
     facts = source.collect().facts
     assert (facts.purpose, facts.has_previous) == ("deploy of v3", True)
     stage.site.lock.release()
+
+
+def test_the_last_act_of_the_supervisor_is_named(stage: Stage) -> None:
+    stage.deploy("v1")
+    assert last_supervision(stage.site.journal.entries()) is None
+    stage.site.journal.append("site.supervised", parts=["green (v1), which stood by, ended"])
+    stage.site.journal.append("site.crash_loop", part="users", what="the proxy does not run")
+    assert (found := last_supervision(stage.site.journal.entries())) is not None
+    assert found.text == "a crash loop: the proxy does not run"
 
 
 def test_the_last_change_is_named_with_its_version(stage: Stage) -> None:

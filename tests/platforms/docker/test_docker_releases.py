@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from cakravia_verify.kinds import SUITES
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 
@@ -96,6 +99,31 @@ def test_the_suite_for_containers_finds_everything_in_order(shop: DockerSite) ->
     ended = shop.check_containers()
     assert ended.status == 0, ended.output
     assert "skipped" not in ended.output
+
+
+def test_prerequisites_health_and_configuration_are_in_order(shop: DockerSite) -> None:
+    suites = [str(SUITES / name) for name in ("prerequisites", "health", "config")]
+    ended = shop.pytest(*suites, *shop.site, "-q", "--set", "health.timeout=8")
+    assert ended.status == 0, ended.output
+
+
+def test_a_slot_whose_process_dies_is_started_again_by_the_engine(shop: DockerSite, client: DockerClient) -> None:
+    before = client.containers.get(f"{shop.name}-app-green")
+    try:
+        os.kill(before.attrs["State"]["Pid"], signal.SIGKILL)
+    except PermissionError:
+        pytest.skip("only root may kill the process of a container")
+
+    def is_back() -> bool:
+        state = client.containers.get(f"{shop.name}-app-green").attrs["State"]
+        return bool(state["Running"]) and state["StartedAt"] != before.attrs["State"]["StartedAt"]
+
+    poll(is_back, deadline=Deadline("the engine starts green again", 30), every=0.2)
+    poll(
+        lambda: httpx.get(f"http://127.0.0.1:{shop.users}/").headers.get("X-Served-Slot") == "green",
+        deadline=Deadline("green serves users again", 30),
+        every=0.2,
+    )
 
 
 def test_compose_accepts_the_rendered_file_and_lists_what_runs(shop: DockerSite) -> None:
