@@ -50,9 +50,9 @@ types: $(STAMP)
 	$(VENV)/bin/mypy
 
 unit: $(STAMP)
-	$(TESTS) -n 2 -m 'not real and not check and not slow' --durations=5
+	$(TESTS) -n 2 -m memory --durations=5
 
-check: SELECTED = -m '(not real or check) and not slow'
+check: SELECTED = -m 'memory or (check and not slow)'
 check: test
 
 test: lint

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import settings
 
 from tests.memory_stage import Stage
-from tests.tiers import MARKS, Machine, Scheduling, fail_for_skipping, mark_by_folder, must_not_skip, rank
+from tests.tiers import (
+    MARKS,
+    Machine,
+    Scheduling,
+    fail_for_skipping,
+    has_no_test_in_memory,
+    mark_by_folder,
+    must_not_skip,
+    rank,
+)
 
 # A pipeline gives the same answer for the same commit; people at work get new examples in every run. How long one
 # example takes says nothing on a machine that does other things as well.
@@ -53,6 +62,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.option.markexpr == "memory" and has_no_test_in_memory(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 MARKS = {
+    "memory": "runs in memory, quickly: every test without the marks real, check and slow",
     "real": "starts real parts: processes, nginx, containers, sessions",
     "check": "runs for every pull request, though it starts real parts or takes seconds",
     "slow": "breadth beside one test that always runs (CAKRAVIA_TEST_SLOW=1 runs it too)",
@@ -26,6 +27,7 @@ MARKS = {
 # The marks of all tests below a path. Other tests run in memory; those of the ledger write and read files.
 PLACES = {
     "analysis/test_measurement_": ("check",),
+    "analysis/test_migration_effect": ("check",),
     "benchmarks/": ("real", "quiet"),
     "cli/": ("real", "check"),
     "examples/": ("real",),
@@ -46,11 +48,18 @@ def mark_by_folder(item: pytest.Item) -> None:
         if place.startswith(below):
             for name in names:
                 item.add_marker(name)
+    if not any(item.get_closest_marker(name) for name in ("real", "check", "slow")):
+        item.add_marker("memory")
     if item.get_closest_marker("quiet"):
         item.add_marker(pytest.mark.xdist_group("quiet"))
     elif "lanes" in getattr(item, "fixturenames", ()):
         # Scenarios of several modules run on the same few sites.
         item.add_marker(pytest.mark.xdist_group(f"lanes of {Path(place).parent}"))
+
+
+def has_no_test_in_memory(path: Path) -> bool:
+    """Whether all tests below the path are marked by their place. Importing them takes seconds."""
+    return f"{path.relative_to(HERE).as_posix()}/" in PLACES
 
 
 def rank(item: pytest.Item) -> int:
