@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -18,6 +19,10 @@ from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 MOST_PAGES: Final = 20
 MOST_FILES_OF_A_PAGE: Final = 300
+
+
+class _NoAnswer(Exception):  # noqa: N818 - it says what was seen
+    """A request got no answer, or no whole one."""
 
 
 @dataclass
@@ -76,27 +81,36 @@ class OpenPages:
         )
 
     def load(self) -> None:
-        """Open every page of the mix, with all files that it names. What is no page of HTML is left out."""
-        for path in paths_of(self._plan):
-            with self._browser(httpx.Cookies()) as browser:
-                found = follow_pages([path], lambda each: _get(browser, each)[0], most=MOST_FILES_OF_A_PAGE)
-                page = found.pop(path, None)
-                if page is not None and kind_of("", page.media_type) is BodyKind.HTML:
-                    self.pages.append(OpenPage(path, tuple(found), httpx.Cookies(browser.cookies)))
+        """Open every page of the mix, with all files that it names. What is no page of HTML is left out.
+
+        The first request without an answer ends this: each other one would take as long.
+        """
+        with contextlib.suppress(_NoAnswer):
+            for path in paths_of(self._plan):
+                with self._browser(httpx.Cookies()) as browser:
+                    found = follow_pages([path], lambda each: _get(browser, each)[0], most=MOST_FILES_OF_A_PAGE)
+                    page = found.pop(path, None)
+                    if page is not None and kind_of("", page.media_type) is BodyKind.HTML:
+                        self.pages.append(OpenPage(path, tuple(found), httpx.Cookies(browser.cookies)))
 
     def visit(self) -> None:
-        """Ask for every file of every page. A page whose file did not come before stays broken."""
+        """Ask for every file of every page. A page whose file did not come before stays broken.
+
+        The first request without an answer ends this: each other one would take as long.
+        """
+        self.visited = True
         for page in self.pages:
             with self._browser(page.cookies) as browser:
                 for path in page.files:
-                    fetched, why = _get(browser, path)
+                    try:
+                        fetched, why = _get(browser, path)
+                    except _NoAnswer as error:
+                        page.broken.setdefault(path, str(error))
+                        return
                     if fetched is not None and not is_a_file(bare(path), fetched):
                         why = f"a page ({fetched.media_type}) in place of the file"
                     if why:
                         page.broken.setdefault(path, why)
-                    if why and fetched is None and not why.startswith("status"):
-                        break  # the site gives no answer: each other file would take as long
-        self.visited = True
 
     @property
     def count(self) -> int:
@@ -145,11 +159,11 @@ def _transport() -> httpx.BaseTransport:
 
 
 def _get(browser: httpx.Client, path: str) -> tuple[Fetched | None, str]:
-    """Return the answer, or why there is no good one."""
+    """Return the answer, or why it is no good one. Raises _NoAnswer."""
     try:
         answer = browser.get(path)
     except (httpx.HTTPError, ValueError) as error:
-        return None, f"no answer: {type(error).__name__}"
+        raise _NoAnswer(f"no answer: {type(error).__name__}") from error
     if answer.status_code != 200:
         return None, f"status {answer.status_code}"
     return Fetched(answer.headers.get("content-type", ""), answer.content), ""

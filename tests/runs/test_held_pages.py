@@ -87,6 +87,24 @@ def test_a_page_is_whole_while_all_its_files_come() -> None:
     assert site.asked[-1].headers["Cookie"] == "v=v2"
 
 
+def test_a_site_without_an_answer_is_asked_once() -> None:
+    site = Browsed("v1")
+    pages = opened(site)
+    pages.load()
+    asked = len(site.asked)
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        site.asked.append(request)
+        raise httpx.ReadTimeout("too late", request=request)
+
+    pages._transport = lambda: httpx.MockTransport(hang)
+    pages.visit()
+    pages.load()
+    assert len(site.asked) == asked + 2
+    assert (pages.count, pages.broken) == (2, 1)
+    assert pages.examples[0].endswith("no answer: ReadTimeout")
+
+
 def test_steps_of_journeys_are_pages_too() -> None:
     mix = (MixEntry("a", path="/a", steps=(MixEntry("b", path="/b"),)), MixEntry("s", path="/s", stream="events"))
     assert paths_of(TrafficPlan(url="", records="", run="", mix=mix)) == ("/a", "/b")
