@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ContainerView,
         open_container_site,
     )
+    from cakravia_verify.plugin.monitor_view import MonitorView
 
 __all__ = [
     "CONTAINER_PARTS",
@@ -55,6 +56,7 @@ __all__ = [
     "HealthPlace",
     "LoadView",
     "Measured",
+    "MonitorView",
     "ReleaseSnapshot",
     "ReleaseView",
     "SessionOutcome",
@@ -82,6 +84,7 @@ _PLACES: Final = {
         _CONTAINERS,
     ),
     **dict.fromkeys(("ChecksView", "HealthPlace"), _CHECKS),
+    "MonitorView": "cakravia_verify.plugin.monitor_view",
 }
 
 

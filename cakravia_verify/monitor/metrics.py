@@ -31,7 +31,7 @@ class MonitorMetrics:
 
     def __init__(self, settings: Settings, *, state: Callable[[], Mapping[str, Any]]) -> None:
         # Two more series for each counter, which no rule needs.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._probes = Histogram(
