@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ContainerView,
         open_container_site,
     )
+    from cakravia_verify.plugin.monitor_view import MonitorView
 
 __all__ = [
     "CONTAINER_PARTS",
@@ -56,6 +57,7 @@ __all__ = [
     "HealthPlace",
     "LoadView",
     "Measured",
+    "MonitorView",
     "OutageRecord",
     "ReleaseSnapshot",
     "ReleaseView",
@@ -84,6 +86,7 @@ _PLACES: Final = {
         _CONTAINERS,
     ),
     **dict.fromkeys(("ChecksView", "HealthPlace", "OutageRecord"), _CHECKS),
+    "MonitorView": "cakravia_verify.plugin.monitor_view",
 }
 
 
