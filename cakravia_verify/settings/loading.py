@@ -73,7 +73,7 @@ def _read(path: Path) -> str:
     except FileNotFoundError as error:
         raise SettingsError(
             f"there is no {path}",
-            remedy="change to the folder of your cakravia.toml, or name the file with --site FILE",
+            remedy="change to the folder of your cakravia.toml, name it with --site FILE, or write one: cakravia init",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(

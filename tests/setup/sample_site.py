@@ -28,6 +28,11 @@ class SampleSite(ThrowawaySite):
         ignored = shutil.ignore_patterns("cakravia.toml", "node_modules", "__pycache__")
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
 
+    @property
+    def name(self) -> str:
+        """The name of the site in its settings."""
+        return self.settings.read_text().partition('name = "')[2].partition('"')[0]
+
     def initialise(self, settings: Mapping[str, str]) -> None:
         pairs = QUICK | {"proxy.listen": f"127.0.0.1:{self.users}"} | dict(settings)
         words = [word for key, value in pairs.items() for word in ("--set", f"{key}={value}")]

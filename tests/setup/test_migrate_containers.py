@@ -79,7 +79,7 @@ def test_users_of_two_containers_move_to_the_site_and_back(
     name, users, conf = old
     site = on_docker(SAMPLES / "plain_image", "python")
     assert site.cakravia("deploy", "v1.0.0").status == 0
-    network = site.settings.read_text().partition('name = "')[2].partition('"')[0]
+    network = site.name
     docker("network", "connect", network, name)
 
     def page() -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import ImageNotFound
 
+from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL
 from tests.platforms.docker.docker_stage import base_of
 from tests.setup.sample_site import SampleSite
 from tests.setup.test_looking import DJANGO, SAMPLES
@@ -39,8 +40,21 @@ def test_express_project_is_released_as_processes(make: Callable[[Path], SampleS
     release_as_processes(make(SAMPLES / "express"))
 
 
-def test_image_without_health_endpoint_is_released_on_docker(on_docker: Callable[..., SampleSite]) -> None:
-    on_docker(SAMPLES / "plain_image", "python").release_twice()
+def test_image_without_health_endpoint_is_released_on_docker_and_leaves_nothing(
+    on_docker: Callable[..., SampleSite], client: DockerClient
+) -> None:
+    site = on_docker(SAMPLES / "plain_image", "python")
+    site.release_twice()
+    name = site.name
+    ended = site.cakravia("uninstall", "--stop", "--yes")
+    assert ended.status == 0, ended.output
+    assert client.containers.list(all=True, filters={"label": f"{SITE_LABEL}={name}"}) == []
+    assert client.networks.list(filters={"label": f"{SITE_LABEL}={name}"}) == []
+    # The last one is what the application keeps in DATA_DIR.
+    assert [volume.name for volume in client.volumes.list() if volume.name.startswith(f"{name}-")] == [f"{name}-slots"]
+    assert not [tag for image in client.images.list() for tag in image.tags if name in tag]
+    assert not site.settings.exists()
+    assert (site.folder / "Dockerfile").is_file()
 
 
 @pytest.mark.slow
