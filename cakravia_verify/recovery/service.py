@@ -43,6 +43,8 @@ def install(settings: Settings, site_file: Path, scope: Scope, *, into: Path = P
     yield f"wrote {unit}"
     if into == Path("/"):
         yield from run_systemctl(scope, ("daemon-reload",), ("enable", "--now", name), name=name)
+    if settings.site.platform == "docker" and settings.docker.restart == "no":
+        yield 'note: [docker] restart = "no": only the supervisor starts containers again'
     if scope is Scope.USER:
         yield "a service of your own starts with the machine only after: loginctl enable-linger"
 
