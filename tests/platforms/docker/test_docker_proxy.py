@@ -235,10 +235,11 @@ def test_a_copy_of_the_folder_is_the_same_site(shop: Shop, tmp_path: Path) -> No
 
 def test_a_folder_that_was_moved_goes_on_with_its_containers(shop: Shop, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(shop.made.folder, tmp_path / "moved"))
+    before = shop.site.observe().slots.blue
     away = shop.site.settings.state.rename(tmp_path / "away")
     try:
         site = open_site(load_settings(moved / "cakravia.toml", environment={}))
-        assert site.observe().slots.blue == shop.site.observe().slots.blue
+        assert site.observe().slots.blue == before
     finally:
         away.rename(shop.site.settings.state)
 
