@@ -80,6 +80,7 @@ def next_site(make_site: MakeSite, client: DockerClient, folder: Path) -> Iterat
         pytest.skip("there is no npm here")
     base = _base_with_npm(client, folder)
     site = _site_of(NEXT, make_site)
+    site.settings.write_text(site.settings.read_text().replace("[proxy]\n", '[proxy]\nassets = ["/_next/static/"]\n'))
     _name(site, NODE_IMAGE=base)
     try:
         yield site
