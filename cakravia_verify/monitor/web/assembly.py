@@ -11,11 +11,12 @@ from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.facts import ProbeTarget
 from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.monitor.web.doorbell import Doorbell
-from cakravia_verify.monitor.web.publisher import open_publisher
+from cakravia_verify.proxy.monitor_pages import has_pages
 from cakravia_verify.settings.models import Settings
 
 if TYPE_CHECKING:
     from cakravia_verify.monitor.metrics import MonitorMetrics
+    from cakravia_verify.monitor.web.publisher import PagePublisher
     from cakravia_verify.monitor.web.server import WebServer
 
 
@@ -27,7 +28,7 @@ class WebSide:
         self._database = database
         self._log = log
         self._bell = Doorbell()
-        self._publisher = open_publisher(settings, self._bell, log=log)
+        self._publisher = self._open_publisher()
         self._metrics = self._open_metrics()
         self._server: WebServer | None = None
         self._state: Mapping[str, Any] = {}
@@ -65,6 +66,15 @@ class WebSide:
             self._server.end()
         if self._publisher is not None:
             self._publisher.stop()
+
+    # Each part is loaded when the settings open it.
+
+    def _open_publisher(self) -> PagePublisher | None:
+        if not has_pages(self._settings.monitor):
+            return None
+        from cakravia_verify.monitor.web.publisher import open_publisher
+
+        return open_publisher(self._settings, self._bell, log=self._log)
 
     def _open_metrics(self) -> MonitorMetrics | None:
         if not self._settings.monitor.listen:

@@ -30,6 +30,9 @@ MOST_STREAMS: Final = 80
 MOST_BODY: Final = 4096
 SOCKET_SECONDS: Final = 10.0
 KEEP_ALIVE_SECONDS: Final = 15.0
+# A stream is ended by then, and the browser opens a new one: a worker of nginx that is to end after a reload waits for
+# its last connection.
+STREAM_SECONDS: Final = 120.0
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 
 
@@ -42,6 +45,7 @@ class WebParts:
     bell: Doorbell
     metrics: Callable[[], tuple[str, bytes]]
     on_action: Callable[[str], None]
+    stream_seconds: float = STREAM_SECONDS
 
 
 class WebServer(ThreadingHTTPServer):
@@ -181,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_events(self) -> None:
         bell = self.server.parts.bell
-        known = bell.number
-        self.wfile.write(b"retry: 3000\n\n")
-        while not bell.is_over:
-            number = bell.wait(known, seconds=KEEP_ALIVE_SECONDS)
+        known, ends = bell.number, time.monotonic() + self.server.parts.stream_seconds
+        self.wfile.write(b"retry: 1000\n\n")
+        while not bell.is_over and (left := ends - time.monotonic()) > 0:
+            number = bell.wait(known, seconds=min(KEEP_ALIVE_SECONDS, left))
             self.wfile.write(b": alive\n\n" if number == known else b"data: %d\n\n" % number)
             known = number
 

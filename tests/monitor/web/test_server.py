@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,7 +33,7 @@ ACTOR = {"X-Monitor-Token": TOKEN.text}
 class Port:
     """The server of a monitor with one open alert, and what it was told to do."""
 
-    def __init__(self, folder: Path, *, actions: str) -> None:
+    def __init__(self, folder: Path, *, actions: str, stream_seconds: float = 60.0) -> None:
         (port,) = free_ports(1)
         self.address = Address("127.0.0.1", port)
         self.bell = Doorbell()
@@ -40,7 +41,9 @@ class Port:
         self.database = book.open_book(folder)
         self.reset()
         settings = MonitorSettings(password=PASSWORD.hashed, listen=str(self.address), actions=actions)
-        parts = WebParts(settings, self.database, self.bell, lambda: ("text/plain", b"m 1\n"), self.done.append)
+        parts = WebParts(
+            settings, self.database, self.bell, lambda: ("text/plain", b"m 1\n"), self.done.append, stream_seconds
+        )
         self.server = WebServer(self.address, parts)
 
     def reset(self) -> None:
@@ -63,8 +66,8 @@ class Port:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *, actions: str = TOKEN.hashed) -> Iterator[Port]:
-    port = Port(folder, actions=actions)
+def opened(folder: Path, **options: Any) -> Iterator[Port]:
+    port = Port(folder, **({"actions": TOKEN.hashed} | options))
     port.server.begin()
     try:
         yield port
@@ -218,7 +221,7 @@ def test_a_ring_reaches_every_open_page(port: Port) -> None:
     def listen() -> None:
         with httpx.stream("GET", port.url("/events"), auth=READER, trust_env=False, timeout=20) as answer:
             lines = answer.iter_lines()
-            assert next(lines) == "retry: 3000"
+            assert next(lines) == "retry: 1000"
             ready.wait(20)
             heard.append(next(line for line in lines if line.startswith("data:")))
 
@@ -268,6 +271,15 @@ def test_pages_that_are_open_do_not_hold_up_the_end(quick_folder: Path) -> None:
         next(lines)
         port.server.end()
         assert [line for line in lines if line.startswith("data:")] in ([], ["data: 0"])
+
+
+def test_a_stream_ends_by_itself_so_that_workers_of_nginx_can(quick_folder: Path) -> None:
+    with (
+        opened(quick_folder, stream_seconds=0.2) as port,
+        httpx.stream("GET", port.url("/events"), auth=READER, trust_env=False, timeout=20) as answer,
+    ):
+        lines = list(answer.iter_lines())
+    assert "retry: 1000" in lines
 
 
 def test_an_answer_does_not_name_the_program(port: Port) -> None:

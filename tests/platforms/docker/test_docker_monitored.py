@@ -1,4 +1,4 @@
-"""What the monitor sees of slots in containers: resources, limits, restarts, exits, and their endpoints."""
+"""What the monitor sees of slots in containers, and its pages in the proxy's container."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import httpx
+
 from cakravia_verify.monitor.facts import PlatformFacts, ProbeTarget, Round
 from cakravia_verify.monitor.sampling.assembly import open_sources
+from cakravia_verify.monitor.web.access import new_password
+from cakravia_verify.monitor.web.doorbell import Doorbell
+from cakravia_verify.monitor.web.publisher import open_publisher
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline
@@ -63,3 +68,34 @@ def test_slots_in_containers_are_seen_with_their_resources_and_restarts(
         assert time.monotonic() < ends, stopped
         time.sleep(0.1)
     assert stopped.is_running or stopped.exit_code == 137
+
+
+def test_pages_of_the_monitor_are_served_by_the_proxys_container(make_site: Callable[..., DockerSite]) -> None:
+    made, password = make_site(), new_password()
+    with made.settings.open("a", encoding="utf-8") as file:
+        file.write(f'\n[monitor]\npassword = "{password.hashed}"\npublic = true\n')
+    site = made.open()
+    site.proxy.start(Colour.BLUE, deadline=Deadline("the proxy starts", 120.0))
+    url, reader, told = site.proxy.address.url, ("monitor", password.text), list[str]()
+
+    def get(name: str, *, auth: tuple[str, str] | None) -> httpx.Response:
+        return httpx.get(f"{url}/{name}", auth=auth, trust_env=False)
+
+    assert get("monitor.html", auth=reader).status_code == 404
+    assert get("monitor.html", auth=None).status_code == 401
+    publisher = open_publisher(site.settings, Doorbell(), log=told.append)
+    assert publisher is not None
+    for at in (time.time() - 60, time.time()):
+        publisher.show({"at": at, "facts": {}}, at_once=False)
+        publisher.write()
+        assert told == []
+        assert get("monitor.json", auth=reader).json()["at"] == at
+    assert 'data-events=""' in get("monitor.html", auth=reader).text
+    assert get("monitor.facts.json", auth=None).status_code == 401
+    assert get("status.json", auth=None).json()["site"] == made.name
+    for path in ("monitor.events", "monitor.act", "monitor.reports/"):
+        # Nothing is served there: the container reaches neither the monitor nor the reports.
+        assert get(path, auth=reader).status_code == 502
+    site.proxy.stop(deadline=Deadline("the proxy stops", 30.0))
+    publisher.write()
+    assert told == []
