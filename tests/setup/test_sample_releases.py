@@ -14,6 +14,8 @@ from docker.errors import ImageNotFound
 
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL
 from tests.platforms.docker.docker_stage import base_of
+from tests.platforms.docker.real_projects import NEXT
+from tests.platforms.docker.real_projects import _base_with_npm as node_base_with_npm
 from tests.setup.sample_site import SampleSite
 from tests.setup.test_looking import DJANGO, SAMPLES
 
@@ -88,3 +90,16 @@ def compose(site: SampleSite, *arguments: str) -> None:
     command = ["docker", "compose", "-f", str(site.folder / "docker-compose.yml"), *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_next_project_is_released_on_docker(
+    on_docker: Callable[..., SampleSite], client: DockerClient, tmp_path: Path
+) -> None:
+    base = node_base_with_npm(client, tmp_path / "npm")
+
+    def prepared(folder: Path) -> None:
+        (folder / ".env").write_text(f"COMPOSE_PROJECT_NAME=t{uuid.uuid4().hex[:10]}\nNODE_IMAGE={base}\n")
+
+    site = on_docker(NEXT, "", prepare=prepared, health__deadline="60.0", traffic__rate="25.0", release__bake="3.0")
+    site.release_twice()
