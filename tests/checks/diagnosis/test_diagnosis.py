@@ -180,6 +180,15 @@ def test_a_monitor_that_works_is_no_cause(site_with_v1: Stage) -> None:
     assert causes_of(site_with_v1, monitor) == ()
 
 
+def test_the_evidence_is_collected_for_a_report_of_a_defect(site_with_v1: Stage) -> None:
+    failed_release(site_with_v1, "one\ntwo\nError: Cannot find module 'x'")
+    told = json.loads(json.dumps(collect(site_with_v1.site, monitor=MonitorEvidence(log="slow")).as_json()))
+    assert told["logs"]["green"][-1] == "Error: Cannot find module 'x'"
+    assert (told["logs"]["monitor"], told["served"], told["lock"]) == (["slow"], "blue", None)
+    assert [each["outcome"] for each in told["releases"]] == ["promoted", "rolled back"]
+    assert len(told["readings"]["blue"]) == 4
+
+
 def test_causes_come_in_the_order_of_their_likelihood(site_with_v1: Stage) -> None:
     failed_release(site_with_v1, "Error: Cannot find module 'x'")
     site_with_v1.memory.configuration = ConfigurationState("a", "b", "a", refusal="no")
