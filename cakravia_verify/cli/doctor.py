@@ -49,7 +49,7 @@ def doctor(open_site: Callable[[], Site], as_json: bool, is_long: bool) -> None:
     checked = [carry_out(check, ground) for check in PREREQUISITES if check.applies(site.settings)]
     evidence = collect(site, monitor=_monitor_evidence(site))
     causes = diagnose(site, evidence)
-    is_bad = bool(causes) or any(each.bad for each in checked)
+    is_bad = _is_bad(checked, causes)
     if as_json:
         click.echo(json.dumps(_as_json(site, checked, causes, evidence=evidence), indent=2))
     else:
@@ -105,7 +105,7 @@ def _cause_lines(causes: Iterable[Cause]) -> Iterator[str]:
     yield ""
     yield "what is wrong, most likely first:"
     for number, cause in enumerate(listed, 1):
-        yield from _wrapped(f"{number}. ", f"{cause.what} ({cause.chapter})", indent=2)
+        yield from _wrapped(f"{number}. ", f"{cause.what} ({'a hint' if cause.is_hint else cause.chapter})", indent=2)
         for line in cause.evidence:
             yield from _wrapped("seen: ", line, indent=5)
         yield from _wrapped("-> ", cause.command, indent=5)
@@ -123,15 +123,22 @@ def _wrapped(label: str, text: str, *, indent: int) -> list[str]:
     )
 
 
+def _is_bad(checked: Iterable[CheckedSite], causes: Iterable[Cause]) -> bool:
+    return any(not cause.is_hint for cause in causes) or any(each.bad for each in checked)
+
+
 def _as_json(
     site: Site, checked: Sequence[CheckedSite], causes: Sequence[Cause], *, evidence: SiteEvidence
 ) -> dict[str, Any]:
     return {
         "site": site.settings.site.name,
-        "is_ok": not causes and not any(each.bad for each in checked),
+        "is_ok": not _is_bad(checked, causes),
         "prerequisites": [each.as_json() for each in checked],
         "evidence": evidence.as_json(),
-        "causes": [asdict(cause) | {"remedy": cause.command, "chapter": str(cause.chapter)} for cause in causes],
+        "causes": [
+            asdict(cause) | {"is_hint": cause.is_hint, "remedy": cause.command, "chapter": str(cause.chapter)}
+            for cause in causes
+        ],
     }
 
 

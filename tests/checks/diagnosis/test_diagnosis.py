@@ -118,14 +118,13 @@ def test_changed_settings_that_wait_for_a_reload_are_named(site_with_v1: Stage) 
     site_with_v1.memory.configuration = ConfigurationState("new", "old", "old")
     (cause,) = causes_of(site_with_v1)
     assert ("settings changed" in cause.what, cause.remedy) == (True, "cakravia recover loads them")
+    assert cause.is_hint
 
 
 def test_a_proxy_that_does_not_run_is_the_cause(site_with_v1: Stage) -> None:
     site_with_v1.memory.proxy_runs = False
-    assert (causes_of(site_with_v1)[0].what, causes_of(site_with_v1)[0].remedy) == (
-        "the proxy does not run",
-        "cakravia up",
-    )
+    first = causes_of(site_with_v1)[0]
+    assert (first.what, first.remedy, first.is_hint) == ("the proxy does not run", "cakravia up", False)
 
 
 def test_a_proxy_that_asks_the_wrong_slot_is_drift(site_with_v1: Stage) -> None:
