@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from cakravia_verify.errors import SettingsError
 
 if TYPE_CHECKING:
     from cakravia_verify.checks.diagnosis.cause import Cause
-    from cakravia_verify.checks.diagnosis.evidence import MonitorEvidence
+    from cakravia_verify.checks.diagnosis.evidence import MonitorEvidence, SiteEvidence
     from cakravia_verify.checks.model import CheckedSite
     from cakravia_verify.site.site import Site
 
@@ -47,10 +47,11 @@ def doctor(open_site: Callable[[], Site], as_json: bool, is_long: bool) -> None:
 
     ground = Ground(site, Machine())
     checked = [carry_out(check, ground) for check in PREREQUISITES if check.applies(site.settings)]
-    causes = diagnose(site, collect(site, monitor=_monitor_evidence(site)))
-    is_bad = bool(causes) or any(each.bad for each in checked)
+    evidence = collect(site, monitor=_monitor_evidence(site))
+    causes = diagnose(site, evidence)
+    is_bad = _is_bad(checked, causes)
     if as_json:
-        click.echo(json.dumps(_as_json(site, checked, causes, is_bad=is_bad), indent=2))
+        click.echo(json.dumps(_as_json(site, checked, causes, evidence=evidence), indent=2))
     else:
         for line in (*_check_lines(checked, is_long=is_long), *_cause_lines(causes)):
             click.echo(line)
@@ -104,7 +105,7 @@ def _cause_lines(causes: Iterable[Cause]) -> Iterator[str]:
     yield ""
     yield "what is wrong, most likely first:"
     for number, cause in enumerate(listed, 1):
-        yield from _wrapped(f"{number}. ", f"{cause.what} ({cause.chapter})", indent=2)
+        yield from _wrapped(f"{number}. ", f"{cause.what} ({'a hint' if cause.is_hint else cause.chapter})", indent=2)
         for line in cause.evidence:
             yield from _wrapped("seen: ", line, indent=5)
         yield from _wrapped("-> ", cause.command, indent=5)
@@ -122,12 +123,22 @@ def _wrapped(label: str, text: str, *, indent: int) -> list[str]:
     )
 
 
-def _as_json(site: Site, checked: Iterable[CheckedSite], causes: Iterable[Cause], *, is_bad: bool) -> dict[str, Any]:
+def _is_bad(checked: Iterable[CheckedSite], causes: Iterable[Cause]) -> bool:
+    return any(not cause.is_hint for cause in causes) or any(each.bad for each in checked)
+
+
+def _as_json(
+    site: Site, checked: Sequence[CheckedSite], causes: Sequence[Cause], *, evidence: SiteEvidence
+) -> dict[str, Any]:
     return {
         "site": site.settings.site.name,
-        "is_ok": not is_bad,
+        "is_ok": not _is_bad(checked, causes),
         "prerequisites": [each.as_json() for each in checked],
-        "causes": [asdict(cause) | {"remedy": cause.command, "chapter": str(cause.chapter)} for cause in causes],
+        "evidence": evidence.as_json(),
+        "causes": [
+            asdict(cause) | {"is_hint": cause.is_hint, "remedy": cause.command, "chapter": str(cause.chapter)}
+            for cause in causes
+        ],
     }
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from cakravia_verify.command_options import with_options
+
+MOST_OF_A_HINT: Final = 50
 
 
 class Chapter(StrEnum):
@@ -26,6 +29,11 @@ class Cause:
     what: str
     evidence: tuple[str, ...]
     remedy: str
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether it is worth a look, but does not keep users from being served."""
+        return self.likelihood <= MOST_OF_A_HINT
 
     @property
     def command(self) -> str:

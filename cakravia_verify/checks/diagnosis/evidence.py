@@ -17,6 +17,8 @@ from cakravia_verify.slots import Colour
 
 T = TypeVar("T")
 LOG_LINES: Final = 200
+SHOWN_LINES: Final = 30
+SHOWN_RELEASES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,37 @@ class SiteEvidence:
     def last(self) -> Record | None:
         """The newest release, None without one."""
         return self.releases[-1] if self.releases else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the evidence for a report of a defect: the newest lines of logs, and the newest releases."""
+        state, configuration = self.state, self.configuration
+        return {
+            "users": {"status": self.users.status_code, "problem": self.users.problem},
+            "served": str(state.served) if state and state.served else None,
+            "drift": list(state.drift) if state else [],
+            "readings": {str(colour): [str(each) for each in rows] for colour, rows in self.readings.items()},
+            "logs": {
+                **{str(colour): log.splitlines()[-SHOWN_LINES:] for colour, log in self.slot_logs.items()},
+                "proxy": self.proxy_log.splitlines()[-SHOWN_LINES:],
+                "monitor": self.monitor.log.splitlines()[-SHOWN_LINES:],
+            },
+            "nginx": {
+                "refusal": configuration.refusal,
+                "is_as_loaded": configuration.written == configuration.loaded,
+                "is_as_wanted": configuration.written == configuration.wanted,
+            },
+            "releases": [
+                {
+                    "release": each.intent.release,
+                    "version": each.intent.version,
+                    "outcome": each.outcome,
+                    "why": each.why,
+                }
+                for each in self.releases[-SHOWN_RELEASES:]
+            ],
+            "lock": str(self.holder) if self.holder else None,
+            "troubles": list(self.troubles),
+        }
 
 
 def collect(site: Site, *, monitor: MonitorEvidence) -> SiteEvidence:

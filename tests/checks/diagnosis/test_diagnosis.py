@@ -118,14 +118,13 @@ def test_changed_settings_that_wait_for_a_reload_are_named(site_with_v1: Stage) 
     site_with_v1.memory.configuration = ConfigurationState("new", "old", "old")
     (cause,) = causes_of(site_with_v1)
     assert ("settings changed" in cause.what, cause.remedy) == (True, "cakravia recover loads them")
+    assert cause.is_hint
 
 
 def test_a_proxy_that_does_not_run_is_the_cause(site_with_v1: Stage) -> None:
     site_with_v1.memory.proxy_runs = False
-    assert (causes_of(site_with_v1)[0].what, causes_of(site_with_v1)[0].remedy) == (
-        "the proxy does not run",
-        "cakravia up",
-    )
+    first = causes_of(site_with_v1)[0]
+    assert (first.what, first.remedy, first.is_hint) == ("the proxy does not run", "cakravia up", False)
 
 
 def test_a_proxy_that_asks_the_wrong_slot_is_drift(site_with_v1: Stage) -> None:
@@ -178,6 +177,15 @@ def test_a_monitor_with_issues_is_named(site_with_v1: Stage, monitor: MonitorEvi
 def test_a_monitor_that_works_is_no_cause(site_with_v1: Stage) -> None:
     monitor = MonitorEvidence(is_installed=True, is_running=True, is_fresh=True, has_channels=True)
     assert causes_of(site_with_v1, monitor) == ()
+
+
+def test_the_evidence_is_collected_for_a_report_of_a_defect(site_with_v1: Stage) -> None:
+    failed_release(site_with_v1, "one\ntwo\nError: Cannot find module 'x'")
+    told = json.loads(json.dumps(collect(site_with_v1.site, monitor=MonitorEvidence(log="slow")).as_json()))
+    assert told["logs"]["green"][-1] == "Error: Cannot find module 'x'"
+    assert (told["logs"]["monitor"], told["served"], told["lock"]) == (["slow"], "blue", None)
+    assert [each["outcome"] for each in told["releases"]] == ["promoted", "rolled back"]
+    assert len(told["readings"]["blue"]) == 4
 
 
 def test_causes_come_in_the_order_of_their_likelihood(site_with_v1: Stage) -> None:

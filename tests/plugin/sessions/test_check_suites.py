@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from cakravia_verify.report.verdict.file import altered_files, read_verdict
@@ -85,6 +86,21 @@ def test_suites_of_a_release_and_of_checks_are_not_one_session(shop: Shop) -> No
     ended = check(shop, "health", "deploy")
     assert (ended.status, "sessions of their own" in ended.output) == (4, True), ended.output
     assert shop.history() == before
+
+
+def test_the_doctor_names_a_dead_proxy_and_the_command_that_mends_it(shop: Shop) -> None:
+    family = [each for master in shop.nginx() for each in (master, *master.children())]
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=10)
+    ended = shop.cakravia("doctor", "--json")
+    told = json.loads(ended.output)
+    assert (ended.status, told["is_ok"]) == (1, False)
+    assert told["causes"][0]["what"] == "the proxy does not run"
+    assert told["evidence"]["readings"]["blue"]
+    command = told["causes"][0]["remedy"].split()
+    assert shop.cakravia(command[-1]).status == 0
+    assert json.loads(shop.cakravia("doctor", "--json").output)["causes"] == []
 
 
 @pytest.mark.slow
