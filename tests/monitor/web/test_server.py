@@ -100,6 +100,8 @@ def port(one_port: Port) -> Port:
         f"Basic {base64.b64encode(f'root:{PASSWORD.text}'.encode()).decode()}",
         f"Basic {base64.b64encode(bytes(range(128, 200))).decode()}",
     ],
+    # The password is another one in every process of the run.
+    ids=["none", "no-credentials", "no-base64", "bearer", "wrong-password", "wrong-user", "no-text"],
 )
 def test_nothing_but_liveness_is_told_without_the_password(path: str, header: str, port: Port) -> None:
     answer = port.get(path, auth=None, headers={"Authorization": header} if header else {})
