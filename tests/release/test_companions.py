@@ -159,6 +159,7 @@ def test_redeploying_a_version_starts_its_companions_anew(stage: Stage) -> None:
     assert not before & {each.identity for each in stage.memory.companions.running()}
 
 
+@pytest.mark.check
 def test_a_release_killed_at_any_point_leaves_the_companions_of_the_promoted_version(tmp_path: Path) -> None:
     """Also if the recovery itself is killed at any point."""
     for point in range(1, 400):

@@ -37,6 +37,7 @@ QUIETER = tuple(
     word
     for setting in (
         "traffic.rate=25",
+        "traffic.timeout=30",
         "release.bake=3",
         "health.deadline=60",
         "budget.p99=30",
