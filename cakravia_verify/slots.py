@@ -40,17 +40,22 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Address:
-    """A host and a TCP port."""
+    """A host and a TCP port. An IPv6 address has no brackets in `host`, and has them in all texts."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self}"
+
+    @property
+    def of_this_machine(self) -> Address:
+        """The address at which this machine reaches a listener on all its addresses."""
+        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)  # noqa: S104
 
 
 @dataclass(frozen=True)

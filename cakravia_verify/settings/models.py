@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.contract import ContractSettings
@@ -18,7 +18,6 @@ from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
-    HOST_PATTERN,
     MEMORY_LEAST,
     MEMORY_MOST,
     Codes,
@@ -26,6 +25,7 @@ from cakravia_verify.settings.section import (
     Seconds,
     Section,
     address_of,
+    checked_host,
     size_in_bytes,
 )
 from cakravia_verify.settings.traffic_mix import Headers, MixTable
@@ -56,7 +56,7 @@ class SiteSettings(Section):
 class SlotSettings(Section):
     """Where the two slots listen, and their memory limit."""
 
-    host: Annotated[str, Field(pattern=HOST_PATTERN)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(checked_host)] = "127.0.0.1"
     blue: Port = 3000
     green: Port = 3001
     memory_limit: Annotated[str, Field(pattern=r"^[0-9]{1,15}[KMG]?$")] = "512M"
@@ -330,4 +330,6 @@ class Settings(Section):
         return self.state / "deployment-history.log"
 
     def slot_address(self, colour: Colour) -> Address:
-        return Address(self.slots.host, self.slots.port(colour))
+        # "localhost" has two addresses, and an application may listen on one of them.
+        host = "127.0.0.1" if self.slots.host == "localhost" else self.slots.host
+        return Address(host, self.slots.port(colour))

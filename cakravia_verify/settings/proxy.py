@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
-from cakravia_verify.settings.section import NGINX_PATH, Section, address_of
+from cakravia_verify.settings.section import NGINX_PATH, Section, address_of, checked_listen
 from cakravia_verify.settings.skew import AssetPrefix, SkewSettings
 from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address
@@ -51,7 +51,7 @@ class MaintenanceSettings(Section):
 class ProxySettings(Section):
     """How nginx listens, switches and connects to the slots. Times are in seconds."""
 
-    listen: Annotated[str, Field(pattern=r"^[^\s:;{}]+:[0-9]{1,5}$")] = "127.0.0.1:8080"
+    listen: Annotated[str, AfterValidator(checked_listen)] = "127.0.0.1:8080"
     nginx: str = ""
     switch: Literal["flag", "reload"] = "flag"
     failover: bool = True
@@ -73,7 +73,7 @@ class ProxySettings(Section):
     pages: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     security_headers: SecurityHeaders = SecurityHeaders()
     maintenance: MaintenanceSettings = MaintenanceSettings()
-    tls_listen: Annotated[str, Field(pattern=r"^([^\s:;{}]+:[0-9]{1,5})?$")] = ""
+    tls_listen: Annotated[str, AfterValidator(lambda text: text and checked_listen(text))] = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     assets: Annotated[tuple[AssetPrefix, ...], Field(strict=False)] = ()
@@ -134,11 +134,4 @@ class ProxySettings(Section):
     def _header_fits_usual_pages(cls, value: str) -> str:
         if int(value[:-1]) < 4:
             raise ValueError("use at least 4k: usual requests have such headers")
-        return value
-
-    @field_validator("listen", "tls_listen")
-    @classmethod
-    def _port_in_range(cls, value: str) -> str:
-        if value and not 1 <= address_of(value).port <= 65_535:
-            raise ValueError("the port is not between 1 and 65535")
         return value

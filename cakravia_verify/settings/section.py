@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Final, TypeAlias
 
@@ -33,8 +34,46 @@ class Section(BaseModel):
 
 
 def address_of(listen: str) -> Address:
+    """Return the address of a text such as `127.0.0.1:8080` or `[::1]:8080`."""
     host, _, port = listen.rpartition(":")
-    return Address(host, int(port))
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def checked_listen(listen: str) -> str:
+    """Return a text that names an address to listen on. Raises ValueError with the part that is wrong."""
+    host, colon, port = listen.rpartition(":")
+    if listen.startswith("unix:"):
+        raise ValueError(f"{listen!r} is a unix socket: releases are measured by TCP, so write an address and a port")
+    if listen.count(":") > 1 and not host.endswith("]"):
+        raise ValueError(f"{listen!r} is an IPv6 address without brackets or without a port: write [::1]:8080")
+    if not colon or not host:
+        raise ValueError(f"{listen!r} lacks {'an address' if colon else 'a port'}: write 127.0.0.1:8080 or [::1]:8080")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535):
+        raise ValueError(f"{listen!r} has the port {port!r}: the port is not between 1 and 65535")
+    if host.startswith("["):
+        _require_ipv6(host[1:-1])
+    elif not re.fullmatch(HOST_PATTERN, host) or host == "*":
+        raise ValueError(f"{listen!r} has the address {host!r}: write 0.0.0.0 or [::] for all")
+    return listen
+
+
+def checked_host(host: str) -> str:
+    """Return the host of slots, an IPv6 address without brackets. Raises ValueError."""
+    if ":" in host:
+        host = host.removeprefix("[").removesuffix("]")
+        _require_ipv6(host)
+    elif not re.fullmatch(HOST_PATTERN, host):
+        raise ValueError(f"{host!r} is no address: write 127.0.0.1 or ::1, without a port")
+    return host
+
+
+def _require_ipv6(host: str) -> None:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError as error:
+        raise ValueError(f"{host!r} is no IPv6 address: {error}") from error
+    if "%" in host:
+        raise ValueError(f"{host!r} names an interface: write the address alone")
 
 
 def size_in_bytes(size: str) -> int:

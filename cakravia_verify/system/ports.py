@@ -21,6 +21,8 @@ def require_free_port(address: Address, *, what: str) -> None:
     try:
         with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if ":" in address.host:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind((address.host, address.port))
     except (OSError, OverflowError) as error:
         number = error.errno if isinstance(error, OSError) else None

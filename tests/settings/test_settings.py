@@ -256,3 +256,37 @@ def test_any_variable_loads_or_is_a_settings_error(path: Path, key: str, value: 
     name = "CAKRAVIA_" + key.upper().replace(".", "_")
     complaint = complaint_of(path, {name: value})
     assert complaint is None or name in complaint.message
+
+
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [
+        ("8080", "lacks a port"),
+        (":8080", "lacks an address"),
+        ("::1:8080", "an IPv6 address without brackets"),
+        ("[::1]", "an IPv6 address without brackets or without a port"),
+        ("[::g]:8080", "'::g' is no IPv6 address"),
+        ("[fe80::1%eth0]:8080", "names an interface"),
+        ("127.0.0.1:http", "the port 'http'"),
+        ("127.0.0.1:70000", "between 1 and 65535"),
+        ("*:8080", "write 0.0.0.0 or [::]"),
+        ("unix:/run/shop.sock", "is a unix socket"),
+        ("a b;:8080", "the address 'a b;'"),
+    ],
+)
+@pytest.mark.parametrize("key", ["listen", "tls_listen"])
+def test_an_address_that_is_none_is_told_in_words(path: Path, key: str, listen: str, told: str) -> None:
+    assert told in refused(path, f'[proxy]\n{key} = "{listen}"')
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("::1", "[::1]:3000"), ("[::1]", "[::1]:3000"), ("localhost", "127.0.0.1:3000"), ("10.0.0.7", "10.0.0.7:3000")],
+)
+def test_slots_listen_on_one_address(path: Path, host: str, shown: str) -> None:
+    address = loaded(path, f'[slots]\nhost = "{host}"').slot_address(Colour.BLUE)
+    assert (str(address), address.url) == (shown, f"http://{shown}")
+
+
+def test_a_host_of_slots_with_a_port_is_told_in_words(path: Path) -> None:
+    assert "is no IPv6 address" in refused(path, '[slots]\nhost = "127.0.0.1:3000"')

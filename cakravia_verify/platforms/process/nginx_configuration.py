@@ -111,7 +111,7 @@ class NginxConfiguration:
             site_key=key_of(self.folder),
             version=self.program.version,
             listen=str(settings.address),
-            own_address=str(settings.address),
+            own_address=str(settings.address.of_this_machine),
             tls_listen=settings.tls_listen,
             certificate=read_certificate(settings),
             facts=self.facts,

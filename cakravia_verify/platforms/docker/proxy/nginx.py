@@ -90,14 +90,14 @@ class DockerNginx:
             return Address(self._engine.tunnel.host, listen.port)
         if self._engine.tunnel is not None:
             return self._engine.tunnel.reach(listen)
-        return Address("127.0.0.1", listen.port) if listen.host == "0.0.0.0" else listen  # noqa: S104
+        return listen.of_this_machine
 
     @property
     def tls_address(self) -> Address | None:
         tls = self._settings.proxy.tls_address
         if tls is None or self._settings.docker.users or self._engine.tunnel is not None:
             return None
-        return Address("127.0.0.1", tls.port) if tls.host == "0.0.0.0" else tls  # noqa: S104
+        return tls.of_this_machine
 
     @property
     def access_log(self) -> Path:

@@ -119,7 +119,12 @@ def test_a_slot_whose_address_vanished_is_not_tried_by_each_request(front: Front
         proxy.set_failover(allowed=True)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda number: front.ask(f"/{number}", method=method), range(8)))
-        answers = [front.ask("/", method=method, headers={"X-Request-ID": f"run-{n}"}) for n in range(50)]
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)) as user:
+            user.connect()
+            kept = user.sock
+            ids = [{"X-Request-ID": f"run-{number}"} for number in range(50)]
+            answers = [ask_over(user, "/", method=method, headers=each) for each in ids]
+            assert user.sock is kept, "the user's connection was closed"
         poll(lambda: len(upstreams_logged(proxy)) == 50, deadline=deadline())
     assert {(each.status, each.slot, str(each.served_slot)) for each in answers} == {(200, "green", "['green']")}
     assert [tried for tried in upstreams_logged(proxy).values() if str(gone) in tried] == []
