@@ -10,6 +10,7 @@ from cakravia_verify.history.journal import Journal
 from cakravia_verify.monitor.facts import ProbeTarget
 from cakravia_verify.monitor.sampling.certificate import CertificateSource
 from cakravia_verify.monitor.sampling.machine import HostSource, VantageSource
+from cakravia_verify.monitor.sampling.pins import PinSource
 from cakravia_verify.monitor.sampling.platform import (
     CONTAINERS_EVERY,
     EVERY,
@@ -65,6 +66,8 @@ def _others(site: Site, platform: PlatformSource, on_probes: Callable[[], None])
         yield PageSource(settings)
     yield ReleaseSource(settings)
     yield DriftSource(_apart(site))
+    if settings.proxy.skew.is_on:
+        yield PinSource(open_site(settings))
     yield HostSource((settings.state, settings.reports))
     if settings.monitor.vantage:
         yield VantageSource(settings.monitor.vantage)

@@ -105,6 +105,16 @@ def test_a_slot_survives_the_end_of_the_process_that_started_it(
     assert platform.observe(Colour.BLUE) is None
 
 
+def test_the_files_of_a_slots_version_are_named(settings: Settings, platform: ProcessPlatform) -> None:
+    chunks = settings.root / "source" / ".next" / "static" / "chunks"
+    chunks.mkdir(parents=True)
+    (chunks / "[slug].js").write_text("1")
+    platform.start(Colour.BLUE, platform.build("v1", deadline=deadline()), release="r", deadline=deadline())
+    assert platform.file_names(Colour.BLUE, ".next/static") == ("chunks/[slug].js",)
+    for colour, folder in ((Colour.BLUE, "dist/assets"), (Colour.BLUE, "/etc"), (Colour.GREEN, ".next/static")):
+        assert platform.file_names(colour, folder) == ()
+
+
 def test_a_killed_slot_is_observed_as_empty(started: Slot, platform: ProcessPlatform, settings: Settings) -> None:
     os.kill(pid_of(started), signal.SIGKILL)
     poll(lambda: platform.observe(Colour.BLUE) is None, deadline=deadline(), every=0.01)

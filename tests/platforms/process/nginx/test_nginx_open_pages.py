@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ def test_the_pinned_slots_own_answers_pass(front: Front) -> None:
         answered = front.ask(f"/status/{status}", method="POST", headers={"x-deployment-id": "v1"})
         assert (answered.status, answered.slot) == (status, "blue")
     assert front.green.seen == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_quiet_stream_of_a_pinned_slot_lives_longer_than_other_answers(front: Front, method: str) -> None:
+    proxy_on_green(front, read_timeout=0.3)
+    named = {"x-deployment-id": "v1"}
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(front.ask, "/slow", method=method, headers={**named, "Accept": "text/event-stream"})
+        assert front.blue.entered.wait(10)
+        assert front.ask("/slow", method=method, headers=named).status == 504
+        front.blue.may_go_on.set()
+        assert (stream.result().status, stream.result().slot) == (200, "blue")
 
 
 def test_a_request_broken_by_the_pinned_slot_is_not_sent_again(front: Front) -> None:
