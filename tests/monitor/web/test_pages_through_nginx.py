@@ -177,6 +177,7 @@ def test_metrics_come_from_the_monitors_own_port(site: LiveSite) -> None:
     assert re.search(r'cakravia_probe_duration_seconds_count\{endpoint="health",target="users"\} [1-9]', text)
 
 
+@pytest.mark.slow
 def test_the_offline_page_is_written_while_the_monitor_runs_and_after(
     site: LiveSite, watched: Watched, tmp_path: Path
 ) -> None:
