@@ -1,6 +1,8 @@
 """What the monitor of one site costs: share of a core, and memory. A real site, a real nginx, the default settings.
 
-    python -m benchmarks.monitor_cost [--seconds 120]
+    python -m benchmarks.monitor_cost [--seconds 120] [--page]
+
+With `--page` it also writes its page and listens for live updates and Prometheus.
 
 The site runs in a temporary folder with two healthy slots, and `cakravia monitor run` beside it as a process of its
 own. After 15 s of warm-up its CPU time and memory are read at the start and at the end of the span.
@@ -18,7 +20,9 @@ from pathlib import Path
 
 import psutil
 
+from cakravia_verify.monitor.web.access import new_password
 from tests.monitor.live_site import LiveSite
+from tests.ports import free_ports
 
 BAR_CPU, BAR_MEMORY = 0.01, 60 * 2**20
 WARM_UP = 15.0
@@ -32,9 +36,13 @@ def cpu_seconds(process: psutil.Process) -> float:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--seconds", type=float, default=120.0)
-    seconds = options.parse_args().seconds
+    options.add_argument("--page", action="store_true")
+    given = options.parse_args()
+    seconds, monitor = given.seconds, ""
+    if given.page:
+        monitor = f'password = "{new_password().hashed}"\nlisten = "127.0.0.1:{free_ports(1)[0]}"'
     with tempfile.TemporaryDirectory() as place:
-        site = LiveSite(Path(place) / "site", interval=2.0, timeout=2.0, monitor="")
+        site = LiveSite(Path(place) / "site", interval=2.0, timeout=2.0, monitor=monitor)
         site.deploy("v1")
         site.deploy("v2")
         try:

@@ -22,7 +22,12 @@ LINKS = PageLinks(act="monitor.act", reports="monitor.reports/")
 LOADED = "document.querySelector('#s-history table')"
 # A page that comes to the front asks at once.
 LOOK_NOW = "document.dispatchEvent(new Event('visibilitychange'))"
-LOOKS = [(1280, "light"), (360, "dark"), (360, "light"), (1280, "dark")]
+LOOKS = [
+    (1280, "light"),
+    (360, "dark"),
+    pytest.param(360, "light", marks=pytest.mark.slow),
+    pytest.param(1280, "dark", marks=pytest.mark.slow),
+]
 
 
 def now() -> Snapshot:

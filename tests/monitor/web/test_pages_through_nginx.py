@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,6 +19,9 @@ from cakravia_verify.monitor.web.access import new_password, new_token
 from cakravia_verify.slots import Colour
 from tests.monitor.live_site import LiveSite, is_open
 from tests.ports import free_ports
+
+if TYPE_CHECKING:
+    from tests.monitor.web.conftest import Window
 
 pytestmark = pytest.mark.real
 PASSWORD, TOKEN = new_password(), new_token()
@@ -174,6 +177,7 @@ def test_metrics_come_from_the_monitors_own_port(site: LiveSite) -> None:
     assert re.search(r'cakravia_probe_duration_seconds_count\{endpoint="health",target="users"\} [1-9]', text)
 
 
+@pytest.mark.slow
 def test_the_offline_page_is_written_while_the_monitor_runs_and_after(
     site: LiveSite, watched: Watched, tmp_path: Path
 ) -> None:
@@ -206,3 +210,19 @@ def test_a_site_without_a_password_has_no_page(tmp_path: Path) -> None:
                 time.sleep(0.1)
     finally:
         site.tear_down()
+
+
+def test_a_person_sees_an_outage_on_the_page_and_acknowledges_it(site: LiveSite, window: Window) -> None:
+    window.console()
+    window.open(f"http://{READER[0]}:{READER[1]}@127.0.0.1:{site.users}/monitor.html")
+    window.await_that("document.getElementById('age').innerText.includes('live')")
+    site.order(Colour.GREEN, "error")
+    window.await_that("document.querySelector('button[data-act=acknowledge][data-name=site]')")
+    assert window.run("return document.title").startswith("✗ shop")
+    window.run("document.querySelector('button[data-act=acknowledge][data-name=site]').click()")
+    window.run("document.getElementById('act-reason').value = 'on my way'")
+    window.run("document.getElementById('act-token').value = arguments[0]", TOKEN.text)
+    window.run("document.querySelector('#act button').click()")
+    window.await_that("document.getElementById('s-alerts').innerText.includes('the page: on my way')")
+    site.order(Colour.GREEN, "")
+    assert [line for line in window.console() if "Content Security Policy" in line] == []

@@ -93,9 +93,8 @@ def test_pages_of_the_monitor_are_served_by_the_proxys_container(make_site: Call
     assert 'data-events=""' in get("monitor.html", auth=reader).text
     assert get("monitor.facts.json", auth=None).status_code == 401
     assert get("status.json", auth=None).json()["site"] == made.name
-    for path in ("monitor.events", "monitor.act", "monitor.reports/"):
-        # Nothing is served there: the container reaches neither the monitor nor the reports.
-        assert get(path, auth=reader).status_code == 502
+    # Not a page of the monitor, since the container does not reach it: it is the application's, and none runs here.
+    assert get("monitor.events", auth=reader).status_code in (502, 503, 504)
     site.proxy.stop(deadline=Deadline("the proxy stops", 30.0))
     publisher.write()
     assert told == []

@@ -52,6 +52,7 @@ def test_a_monitor_that_works_passes_and_hears_of_nothing(site: LiveSite) -> Non
     assert not (site.folder / "got").exists()
 
 
+@pytest.mark.slow
 def test_an_open_alert_and_a_dead_monitor_are_named(site: LiveSite) -> None:
     with site.monitored() as monitor:
         site.order(Colour.BLUE, "error")
