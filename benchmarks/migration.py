@@ -9,6 +9,7 @@ keepalive_min_timeout in the old nginx the bar is 0.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -44,6 +45,7 @@ def main() -> int:
                     misses += measured(site, old, "migrate", "undo", most=most)
     finally:
         site.remove()
+        shutil.rmtree(folder, ignore_errors=True)
     return 1 if misses else 0
 
 
