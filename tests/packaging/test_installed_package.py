@@ -49,8 +49,13 @@ def test_load_of_an_installed_package_ends_well(project: Project) -> None:
     assert ended.status == 0, ended.output
 
 
+def test_a_foreign_project_has_what_it_needs(project: Project) -> None:
+    ended = project.type("cakravia", "check", "prerequisites", "config", "-q")
+    assert ended.status == 0, ended.output
+
+
 def test_check_of_containers_on_processes_is_refused_in_one_sentence(project: Project) -> None:
-    ended = project.type("cakravia", "check")
+    ended = project.type("cakravia", "check", "containers")
     assert ended.status == 4
     assert "on platform 'process'" in ended.output
     assert not ended.has_traceback

@@ -15,6 +15,7 @@ from cakravia_verify.runs.check_run import CheckRun
 
 # The order of the complete suite. Folders that are not named here come last.
 SUITES_IN_ORDER: Final = ("prerequisites", "health", "config", "containers", "load", "failover", "monitor")
+OF_DOCKER: Final = "containers"
 RELEASE_SUITES: Final = (DEPLOY.name, ROLLBACK.name)
 DEFAULT_SECONDS: Final = 20.0
 LONGEST_SECONDS: Final = 86_400.0
@@ -32,7 +33,13 @@ class CheckSession(Session[CheckRun]):
         for name, is_given in given.items():
             if is_given:
                 raise pytest.UsageError(f"{name} is for releases: a check does not use it")
-        return CheckRun(self.open_site(), duration=self._duration(), on_event=self.progress.event)
+        site = self.open_site()
+        if site.settings.site.platform != "docker" and any(path.name == OF_DOCKER for path in self._named):
+            raise pytest.UsageError(
+                f"{option('site')} describes a site on platform {site.settings.site.platform!r}, and this suite checks "
+                "containers: name a site on Docker, as in cakravia --site cakravia.docker.toml check"
+            )
+        return CheckRun(site, duration=self._duration(), on_event=self.progress.event)
 
     def _duration(self) -> float:
         given = self.config.getoption("duration")
@@ -48,7 +55,7 @@ class CheckSession(Session[CheckRun]):
         """Leave out suites that release something, and those of another platform."""
         if not collection_path.is_dir():
             return None
-        is_elsewhere = collection_path.name == "containers" and self.run.settings.site.platform != "docker"
+        is_elsewhere = collection_path.name == OF_DOCKER and self.run.settings.site.platform != "docker"
         is_named = collection_path in self._named
         return True if not is_named and (is_elsewhere or collection_path.name in RELEASE_SUITES) else None
 
@@ -74,7 +81,8 @@ class CheckSession(Session[CheckRun]):
 def _reason_of(report: pytest.TestReport) -> str:
     """Return why a check failed, on one line: the text of our error, else what the assert saw."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = str(crash.message) if crash is not None else str(report.longrepr or "")
+    # pytest shows the values of an assert in the lines below its message.
+    text = str(crash.message).partition("\n")[0] if crash is not None else str(report.longrepr or "")
     return " ".join(text.removeprefix("AssertionError: ").split())[:LONGEST_REASON]
 
 
