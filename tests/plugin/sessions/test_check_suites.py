@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cakravia_verify.report.verdict.file import altered_files, read_verdict
+from cakravia_verify.report.verdict.file import read_verdict
+from cakravia_verify.report.verdict.surrounding import altered_files
 from tests.plugin.sessions.shop import SUITES, Ended, Shop
 
 # A busy machine answers late.

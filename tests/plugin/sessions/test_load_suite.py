@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+from cakravia_verify.report.verdict.file import read_verdict, still_holds
+from cakravia_verify.report.verdict.surrounding import altered_files
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.system.clock import Deadline, poll
 from tests.plugin.sessions.shop import SUITES, Ended, Shop
