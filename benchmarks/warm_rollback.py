@@ -35,7 +35,7 @@ VERSIONS = ("v1.1.0", "v1.2.0")
 SETTINGS: dict[str, dict[str, Any]] = {
     "release": {"bake": BAKE},
     "traffic": {"users": 40, "rate": 400.0},
-    "budget": {"min_requests": 100},
+    "budget": {"min_requests": 100, "min_each": 1},
 }
 
 

@@ -22,7 +22,8 @@ from cakravia_verify.plugin.views import (
     TrafficView,
 )
 from cakravia_verify.release.machine import StepEvent
-from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+from cakravia_verify.report.verdict.file import read_verdict, still_holds
+from cakravia_verify.report.verdict.surrounding import altered_files
 from cakravia_verify.runs.session_run import SessionOutcome
 from cakravia_verify.settings.models import Settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Final
 
 from cakravia_verify.analysis import windows
 from cakravia_verify.analysis.attribution import attribute_failures
@@ -29,6 +29,8 @@ from cakravia_verify.system.clock import Microseconds, to_seconds
 from cakravia_verify.traffic.ledger.findings import LedgerFindings
 from cakravia_verify.traffic.ledger.ledger import Ledger
 from cakravia_verify.traffic.records.rows import FOLLOW_UP
+
+_BY_CANDIDATE: Final = f"outcome = 'answered' AND by_slot = $new AND {BEGAN_AFTER}"
 
 
 def measure(
@@ -60,6 +62,7 @@ def measure(
         masked=_number(ledger, "masked"),
         fence_violations=fence,
         candidate_answers=_candidate_answers(ledger, first),
+        answers_each=_answers_each(ledger, first, timeline.entries),
         share_held=_share_held(ledger, timeline),
         p50=latency[0],
         p99=latency[1],
@@ -146,8 +149,18 @@ def _latency(
 def _candidate_answers(ledger: Ledger, switch: Switchover | None) -> int | None:
     if switch is None:
         return None
-    condition = f"outcome = 'answered' AND by_slot = $new AND {BEGAN_AFTER}"
-    return _number(ledger, condition, effective_at=switch.effective_at, new=str(switch.colour))
+    return _number(ledger, _BY_CANDIDATE, effective_at=switch.effective_at, new=str(switch.colour))
+
+
+def _answers_each(ledger: Ledger, switch: Switchover | None, entries: tuple[str, ...]) -> dict[str, int] | None:
+    """Return how many requests of each entry the candidate answered; None if users were not switched."""
+    if switch is None:
+        return None
+    rows = ledger.query(
+        f"SELECT name, count(*) FROM ledger WHERE {_BY_CANDIDATE} GROUP BY name",  # noqa: S608 - a constant
+        {"effective_at": switch.effective_at, "new": str(switch.colour)},
+    )
+    return dict.fromkeys(entries, 0) | {str(name): int(count) for name, count in rows if name in entries}
 
 
 def _comparison(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:

@@ -22,6 +22,7 @@ class RunTimeline:
     - `expected`: how many arrivals the plan has in its first seconds; None if that is seconds times rate.
     - `warm_up`: what the comparison leaves out at the beginning of each side; None if there is no comparison.
     - `streams`: the names of requests that are held open on purpose. Their duration is no latency.
+    - `entries`: the names of the kinds of requests in the mix.
     - `version`: the version that the first switch leads to; empty if there is no switch.
     """
 
@@ -36,6 +37,7 @@ class RunTimeline:
     streams: tuple[str, ...] = ()
     warm_up: Microseconds | None = None
     version: str = ""
+    entries: tuple[str, ...] = ()
 
     @property
     def first(self) -> Switchover | None:

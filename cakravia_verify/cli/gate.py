@@ -20,11 +20,13 @@ def gate(verdict: Path, version: str, digest: str, release: str) -> None:
     """Check that a verdict.json promotes exactly one build.
 
     VERDICT is the file, or the folder of the report. The gate weighs the evidence again. Every file of the report must
-    be unchanged. A pipeline can check the file later, and on another machine.
+    be unchanged, and no other file may lie there. A pipeline can check the folder later, and on another machine. A
+    newer release of the same version that did not promote it is told.
 
     Exit status 10: the verdict does not prove the promotion.
     """
-    from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+    from cakravia_verify.report.verdict.file import read_verdict, still_holds
+    from cakravia_verify.report.verdict.surrounding import altered_files, newer_failures
 
     if not digest:
         raise UsageError(
@@ -36,6 +38,8 @@ def gate(verdict: Path, version: str, digest: str, release: str) -> None:
     problems = still_holds(read, version=version, digest=digest, release=release) + altered_files(read)
     for problem in problems:
         click.echo(f"cakravia: {problem}", err=True)
+    for line in newer_failures(read):
+        click.echo(f"cakravia: note: {line}", err=True)
     if problems:
         sys.exit(Exit.INCONCLUSIVE)
     click.echo(f"{version}: release {read.release} promoted it, and the evidence is unchanged")

@@ -9,7 +9,7 @@ from cakravia_verify.gate.model import Budget, Check, CheckStatus, Decision, Evi
 from cakravia_verify.gate.rules import in_words, suite_checks, traffic_checks
 
 # These checks need a switch: a load makes none.
-_OF_A_SWITCH = frozenset({"fence", "users"})
+_OF_A_SWITCH = frozenset({"coverage", "fence", "users"})
 
 
 def judge_load(

@@ -63,6 +63,7 @@ class Measured:
     `judgement` is PASS, FAIL or INCONCLUSIVE, empty where there is nothing to compare with; `judgement_gross` is the
     same question asked with the wide tolerance (docs/COMPARISON.md). `excused` says how many of `lost`, `errors`,
     `unreached` and `masked` are not the candidate's: all four count everything that happened.
+    `answers_each` are the candidate's good answers after the switch, by the name of each entry of the mix.
     `open_pages` were loaded before a switch; `broken_pages` of them missed a file after one.
     `old_sessions` were opened before the switch and used after it, `new_sessions` were opened after it.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
@@ -77,6 +78,7 @@ class Measured:
     masked: int | None = None
     fence_violations: int | None = None
     candidate_answers: int | None = None
+    answers_each: Mapping[str, int] | None = None
     share_held: float | None = None
     p50: float | None = None
     p99: float | None = None
@@ -158,6 +160,7 @@ class Budget:
     errors: float = 0.0
     p99: float = 2.5
     min_requests: int = 200
+    min_each: int = 5
     min_rate_held: float = 0.99
     judge: str = "inform"
     judge_warm_up: float = 1.0

@@ -184,6 +184,7 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
             _count(measured.candidate_answers),
             f">= {_candidate_part(budget):,}",
         ),
+        *_coverage_checks(measured, budget),
     ]
     if not has_previous:
         return [check for check in checks if check.name != "fence"]
@@ -193,6 +194,26 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
         *_session_checks(measured, budget),
         *_judgement_checks(measured, budget),
     ]
+
+
+def _coverage_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Check that the candidate answered each kind of request of the mix. There is no check if none is required."""
+    each = measured.answers_each
+    if not budget.min_each:
+        return []
+    status, value = CheckStatus.UNKNOWN, "not measured"
+    if each:
+        few = {name: count for name, count in each.items() if count < budget.min_each}
+        status = CheckStatus.UNKNOWN if few else CheckStatus.PASSED
+        value = ", ".join(f"{name}: {count:,}" for name, count in list(few.items())[:4])
+        value += f", and {len(few) - 4:,} more" if len(few) > 4 else ""
+        value = (
+            f"not covered: {value}"
+            if few
+            else f"{sum(each.values()):,} of {len(each):,} kinds, at least {min(each.values()):,} each"
+        )
+    title = "The candidate answered every kind of request after the switch"
+    return [Check("coverage", title, status, value, f">= {budget.min_each:,} each")]
 
 
 def _errors_check(measured: Measured, budget: Budget, *, has_previous: bool) -> Check:

@@ -119,16 +119,25 @@ def write_outcome(
     Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
     `on_trouble` gets one line and the report stays as it is.
     """
-    from cakravia_verify.report.sealing import seal
-    from cakravia_verify.report.verdict.writing import write_verdict
-
-    sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
-    write_verdict(sealed.document, folder)
+    sealed = seal_outcome(outcome, folder)
     point_latest(reports, folder, name=latest)
     try:
         _add_job_summary(sealed)
     except Exception as error:  # the verdict is written; a courtesy beside it changes nothing
         on_trouble(f"note: the job summary of {sealed.document.release} could not be written: {error}")
+    return sealed
+
+
+def seal_outcome(outcome: SessionOutcome, folder: Path) -> SessionOutcome:
+    """Write the verdict with the SHA-256 of every file that is in the folder now. Returns the sealed outcome.
+
+    Raises OSError or CakraviaError if that fails.
+    """
+    from cakravia_verify.report.sealing import seal
+    from cakravia_verify.report.verdict.writing import write_verdict
+
+    sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
+    write_verdict(sealed.document, folder)
     return sealed
 
 

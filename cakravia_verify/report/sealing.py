@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from cakravia_verify.report.verdict.model import FILE_NAME
+
+_SPECIAL: Final = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
 
 
 def seal(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a report by its path in the folder, sorted by path.
 
-    Left out are the verdict, which holds these digests, drafts that a crash left behind, and links.
+    Left out are the verdict, which holds these digests, drafts that a crash left behind, and what is no regular file.
     """
-    sealed: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            file = Path(parent, name)
-            place = file.relative_to(folder).as_posix()
-            is_draft = name.startswith(".") and name.endswith(".draft")
-            if place != FILE_NAME and not is_draft and file.is_file() and not file.is_symlink():
-                sealed[place] = fingerprint(file)
-    return dict(sorted(sealed.items()))
+    return {place: fingerprint(folder / place) for place, oddity in sorted(contents(folder)) if not oddity}
+
+
+def contents(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the path in the folder of everything that a seal covers, and what it is if it is no regular file.
+
+    No link is followed and nothing is opened. Raises OSError if a folder cannot be read.
+    """
+    for place, entry in _entries(folder, ""):
+        is_draft = entry.name.startswith(".") and entry.name.endswith(".draft")
+        if place != FILE_NAME and not is_draft:
+            yield place, oddity_of(entry.stat(follow_symlinks=False).st_mode)
+
+
+def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(folder / entry.name, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry
+
+
+def oddity_of(mode: int) -> str:
+    """Return what a file of this mode is, with its article; empty if it is a regular file."""
+    return "" if stat.S_ISREG(mode) else _SPECIAL.get(stat.S_IFMT(mode), "no regular file")
 
 
 def fingerprint(file: Path) -> str:

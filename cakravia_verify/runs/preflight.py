@@ -36,7 +36,7 @@ class MixAnswer:
 
 
 def require_enough_requests(settings: Settings, plan: TrafficPlan) -> None:
-    """Raise SettingsError if the traffic of the whole bake is fewer requests than the gate needs.
+    """Raise SettingsError if the traffic of the whole bake is fewer requests than the gate needs, in all or of a kind.
 
     A locustfile makes requests that the plan does not know. Then nothing is refused.
     """
@@ -48,6 +48,15 @@ def require_enough_requests(settings: Settings, plan: TrafficPlan) -> None:
             f"[release] bake = {settings.release.bake:g} s at {plan.rate:g} requests/s makes {planned:,.0f} requests, "
             f"fewer than [budget] min_requests = {needed:,}: no release could be promoted",
             remedy="bake longer, raise the rate, or lower min_requests",
+        )
+
+    entries, least = len(plan.mix), settings.budget.min_each
+    if settings.release.bake * plan.rate < entries * least:
+        raise SettingsError(
+            f"[release] bake = {settings.release.bake:g} s at {plan.rate:g} requests/s makes "
+            f"{settings.release.bake * plan.rate:,.0f} requests for {entries} kinds of them, and each needs [budget] "
+            f"min_each = {least:,} answers: no release could be promoted",
+            remedy="bake longer, raise the rate, lower min_each, or have fewer kinds of requests in the mix",
         )
 
 

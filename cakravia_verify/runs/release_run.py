@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CompanionFailed, ReleaseError, UsageError
@@ -34,6 +36,9 @@ from cakravia_verify.traffic.run import TrafficRun
 # Pipelines grant 7.5 s between SIGTERM and SIGKILL. All waits together may take this long; the rest is for measuring
 # and for the report.
 SHUTDOWN_SECONDS = 3.0
+# How many requests of each kind the bake plans: this times the answers that are needed, and some more.
+_RESERVE: Final = 1.25
+_MORE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,16 @@ class ReleaseRun(SessionRun):
         self.release.advance(step)
         return self.release
 
+    def traffic_plan(self, folder: Path, *, run: str) -> TrafficPlan:
+        """Return the plan of this release's traffic. The bake asks for each kind of request often enough.
+
+        Raises SettingsError if [traffic] makes no plan.
+        """
+        plan, baking, least = super().traffic_plan(folder, run=run), self.settings.release.bake, self.budget.min_each
+        # Instants are random, so the plan has a reserve.
+        wanted = _RESERVE * least + _MORE if least else 0.0
+        return replace(plan, least_share=wanted / max(1.0, baking * plan.rate))
+
     def _guard_migration(self, name: str) -> AbstractContextManager[None]:
         """Return the watch over users during a migration. A site without users has none to watch."""
         traffic_run = self.traffic_run
@@ -195,12 +210,12 @@ class ReleaseRun(SessionRun):
         return snapshot.measured if snapshot else None
 
     def problems(self, measured: Measured | None, budget: Budget) -> tuple[str, ...]:
-        """Return every traffic check that `measured` does not pass, in words."""
+        """Return every traffic check that `measured` fails, in words. What was not shown is for the gate to say."""
         checks = traffic_checks(measured or Measured(), budget, has_previous=self._has_previous)
         return tuple(
             f"{check.title}: {check.value} (required: {check.threshold})"
             for check in checks
-            if check.standing is not CheckStatus.PASSED
+            if check.standing is CheckStatus.FAILED
         )
 
     @property

@@ -298,6 +298,7 @@ class TrafficWatch:
             followed=self.traffic_run.counts,
             streams=self.traffic_run.plan.streams,
             version=intent.version,
+            entries=tuple(entry.name for entry in self.traffic_run.plan.mix),
             warm_up=to_microseconds(settings.budget.judge_warm_up) if intent.policy.compares_slots else None,
         )
 

@@ -232,6 +232,7 @@ class BudgetSettings(Section):
     errors: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
     p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5
     min_requests: Annotated[int, Field(ge=1)] = 200
+    min_each: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
     judge: Literal["require", "inform"] = "inform"
     judge_warm_up: Seconds = 1.0

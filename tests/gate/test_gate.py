@@ -23,6 +23,7 @@ GOOD_MEASURED = Measured(
     masked=0,
     fence_violations=0,
     candidate_answers=2_500,
+    answers_each={"page": 2_250, "checkout": 250},
     share_held=0.999,
     p50=0.01,
     p99=0.2,
@@ -210,6 +211,11 @@ def test_a_required_check_speaks_for_promotion_only_where_it_passed(outcome: str
         ({"share_held": 0.98}, Decision.INCONCLUSIVE),
         ({"share_held": float("nan")}, Decision.INCONCLUSIVE),
         ({"candidate_answers": 0}, Decision.INCONCLUSIVE),
+        ({"answers_each": None}, Decision.INCONCLUSIVE),
+        ({"answers_each": {}}, Decision.INCONCLUSIVE),
+        ({"answers_each": {"page": 2_500, "checkout": 4}}, Decision.INCONCLUSIVE),
+        ({"answers_each": {"page": 2_495, "checkout": 5}}, Decision.PROMOTE),
+        ({"answers_each": {"page": 2_500, "checkout": -1}}, Decision.INCONCLUSIVE),
         ({"integrity": ("3 x torn rows",)}, Decision.INCONCLUSIVE),
         ({"lost": -1}, Decision.INCONCLUSIVE),
         ({"errors": -1}, Decision.INCONCLUSIVE),
@@ -219,6 +225,18 @@ def test_a_required_check_speaks_for_promotion_only_where_it_passed(outcome: str
 )
 def test_the_traffic_decides(facts: dict[str, Any], decision: Decision) -> None:
     assert judge(measured(**facts), BUDGET).decision is decision
+
+
+def test_kind_of_request_that_the_candidate_never_answered_is_named() -> None:
+    verdict = judge(measured(answers_each={"page": 2_500, "checkout": 0}), BUDGET)
+    assert verdict.decision is Decision.INCONCLUSIVE
+    assert "not covered: checkout: 0 (required: >= 5 each)" in verdict.why
+
+
+def test_no_kind_needs_an_answer_if_the_budget_asks_for_none() -> None:
+    verdict = judge(measured(answers_each=None), replace(BUDGET, min_each=0))
+    assert verdict.is_promote
+    assert "coverage" not in {check.name for check in verdict.checks}
 
 
 def test_one_flap_in_the_bake_does_not_stop_a_good_release() -> None:
@@ -356,6 +374,7 @@ def test_promote_implies_that_everything_was_shown_and_within_budget(evidence: E
     assert (seen.sent or 0) >= BUDGET.min_requests
     assert seen.lost == seen.unreached == seen.duplicated == seen.masked == 0
     assert (seen.candidate_answers or 0) > 0
+    assert min((seen.answers_each or {"": 0}).values()) >= BUDGET.min_each
     assert (seen.share_held or 0) >= BUDGET.min_rate_held
     assert seen.integrity == ()
 

@@ -28,6 +28,7 @@ users = 10
 rate = 80.0
 [budget]
 min_requests = 50
+min_each = 1
 min_rate_held = 0.5
 p99 = 10.0
 """

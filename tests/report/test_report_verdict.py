@@ -23,8 +23,9 @@ from cakravia_verify.history.releases import PROMOTED
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.sealing import seal
 from cakravia_verify.report.verdict import model
-from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+from cakravia_verify.report.verdict.file import read_verdict, still_holds
 from cakravia_verify.report.verdict.schema import schema_text, verdict_schema
+from cakravia_verify.report.verdict.surrounding import altered_files
 from cakravia_verify.report.verdict.writing import as_json, write_verdict
 from tests.report import samples
 
@@ -300,7 +301,7 @@ def test_a_cut_verdict_is_refused(promoted: Path) -> None:
 
 
 def test_an_altered_file_of_the_report_is_named(tmp_path: Path) -> None:
-    for name in ("requests.csv", "junit.xml", "gone.txt"):
+    for name in ("requests.csv", "ledger.json", "junit.xml", "report.html", "gone.txt"):
         (tmp_path / name).write_text(name)
     path = write_verdict(replace(samples.promoted(), files=seal(tmp_path)), tmp_path)
     (tmp_path / "requests.csv").write_text("shorter")
@@ -313,7 +314,7 @@ def test_an_altered_file_of_the_report_is_named(tmp_path: Path) -> None:
 
 def test_files_outside_of_the_report_are_not_looked_at(promoted: Path) -> None:
     read = read_verdict(edited(promoted, files={"../elsewhere": "0" * 64}))
-    assert altered_files(read) == ["../elsewhere: is outside of the report"]
+    assert "../elsewhere: is outside of the report" in altered_files(read)
 
 
 JSON = st.recursive(

@@ -14,6 +14,7 @@ QUICK = {
     "traffic.users": "10",
     "traffic.rate": "60.0",
     "budget.min_requests": "50",
+    "budget.min_each": "1",
     "budget.min_rate_held": "0.5",
     "budget.p99": "20.0",
 }

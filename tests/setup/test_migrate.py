@@ -37,6 +37,7 @@ rate = 80.0
 round_trip = 0.0
 [budget]
 min_requests = 50
+min_each = 1
 min_rate_held = 0.5
 p99 = 20.0
 """

@@ -30,6 +30,14 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
             remedy="raise [release] bake or [traffic] rate, or lower [budget] min_requests",
         )
         return
+    entries, each = len(plan.mix), settings.budget.min_each
+    if planned < entries * each:
+        yield problem(
+            f"[release] bake = {settings.release.bake:g} s are {planned:,} requests for {entries} kinds of them",
+            needed=f"[budget] min_each = {each:,} answers of each kind: with fewer, no release is promoted",
+            remedy="raise [release] bake or [traffic] rate, or lower [budget] min_each",
+        )
+        return
     yield ok(f"{planned:,} requests in the bake, {least:,} are needed")
 
 

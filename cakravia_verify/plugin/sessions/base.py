@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -15,11 +15,12 @@ from cakravia_verify.gate.model import Exit
 from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.progress import Progress
-from cakravia_verify.plugin.report_hooks import ReportHooks, write_outcome
+from cakravia_verify.plugin.report_hooks import ReportHooks, seal_outcome, write_outcome
 from cakravia_verify.plugin.required_checks import Checks
 from cakravia_verify.plugin.sessions.unfit import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
 from cakravia_verify.report.folder import LATEST, require_writable
+from cakravia_verify.report.verdict.model import FILE_NAME as VERDICT
 from cakravia_verify.runs.failures import describe_and_log
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.settings.loading import load_settings
@@ -130,8 +131,16 @@ class Session(ABC, Generic[Run]):
         # A signal leaves files open. A strict filter for warnings must not turn that into a failure.
         self.config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        self._finish(session)
+        try:
+            return (yield)
+        finally:
+            # pytest has written report.html and junit.xml, which the first seal could not cover.
+            session.exitstatus = self._sealed(session.exitstatus)
+
+    def _finish(self, session: pytest.Session) -> None:
         if self.outcome is not None:
             return
         # A hook of others may hang: until it returns, a signal still ends the session.
@@ -147,6 +156,18 @@ class Session(ABC, Generic[Run]):
         self.outcome = outcome = self._written(run.conclude(self.checks.outcomes()))
         self.notify(lambda: self.config.hook.pytest_cakravia_outcome(config=self.config, outcome=outcome))
         return outcome
+
+    def _sealed(self, status: int) -> int:
+        """Seal the report with its pages. Returns the exit status: `status`, or another one if 0 has no seal."""
+        if self.outcome is None or not (self.run.folder / VERDICT).exists():
+            return status
+        try:
+            self.outcome = seal_outcome(self.outcome, self.run.folder)
+        except Exception as error:  # the verdict of before stays; `cakravia gate` refuses it
+            reason = describe_and_log(error, folder=self.run.folder)
+            self.progress.line(f"{self.run.id}: the report could not be sealed: {reason}", red=True)
+            return self.exit_without_report if status == 0 else status
+        return status
 
     def _written(self, outcome: SessionOutcome) -> SessionOutcome:
         """Write the report. A pipeline that reads the verdict finds none if this fails, so the exit status is not 0."""

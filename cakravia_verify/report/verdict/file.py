@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify.errors import UsageError
 from cakravia_verify.gate.model import Check, CheckStatus, Decision, Exit
-from cakravia_verify.report.sealing import fingerprint
+from cakravia_verify.report.sealing import oddity_of
 from cakravia_verify.report.verdict.model import FILE_NAME, PROMOTED, SCHEMA, VerdictRecord
 from cakravia_verify.report.verdict.recheck import contradictions
 
@@ -106,7 +107,10 @@ def _problems(error: ValidationError) -> Iterator[str]:
 
 def _decoded(file: Path) -> Any:
     try:
-        with file.open("rb") as opened:
+        # A FIFO or a device must not keep the reader waiting, and a link leads to another folder.
+        if oddity := oddity_of(file.lstat().st_mode):
+            raise UsageError(f"{file} is {oddity}, and no verdict", remedy="name the verdict.json of a release")
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
             content = opened.read(_LARGEST + 1)
     except OSError as error:
         raise UsageError(
@@ -164,18 +168,4 @@ def still_holds(read: ReadVerdict, *, version: str, digest: str, release: str = 
         reasons.append("no request was measured")
     if read.decision is Decision.PROMOTE:
         reasons += [f"the verdict contradicts itself: {each}" for each in contradictions(read.raw, read.checks)]
-    return reasons
-
-
-def altered_files(read: ReadVerdict) -> list[str]:
-    """Return one line for each file of the report that is missing or was changed; empty if all are as sealed."""
-    reasons = []
-    for name, sealed in sorted(read.files.items()):
-        file = read.path.parent / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            reasons.append(f"{name}: is outside of the report")
-        elif not file.is_file():
-            reasons.append(f"{name}: is missing")
-        elif fingerprint(file) != sealed:
-            reasons.append(f"{name}: was changed after the release")
     return reasons

@@ -58,6 +58,9 @@ class BudgetRecord(TypedDict):
     errors: Annotated[MaybeNumber, Field(description="Share of all requests sent.")]
     p99: Annotated[MaybeNumber, Field(description="Seconds.")]
     min_requests: NotRequired[Count]
+    min_each: NotRequired[
+        Annotated[Count, Field(description="Good answers of the candidate that every entry of the mix needs.")]
+    ]
     min_rate_held: NotRequired[MaybeNumber]
     judge: NotRequired[
         Annotated[str, Field(description="require or inform: whether a comparison without a result prevents PROMOTE.")]
@@ -84,6 +87,12 @@ class MeasuredRecord(TypedDict):
         Annotated[MaybeCount, Field(description="Sent after the switch was effective, but answered by the old slot.")]
     ]
     candidate_answers: NotRequired[MaybeCount]
+    answers_each: NotRequired[
+        Annotated[
+            dict[str, Count] | None,
+            Field(description="Good answers of the candidate after the switch, by the name of each entry of the mix."),
+        ]
+    ]
     share_held: NotRequired[Annotated[MaybeNumber, Field(description="Achieved arrivals divided by planned arrivals.")]]
     p50: NotRequired[MaybeNumber]
     p99: NotRequired[MaybeNumber]

@@ -19,7 +19,8 @@ class TrafficPlan:
     connection is busy at a planned instant. `round_trip` is emulated between client and server
     (docs/ROUND_TRIP.md). `locustfile` names a file of the user's own whose user classes run beside ours,
     `locustfile_users` of them. `curve` holds (second, rate) points that the rate follows in straight lines, instead
-    of `rate`. `processes` share one schedule; `web_ui` is a loopback host:port for Locust's own page.
+    of `rate`. `least_share` is the least share of all arrivals that an entry gets, whatever its weight.
+    `processes` share one schedule; `web_ui` is a loopback host:port for Locust's own page.
     """
 
     url: str
@@ -49,6 +50,7 @@ class TrafficPlan:
     curve: tuple[tuple[float, float], ...] = ()
     processes: int = 1
     web_ui: str = ""
+    least_share: float = 0.0
 
     @property
     def longest_timeout(self) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cakravia_verify.system.clock import Microseconds, to_microseconds
@@ -76,20 +77,19 @@ def curve_of(plan: TrafficPlan) -> Curve:
 def arrivals(plan: TrafficPlan, *, start: Microseconds, part: int = 0, parts: int = 1) -> Iterator[Arrival]:
     """Every arrival of the plan in order, without end, beginning at `start`.
 
-    The same seed gives the same instants and the same entries. `constant` keeps the exact distance, without drift;
+    The same seed gives the same instants and the same entries. The entries are spread evenly: each comes once in every
+    stretch as long as its share requires, at a random place in it. `constant` keeps the exact distance, without drift;
     `poisson` draws exponential distances (a Poisson process, as many independent users make), stretched along the
     curve. Of several `parts` each takes every so many-th arrival, so that together they are the whole.
     """
     distances = random.Random(f"{plan.seed} instants")  # noqa: S311 - a seeded load, not a secret
-    choices = random.Random(f"{plan.seed} entries")  # noqa: S311
-    bounds = list(accumulate(entry.weight for entry in plan.mix))
-    total = bounds[-1]
+    entries = _entries(plan)
     is_poisson = plan.arrivals == "poisson"
     instant_of = curve_of(plan).instant_of
     count = 0.0
     number = 0
     while True:
-        entry = _first_above(bounds, choices.random() * total)
+        entry = next(entries)
         if number % parts == part:
             yield Arrival(number, start + to_microseconds(instant_of(count)), entry)
         number += 1
@@ -107,8 +107,24 @@ def planned_within(plan: TrafficPlan, seconds: float) -> int:
     return next(arrival.number for arrival in arrivals(plan, start=Microseconds(0)) if arrival.planned >= until)
 
 
-def _first_above(bounds: list[float], point: float) -> int:
-    for index, bound in enumerate(bounds):
-        if point < bound:
-            return index
-    return len(bounds) - 1
+def shares(plan: TrafficPlan) -> tuple[float, ...]:
+    """Return each entry's share of all arrivals: that of its weight, raised for all if one is below the least share."""
+    total = sum(entry.weight for entry in plan.mix)
+    by_weight = tuple(entry.weight / total for entry in plan.mix)
+    least = min(plan.least_share, 1 / len(by_weight))
+    if min(by_weight) >= least:
+        return by_weight
+    return tuple(least + (1 - len(by_weight) * least) * share for share in by_weight)
+
+
+def _entries(plan: TrafficPlan) -> Iterator[int]:
+    """Yield the entry of each arrival, without end. In every stretch an entry comes as often as its share says."""
+    choices = random.Random(f"{plan.seed} entries")  # noqa: S311 - a seeded load, not a secret
+    distances = [1 / share for share in shares(plan)]
+    # When each entry is due next, in arrivals; and how often it came.
+    due = [(distance * choices.random(), index, 0) for index, distance in enumerate(distances)]
+    heapq.heapify(due)
+    while True:
+        _, index, times = due[0]
+        yield index
+        heapq.heapreplace(due, (distances[index] * (times + 1 + choices.random()), index, times + 1))

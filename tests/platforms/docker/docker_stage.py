@@ -52,6 +52,7 @@ drain_minimum = 0.1
 confirmations = 5
 [budget]
 min_requests = 50
+min_each = 1
 min_rate_held = 0.7
 [traffic]
 users = 10

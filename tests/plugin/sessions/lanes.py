@@ -153,7 +153,7 @@ class Lanes:
         shop = Shop(self._folder / f"shop-{self._number():03d}")
         with self._guard:
             self._shops.append(shop)
-        first = shop.deploy(HOME, "--bake", "0.1", "--set", "budget.min_requests=1")
+        first = shop.deploy(HOME, "--bake", "0.1", "--set", "budget.min_requests=1", "--set", "budget.min_each=0")
         assert first.status == 0, first.output
         return shop
 

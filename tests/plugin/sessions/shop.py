@@ -51,6 +51,7 @@ confirm_timeout = 2.0
 smoke = [{{ path = "/", contains = "Cakravia" }}]
 [budget]
 min_requests = 100
+min_each = 1
 min_rate_held = 0.7
 [traffic]
 users = 20

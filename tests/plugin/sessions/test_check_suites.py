@@ -9,7 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from cakravia_verify.report.verdict.file import altered_files, read_verdict
+from cakravia_verify.report.verdict.file import read_verdict
+from cakravia_verify.report.verdict.surrounding import altered_files
 from tests.plugin.sessions.shop import SUITES, Ended, Shop
 
 # A busy machine answers late.
@@ -21,7 +22,7 @@ SHORT = ("--duration", "1.5", "--set", "budget.min_requests=20")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A live site on v1.0.0."""
     site = Shop(tmp_path_factory.mktemp("check"))
-    deployed = site.deploy("v1.0.0", "--bake", "0.5", "--set", "budget.min_requests=20")
+    deployed = site.deploy("v1.0.0", "--bake", "0.5", "--set", "budget.min_requests=20", "--set", "budget.min_each=0")
     assert deployed.status == 0, deployed.output
     yield site
     site.tear_down()

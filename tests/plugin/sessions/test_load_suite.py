@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cakravia_verify.report.verdict.file import altered_files, read_verdict, still_holds
+from cakravia_verify.report.verdict.file import read_verdict, still_holds
+from cakravia_verify.report.verdict.surrounding import altered_files
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.system.clock import Deadline, poll
 from tests.plugin.sessions.shop import SUITES, Ended, Shop
@@ -25,7 +26,7 @@ BAD = "v2.0.0"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A live site on v1.0.0."""
     site = Shop(tmp_path_factory.mktemp("load"))
-    deployed = site.deploy("v1.0.0", "--bake", "0.5", "--set", "budget.min_requests=20")
+    deployed = site.deploy("v1.0.0", "--bake", "0.5", "--set", "budget.min_requests=20", "--set", "budget.min_each=0")
     assert deployed.status == 0, deployed.output
     yield site
     site.tear_down()

@@ -24,7 +24,7 @@ DEPLOY = str(SUITES / "deploy")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A site with users, so that there is something to touch."""
     made = Shop(tmp_path_factory.mktemp("bad-input"))
-    first = made.deploy("v1.0.0", "--bake", "0.1", "--set", "budget.min_requests=1")
+    first = made.deploy("v1.0.0", "--bake", "0.1", "--set", "budget.min_requests=1", "--set", "budget.min_each=0")
     assert first.status == 0, first.output
     yield made
     assert made.tear_down() == []

@@ -55,6 +55,7 @@ QUICK = {
     "health.interval": 0.05,
     "health.deadline": 3.0,
     "budget.min_requests": 15,
+    "budget.min_each": 0,
     "budget.min_rate_held": 0.5,
     "traffic.rate": 80,
     "traffic.users": 8,

@@ -112,6 +112,7 @@ def test_gate_command_accepts_the_verdict_of_exactly_this_version(shop: Shop, se
     verdict = str(shop.reports / "latest" / "verdict.json")
     digest = shop.verdict()["digest"]
     assert shop.cakravia("gate", verdict, "--version", "v1.1.0", "--digest", digest).status == 0
+    assert {"report.html", "junit.xml"} <= set(shop.verdict()["files"])
     assert shop.cakravia("gate", verdict, "--version", "v1.2.0", "--digest", digest).status == 10
     assert shop.cakravia("gate", verdict, "--version", "v1.1.0", "--digest", "sha256:other").status == 10
 

@@ -40,6 +40,7 @@ QUICK = {
     "release.confirmations": "3",
     "health.interval": "0.05",
     "budget.min_requests": "15",
+    "budget.min_each": "0",
     "budget.min_rate_held": "0.5",
     "traffic.rate": "60",
     "traffic.users": "8",

@@ -13,7 +13,7 @@ from cakravia_verify.gate.model import Exit
 from cakravia_verify.slots import Address, Colour
 from tests.plugin.sessions.shop import Ended, Shop, wait_for
 
-QUICK = ("--bake", "0.1", "--set", "budget.min_requests=1")
+QUICK = ("--bake", "0.1", "--set", "budget.min_requests=1", "--set", "budget.min_each=0")
 IMPATIENT = ("--set", "health.deadline=1.5", "--set", "release.confirm_timeout=1.5", "--set", "app.grace=1")
 
 

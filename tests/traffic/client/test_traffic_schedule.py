@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
-from cakravia_verify.traffic.plan.schedule import Arrival, Curve, arrivals, planned_within
+from cakravia_verify.traffic.plan.schedule import Arrival, Curve, arrivals, planned_within, shares
 
 
 def plan(**settings: object) -> TrafficPlan:
@@ -50,6 +50,28 @@ def test_the_same_seed_plans_the_same_load() -> None:
 def test_entries_come_in_proportion_to_their_weights() -> None:
     chosen = Counter(arrival.entry for arrival in first(20_000, plan()))
     assert chosen[0] / 20_000 == pytest.approx(0.75, abs=0.02)
+
+
+MIX = tuple(MixEntry(str(number), weight=weight) for number, weight in enumerate((40.0, 30.0, 15.0, 1.0, 0.01)))
+
+
+@given(st.integers(0, 1000), st.integers(0, 3000), st.floats(0, 0.3))
+def test_every_stretch_of_arrivals_has_every_entry_as_often_as_its_share(seed: int, begin: int, least: float) -> None:
+    settings = plan(mix=MIX, seed=seed, least_share=least)
+    stretch = Counter(arrival.entry for arrival in first(begin + 400, settings)[begin:])
+    assert all(stretch[entry] >= 400 * share - 3 for entry, share in enumerate(shares(settings)))
+
+
+@pytest.mark.parametrize("least", [0.0, 0.01, 0.2, 0.9])
+def test_no_entry_has_less_than_the_least_share(least: float) -> None:
+    given_shares = shares(plan(mix=MIX, least_share=least))
+    assert sum(given_shares) == pytest.approx(1)
+    assert min(given_shares) >= min(least, 1 / len(MIX)) - 1e-12
+    assert list(given_shares) == sorted(given_shares, reverse=True)
+
+
+def test_weights_that_reach_the_least_share_are_kept() -> None:
+    assert shares(plan(least_share=0.2)) == (0.75, 0.25)
 
 
 def test_numbers_count_up_without_a_gap() -> None:
