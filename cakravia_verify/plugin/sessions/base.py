@@ -154,7 +154,12 @@ class Session(ABC, Generic[Run]):
         self.outcome = outcome
         try:
             return write_outcome(
-                outcome, run.folder, reports=run.settings.reports, latest=self.latest, on_trouble=self.progress.line
+                outcome,
+                run.folder,
+                reports=run.settings.reports,
+                latest=self.latest,
+                signing_key=run.settings.signing_key if self.policy.switches_users else None,
+                on_trouble=self.progress.line,
             )
         except Exception as error:  # the run has ended, whatever went wrong with its report
             reason = describe_and_log(error, folder=run.folder)
