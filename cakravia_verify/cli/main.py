@@ -18,6 +18,7 @@ from cakravia_verify.cli.doctor import doctor
 from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.init import init
+from cakravia_verify.cli.keys import keys
 from cakravia_verify.cli.migrate import migrate
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.plan import plan
@@ -119,6 +120,7 @@ for command in (
     logs,
     history,
     gate,
+    keys,
     monitor,
     backup,
     restore,

@@ -52,6 +52,18 @@ def add_options(parser: pytest.Parser) -> None:
         help="a setting, as in release.bake=5",
     )
     group.addoption(
+        "--require-verdict",
+        metavar="FILE",
+        type=Path,
+        default=None,
+        help="release only the artifact that this verdict.intoto.json of another site promotes",
+    )
+    group.addoption(
+        "--trust", metavar="KEY", type=Path, action="append", default=[], help="a public key that may have signed it"
+    )
+    group.addoption("--policy", metavar="SHA256", default="", help="the policy that its release must be held to")
+    group.addoption("--max-age", metavar="DAYS", type=finite, default=30.0, help="its greatest age in days (30)")
+    group.addoption(
         "--duration", metavar="SECONDS", type=float, default=None, help="how long suites/load loads the site (60)"
     )
     group.addoption(

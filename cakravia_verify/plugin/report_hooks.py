@@ -112,14 +112,15 @@ def write_outcome(
     *,
     reports: Path,
     latest: str = LATEST,
+    signing_key: Path | None = None,
     on_trouble: Callable[[str], None] = write_to_stderr,
 ) -> SessionOutcome:
-    """Seal the files of the report, write the verdict, and point `latest` to it. Returns the sealed outcome.
+    """Seal the files of the report, write the verdict, sign it, and point `latest` to it. Returns the sealed outcome.
 
     Raises OSError or CakraviaError if the report cannot be written. The job summary comes last. If it fails,
     `on_trouble` gets one line and the report stays as it is.
     """
-    sealed = seal_outcome(outcome, folder)
+    sealed = seal_outcome(outcome, folder, signing_key=signing_key)
     point_latest(reports, folder, name=latest)
     try:
         _add_job_summary(sealed)
@@ -128,16 +129,20 @@ def write_outcome(
     return sealed
 
 
-def seal_outcome(outcome: SessionOutcome, folder: Path) -> SessionOutcome:
-    """Write the verdict with the SHA-256 of every file that is in the folder now. Returns the sealed outcome.
+def seal_outcome(outcome: SessionOutcome, folder: Path, *, signing_key: Path | None = None) -> SessionOutcome:
+    """Write the verdict with the SHA-256 of every file that is in the folder now, and sign it if there is a key.
 
-    Raises OSError or CakraviaError if that fails.
+    Returns the sealed outcome. Raises OSError or CakraviaError if that fails.
     """
+    from cakravia_verify.report.attestation.keys import read_signer
+    from cakravia_verify.report.attestation.signing import sign_verdict
     from cakravia_verify.report.sealing import seal
     from cakravia_verify.report.verdict.writing import write_verdict
 
     sealed = replace(outcome, document=replace(outcome.document, files=seal(folder)))
     write_verdict(sealed.document, folder)
+    if signing_key is not None and signing_key.exists():
+        sign_verdict(folder, read_signer(signing_key))
     return sealed
 
 

@@ -83,7 +83,8 @@ class Release:
 
     `watchers` are called during every wait and may raise ReleaseError to end the release early. `on_event` observes
     each event; an error in it changes nothing. `shutdown_deadline` is set by a signal and shortens the waits of the
-    rollback. `migration_guard` is entered around each migration, with its name, and may raise ReleaseError.
+    rollback. `migration_guard` is entered around each migration, with its name, and may raise ReleaseError. Only an
+    artifact with `permitted_digest` is released; an empty one permits every artifact.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Release:
         self.on_event = on_event
         self.watchers: list[Callable[[], None]] = []
         self.migration_guard: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+        self.permitted_digest = ""
         self.facts = ReleaseFacts()
         self.begun: list[str] = []
         self.done: list[str] = []

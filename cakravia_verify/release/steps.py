@@ -41,8 +41,17 @@ def build(release: Release) -> dict[str, Any]:
     if release.target is None:
         deadline = release.deadline("the build ends", release.site.settings.app.build_timeout)
         release.target = release.site.platform.build(release.intent.version, deadline=deadline)
+    _require_permitted(release.target.digest, release)
     release.facts.artifact = release.target
     return {"digest": release.target.digest, "note": release.target.digest[:19]}
+
+
+def _require_permitted(digest: str, release: Release) -> None:
+    if release.permitted_digest not in ("", digest):
+        raise ReleaseError(
+            f"{release.intent.version} is the artifact {digest} here; the verdict permits {release.permitted_digest}",
+            remedy="deliver the very artifact that was promoted, such as the image by its id; do not build it again",
+        )
 
 
 def prepare(release: Release) -> dict[str, Any]:

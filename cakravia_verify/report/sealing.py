@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cakravia_verify.report.verdict.model import FILE_NAME
+from cakravia_verify.report.verdict.model import ENVELOPE_NAME, FILE_NAME
 
 _SPECIAL: Final = {
     stat.S_IFLNK: "a link",
@@ -23,7 +23,8 @@ _SPECIAL: Final = {
 def seal(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a report by its path in the folder, sorted by path.
 
-    Left out are the verdict, which holds these digests, drafts that a crash left behind, and what is no regular file.
+    Left out are the verdict, which holds these digests, its signature, drafts that a crash left behind, and what is no
+    regular file.
     """
     return {place: fingerprint(folder / place) for place, oddity in sorted(contents(folder)) if not oddity}
 
@@ -35,8 +36,10 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
     """
     for place, entry in _entries(folder, ""):
         is_draft = entry.name.startswith(".") and entry.name.endswith(".draft")
-        if place != FILE_NAME and not is_draft:
-            yield place, oddity_of(entry.stat(follow_symlinks=False).st_mode)
+        oddity = oddity_of(entry.stat(follow_symlinks=False).st_mode)
+        is_own = place == FILE_NAME or (place == ENVELOPE_NAME and not oddity)
+        if not is_own and not is_draft:
+            yield place, oddity
 
 
 def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

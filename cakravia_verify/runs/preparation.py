@@ -18,6 +18,7 @@ from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.release.planning import planned
 from cakravia_verify.release.steps import STEPS
+from cakravia_verify.runs.permit import Permit, require_unused
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.system.clock import Deadline
@@ -25,13 +26,17 @@ from cakravia_verify.system.clock import Deadline
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line requests. `version` is empty for a rollback to the version before."""
+    """What the command line requests. `version` is empty for a rollback to the version before.
+
+    `permit` is the signed verdict that the release depends on, None if it needs none.
+    """
 
     kind: str
     version: str
     reason: str = ""
     redeploy: bool = False
     wait: float = 0.0
+    permit: Permit | None = None
 
     @property
     def policy(self) -> SessionPolicy:
@@ -69,6 +74,9 @@ def prepare_run(
         notices += _settle_earlier_releases(request, site, on_event)
         state = site.observe()
         intent, target = _planned(request, site, state)
+        if request.permit is not None:
+            require_unused(request.permit, site.journal.entries())
+            notices.append(f"permitted by {request.permit.origin}: {request.permit.digest}")
     except BaseException:
         site.lock.release()
         raise

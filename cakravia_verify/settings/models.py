@@ -322,6 +322,11 @@ class Settings(Section):
         return self.root / self.site.reports
 
     @property
+    def signing_key(self) -> Path:
+        """The private key that signs verdicts; `cakravia keys init` makes it."""
+        return self.state / "signing.key"
+
+    @property
     def compose_project(self) -> str:
         """The compose project of the site's containers. By default no project of a user has this name."""
         return self.docker.project or f"{self.site.name}-blue-green"

@@ -162,12 +162,16 @@ class Session(ABC, Generic[Run]):
         if self.outcome is None or not (self.run.folder / VERDICT).exists():
             return status
         try:
-            self.outcome = seal_outcome(self.outcome, self.run.folder)
+            self.outcome = seal_outcome(self.outcome, self.run.folder, signing_key=self._signing_key)
         except Exception as error:  # the verdict of before stays; `cakravia gate` refuses it
             reason = describe_and_log(error, folder=self.run.folder)
             self.progress.line(f"{self.run.id}: the report could not be sealed: {reason}", red=True)
             return self.exit_without_report if status == 0 else status
         return status
+
+    @property
+    def _signing_key(self) -> Path | None:
+        return self.run.settings.signing_key if self.policy.switches_users else None
 
     def _written(self, outcome: SessionOutcome) -> SessionOutcome:
         """Write the report. A pipeline that reads the verdict finds none if this fails, so the exit status is not 0."""
@@ -175,7 +179,12 @@ class Session(ABC, Generic[Run]):
         self.outcome = outcome
         try:
             return write_outcome(
-                outcome, run.folder, reports=run.settings.reports, latest=self.latest, on_trouble=self.progress.line
+                outcome,
+                run.folder,
+                reports=run.settings.reports,
+                latest=self.latest,
+                signing_key=self._signing_key,
+                on_trouble=self.progress.line,
             )
         except Exception as error:  # the run has ended, whatever went wrong with its report
             reason = describe_and_log(error, folder=run.folder)

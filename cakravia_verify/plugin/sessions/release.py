@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,6 +13,9 @@ from cakravia_verify.gate.model import Exit
 from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.plugin.snapshot import snapshot_of
 from cakravia_verify.release.machine import StepEvent
+from cakravia_verify.report.attestation.keys import read_signer
+from cakravia_verify.report.attestation.verification import Wanted
+from cakravia_verify.runs.permit import Permit, permit_of
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.slots import checked_version
@@ -32,14 +36,30 @@ class ReleaseSession(Session[ReleaseRun]):
                 with_options("which version? As in: cakravia deploy v1.2.0, or: pytest suites/deploy --version v1.2.0")
             )
         site = self.open_site()
+        if site.settings.signing_key.exists():
+            read_signer(site.settings.signing_key)
         request = Request(
             kind=self.policy.name,
             version=checked_version(version) if version else "",
             reason=option("reason"),
             redeploy=option("redeploy"),
             wait=option("wait"),
+            permit=self._permit(version, now=site.clock.wall()),
         )
         return ReleaseRun(site, request, on_event=self._on_event)
+
+    def _permit(self, version: str, *, now: float) -> Permit | None:
+        """Return what the signed verdict on the command line permits, None if none is required. Raises UsageError."""
+        option = self.config.getoption
+        file: Path | None = option("require_verdict")
+        if file is None:
+            if option("trust") or option("policy"):
+                raise pytest.UsageError("--trust and --policy belong to --require-verdict FILE")
+            return None
+        if self.policy.goes_back:
+            raise pytest.UsageError("--require-verdict is for a deploy; a rollback goes to what was promoted here")
+        wanted = Wanted(version, policy=option("policy"), days=option("max_age"))
+        return permit_of(file, trust=option("trust"), wanted=wanted, now=now)
 
     def objections(self) -> Sequence[str]:
         """Return the objections of operators' own gates. A gate that fails objects."""

@@ -9,6 +9,8 @@ from cakravia_verify.gate.model import CheckStatus, Decision
 
 SCHEMA: Final = "cakravia-verdict/1"
 FILE_NAME: Final = "verdict.json"
+# The same verdict, signed. It covers verdict.json, so no seal covers it.
+ENVELOPE_NAME: Final = "verdict.intoto.json"
 # The outcome of a release that brought users to its version. history/releases.py has the outcomes of a release.
 PROMOTED: Final = "promoted"
 

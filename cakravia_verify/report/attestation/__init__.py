@@ -1,0 +1,1 @@
+"""The signed verdict: its keys, its statement, and how it is verified offline."""
