@@ -24,13 +24,15 @@ SWITCHES = 20
 def project(
     request: pytest.FixtureRequest, make_site: MakeSite, client: DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DockerSite]:
-    """One of the projects; nothing is released yet."""
+    """One of the projects, with its first version."""
     opened = (
         django_site(make_site, client)
         if request.param == "django"
         else next_site(make_site, client, tmp_path_factory.mktemp("npm"))
     )
     with opened as site:
+        ended = site.deploy("v0", *QUIETER)
+        assert ended.status == 0, ended.output
         yield site
 
 
@@ -41,8 +43,6 @@ def measured_by(site: DockerSite) -> dict[str, Any]:
 
 
 def test_twenty_switches_of_a_real_project_lose_no_request(project: DockerSite) -> None:
-    ended = project.deploy("v0", *QUIETER)
-    assert ended.status == 0, ended.output
     rows = []
     for number in range(1, SWITCHES + 1):
         is_rollback = number % 4 == 0
