@@ -37,7 +37,7 @@ IDENTITY_HEADERS = tuple(
 # Logs, ports and the event queue of a worker.
 OTHER_FILES = 64
 # A slot that does not take a connection in this time, in seconds, is dead or far too busy.
-FIRST_CONNECT = 0.5
+FIRST_CONNECT = 0.3
 NGINX_THAT_KEEPS_CERTIFICATES = (1, 27, 4)
 
 
