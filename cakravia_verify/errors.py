@@ -25,6 +25,7 @@ A message contains what failed and what was observed. `remedy` is what to do nex
 from __future__ import annotations
 
 from cakravia_verify.command_options import with_options
+from cakravia_verify.foreign_text import harmless
 
 
 class CakraviaError(Exception):
@@ -32,8 +33,9 @@ class CakraviaError(Exception):
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
-        self.message = with_options(message)
-        self.remedy = with_options(remedy)
+        # Much of a message may be what an application, an engine or a file said.
+        self.message = harmless(with_options(message))
+        self.remedy = harmless(with_options(remedy))
 
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message

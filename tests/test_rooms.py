@@ -43,6 +43,7 @@ ROOMS = (
     "slots",
     "errors",
     "command_options",
+    "foreign_text",
 )
 ALLOWED = {
     "pytest": ("cakravia_verify/plugin/",),

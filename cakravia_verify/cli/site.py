@@ -6,15 +6,19 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from cakravia_verify.cli.site_state import state_as_json, state_lines
+from cakravia_verify.foreign_text import harmless
 from cakravia_verify.gate.model import Exit
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site
+
+# Characters of a log on the terminal.
+_LONGEST_LOG: Final = 4 * 2**20
 
 
 @click.command()
@@ -28,7 +32,7 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
         click.echo(json.dumps(state_as_json(site, state), indent=2, default=str))
         return
     for line in state_lines(site, state):
-        click.echo(line)
+        click.echo(harmless(line))
 
 
 @click.command()
@@ -104,7 +108,7 @@ def logs(open_site: Callable[[], Site], part: str, lines: int) -> None:
         text = site.platform.companions.logs(part, lines=lines)
     else:
         raise click.BadParameter(f"{part!r} is not one of {', '.join([*Colour, 'proxy', *companions])}")
-    click.echo(text or f"the log of {part} is empty")
+    click.echo(harmless(text, longest=_LONGEST_LOG) or f"the log of {part} is empty")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, Self
 import httpx
 
 from cakravia_verify.errors import SettingsError
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 from cakravia_verify.health.models import Reading, field_of
 from cakravia_verify.health.wording import DEPLOYMENT_WORDS, failing_checks, first_line, means_ill, payload_of, word_of
 from cakravia_verify.settings.contract import ContractSettings
@@ -150,9 +151,10 @@ class HttpProber:
             url=address.url + path,
             status_code=answer.status_code,
             state=state,
-            slot=field_of(payload, self._contract.slot_field) or answer.headers.get(self._contract.slot_header),
-            version=field_of(payload, self._contract.version_field)
-            or answer.headers.get(self._contract.version_header),
+            slot=_name(field_of(payload, self._contract.slot_field) or answer.headers.get(self._contract.slot_header)),
+            version=_name(
+                field_of(payload, self._contract.version_field) or answer.headers.get(self._contract.version_header)
+            ),
             in_flight=_whole_number(field_of(payload, self._contract.in_flight_field)),
             latency=answer.latency,
             problem=answer.problem or self._without_secrets(self._complaint(endpoint, answer, state, payload)),
@@ -264,4 +266,9 @@ def _in_words(error: Exception) -> str:
         return "connection refused" if "refused" in str(error).lower() else f"cannot connect: {error}"
     if "illegal request line" in str(error):  # h11's words for an answer that begins with a control character
         return "the answer is not HTTP/1.1; a slot that speaks only HTTP/2 (h2c, gRPC) or TLS is not supported"
-    return f"{type(error).__name__}: {error}"
+    return one_line(f"{type(error).__name__}: {error}")
+
+
+def _name(text: str | None) -> str | None:
+    """Return the name of a slot or a version as an application gives it, bounded."""
+    return None if text is None else one_line(text, longest=LONGEST_NAME)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 from cakravia_verify.health.models import field_of
 
 # What a deployment may be without its slot being ill. As an answer about health these words say nothing good.
@@ -40,12 +41,12 @@ def word_of(payload: Any, body: bytes, *, field: str) -> str:
     `field` is the dotted path in a JSON object. A body that is a single JSON value or one short line is the word.
     """
     if isinstance(payload, Mapping):
-        return _in_one_line(field_of(payload, field) or "", longest=_LONGEST_WORD)
+        return one_line(field_of(payload, field) or "", longest=_LONGEST_WORD)
     if isinstance(payload, str | bool | int | float):
-        return _in_one_line(str(payload), longest=_LONGEST_WORD)
+        return one_line(str(payload), longest=_LONGEST_WORD)
     text = body.strip()
     is_word = payload is None and len(text) <= _LONGEST_WORD and b"\n" not in text
-    return _in_one_line(text.decode("utf-8", "replace"), longest=_LONGEST_WORD) if is_word else ""
+    return one_line(text.decode("utf-8", "replace"), longest=_LONGEST_WORD) if is_word else ""
 
 
 def means_ill(word: str, unhealthy_words: Collection[str]) -> bool:
@@ -69,17 +70,12 @@ def first_line(body: bytes) -> str:
     """
     payload = payload_of(body)
     if isinstance(payload, Mapping | list):
-        return _in_one_line(json.dumps(payload), longest=LONGEST_LINE)
+        return one_line(json.dumps(payload), longest=LONGEST_LINE)
     text = body[:_READ_BYTES].decode("utf-8", "replace")
     if text.lstrip()[:1] == "<":
         heading = _HEADING.search(text)
         text = html.unescape(_NO_TEXT.sub(" ", " ".join(heading[2].split()) if heading else text))
-    return _in_one_line(next(filter(None, map(str.strip, text.splitlines())), ""), longest=LONGEST_LINE)
-
-
-def _in_one_line(text: str, *, longest: int) -> str:
-    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+    return one_line(next(filter(None, map(str.strip, text.splitlines())), ""), longest=LONGEST_LINE)
 
 
 def _plain(word: str) -> str:
@@ -93,7 +89,7 @@ def _failing(payload: Any) -> Iterator[tuple[str, str]]:
         for name, row in _named_rows(rows):
             if _plain(str(row.get("status", ""))) in _FAILING:
                 reason = row.get("message") or row.get("detail") or row.get("output") or row.get("status")
-                yield str(name), first_line(str(reason).encode())
+                yield one_line(str(name), longest=LONGEST_NAME), first_line(str(reason).encode())
 
 
 def _named_rows(rows: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import JournalError, PlatformError, SiteLost
-from cakravia_verify.history.journal_file import FIELDS, Entries, IrregularLine, JournalEntry, Lines
+from cakravia_verify.foreign_text import bounded
+from cakravia_verify.history.journal_file import FIELDS, Entries, IrregularLine, JournalEntry, Lines, require_regular
 from cakravia_verify.history.lease import SharedHistory
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 from cakravia_verify.system.files import make_folder, sync_folder
@@ -65,7 +66,7 @@ class Journal:
                     step=step,
                     who=who_acts(),
                     token=self.token,
-                    facts=facts,
+                    facts=bounded(facts),
                 )
                 self._file_then = (-1, -1)
                 self._file_then = (file.st_ino, _append(handle, entry.as_line(), size=file.st_size))
@@ -109,6 +110,7 @@ class Journal:
 
     def _open(self) -> int:
         if self.path.exists():
+            require_regular(self.path)
             return os.open(self.path, os.O_RDWR | os.O_APPEND)
         make_folder(self.path.parent)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)

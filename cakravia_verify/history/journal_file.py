@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,6 +200,12 @@ class _ReadState:
     highest_token: int = 0
 
 
+def require_regular(path: Path) -> None:
+    """Raise OSError if the path leads to a FIFO, a device or a folder. Opening one could wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+
+
 class Lines:
     """The lines of a file that other processes append to. Each line is read once.
 
@@ -221,6 +229,7 @@ class Lines:
 
     def _refreshed(self) -> _ReadState:
         try:
+            require_regular(self._path)
             handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._state = _ReadState()

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
+from cakravia_verify.foreign_text import harmless
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.runs.session_run import SessionRun
 
@@ -25,6 +26,7 @@ class Progress:
         return reporter if isinstance(reporter, pytest.TerminalReporter) else None
 
     def line(self, text: str, **markup: bool) -> None:
+        text = harmless(text)
         terminal = self._terminal
         if terminal is None:
             # Before the session begins there is no reporter yet, and a wait for the lock must be visible.

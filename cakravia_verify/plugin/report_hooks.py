@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cakravia_verify.foreign_text import harmless
 from cakravia_verify.report.folder import LATEST, point_latest
 from cakravia_verify.report.html import pytest_html as pages
 
@@ -97,7 +98,7 @@ class ReportHooks:
             colour=terminalreporter.hasmarkup,
             report=str(self._folder / "report.html"),
         ):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line if terminalreporter.hasmarkup else harmless(line))
 
 
 def write_to_stderr(text: str) -> None:

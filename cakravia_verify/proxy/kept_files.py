@@ -28,7 +28,7 @@ def replace_files(folder: Path, colour: Colour, files: Mapping[str, Path]) -> No
     try:
         for path, source in files.items():
             place = folder / name / path.lstrip("/")
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(place.parent)
             try:
                 place.hardlink_to(source)
             except OSError:

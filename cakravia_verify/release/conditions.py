@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cakravia_verify.errors import CakraviaError, NotConfirmed, NotHealthy, PlatformError
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 from cakravia_verify.health.models import Reading
 from cakravia_verify.release.machine import Release
 from cakravia_verify.settings.models import SmokeRequest
@@ -79,7 +80,7 @@ def _smoke_trouble(site: Site, slot: Slot, request: SmokeRequest, *, address: Ad
     }
     for label, (answered, expected) in named.items():
         if answered not in (None, expected):
-            return f"answered by {label} {answered!r} instead of {expected!r}"
+            return f"answered by {label} {one_line(answered or '', longest=LONGEST_NAME)!r} instead of {expected!r}"
     return ""
 
 

@@ -158,6 +158,9 @@ class TrafficSettings(Section):
     curve: Annotated[tuple[CurvePoint, ...], Field(strict=False)] = ()
     locustfile: str = ""
     locustfile_users: Annotated[int, Field(ge=1, le=10_000)] = 1
+    locustfile_environment: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...], Field(strict=False)
+    ] = ()
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     web_ui: Annotated[str, Field(pattern=r"^((127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5})?$")] = ""
 
@@ -215,6 +218,8 @@ class TrafficSettings(Section):
                 f"rate = {self.rate:g} (--rate) has no effect together with [[traffic.curve]]; remove one of them, or "
                 "ignore the curve in one run: --set 'traffic.curve=[]'"
             )
+        if self.locustfile_environment and not self.locustfile:
+            raise ValueError("locustfile_environment has no effect without locustfile; set locustfile too")
         if self.locustfile_users != 1 and not self.locustfile:
             raise ValueError(
                 f"locustfile_users = {self.locustfile_users} has no effect without locustfile; set locustfile too"

@@ -21,6 +21,7 @@ import psutil
 from cakravia_verify.errors import LockHeld, UsageError
 from cakravia_verify.history.lease import Lease, SharedLease
 from cakravia_verify.system.clock import Clock, Deadline
+from cakravia_verify.system.files import make_folder
 from cakravia_verify.system.processes import identity_of, process_named, this_machine
 from cakravia_verify.system.users import run_url, who_acts
 
@@ -177,7 +178,7 @@ class Lock:
 
     def _open(self) -> int:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise UsageError(

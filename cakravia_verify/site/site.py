@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cakravia_verify.errors import ProxyError
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Prober
 from cakravia_verify.history.journal import Journal
@@ -70,11 +71,12 @@ class Site:
         with contextlib.suppress(ProxyError):  # an operator who may only read has no key, and asks like a user
             headers = self.proxy.passing_header
         answer = self.prober.request(self.proxy.address, "GET", path, headers=headers)
+        version = answer.headers.get(contract.version_header)
         named = answer.headers.get(SERVED_SLOT_HEADER) or answer.headers.get(contract.slot_header) or ""
         problem = answer.problem or (f"status {answer.status_code}" if (answer.status_code or 0) in (502, 504) else "")
         return Served(
             slot=Colour(named) if named in set(Colour) and not problem else None,
-            version=answer.headers.get(contract.version_header),
+            version=one_line(version, longest=LONGEST_NAME) if version is not None else None,
             problem=problem,
         )
 

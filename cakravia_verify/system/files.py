@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its missing parents, durably."""
+    """Create `folder` and its missing parents, durably, for their owner alone, whatever the umask permits."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     sync_folder(folder.parent)
 
 
@@ -22,6 +23,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to append to it. A new file is for its owner alone, whatever the umask permits."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:

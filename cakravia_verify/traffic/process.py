@@ -36,6 +36,11 @@ PLAN_VARIABLE = "CAKRAVIA_TRAFFIC_PLAN"
 # Where the child finds the real home directory: its own HOME is the folder of its records.
 HOME_VARIABLE = "REAL_HOME"
 STOP_WORD = "stop"
+# What Python, its libraries and the system's own need: the rest of this process's environment may hold secrets.
+_VARIABLES = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "VIRTUAL_ENV"),
+    *("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 _LOCUSTFILE = Path(__file__).with_name("generator") / "locustfile.py"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _TAIL_BYTES = 4000
@@ -118,7 +123,10 @@ class TrafficProcess:
         return command
 
     def _environment(self) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+        wanted = (*_VARIABLES, *self._plan.environment)
+        environment = {
+            name: value for name, value in os.environ.items() if name in wanted or name.startswith(("LC_", "PYTHON"))
+        }
         paths = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         environment[PLAN_VARIABLE] = str((self._folder / PLAN_FILE).resolve())

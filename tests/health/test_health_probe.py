@@ -43,6 +43,24 @@ def test_a_good_answer_names_slot_and_version() -> None:
     assert not reading.names(slot="blue", version="v2")
 
 
+@pytest.mark.parametrize("name", ["slot", "version"])
+def test_a_huge_name_in_an_answer_is_short_and_printable(name: str) -> None:
+    huge = "v\x1b[2J\n::error::" + "x" * 500_000
+    deployment = {**GOOD["deployment"], name: huge}  # type: ignore[dict-item]
+    reading = answering(body={**GOOD, "deployment": deployment}).read(SOMEWHERE, "health")
+    given_name = getattr(reading, name)
+    assert len(given_name) == 100
+    assert given_name.isprintable()
+    assert not reading.names(slot="green", version="v2")
+
+
+def test_a_check_with_a_huge_name_is_short_and_printable() -> None:
+    body = {"status": "fail", "checks": [{"name": "db\n::error::" + "x" * 500_000, "status": "fail", "message": "no"}]}
+    problem = answering(503, body).read(SOMEWHERE, "health").problem
+    assert len(problem) < 400
+    assert problem.isprintable()
+
+
 def test_all_four_endpoints_are_read_once_each() -> None:
     asked: list[str] = []
 

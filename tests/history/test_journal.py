@@ -9,6 +9,7 @@ import resource
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,23 @@ def test_entries_are_numbered_without_a_gap_across_processes(journal: Journal) -
 def test_the_history_belongs_to_its_owner_alone(journal: Journal) -> None:
     journal.append("a")
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+
+
+def test_a_huge_text_does_not_make_the_history_huge(journal: Journal) -> None:
+    journal.append("step.failed", problem="x" * 6_000_000, rows=["y" * 6_000_000])
+    assert journal.path.stat().st_size < 20_000
+    assert journal.entries()[0].facts["problem"].startswith("xxx")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_history_that_is_no_regular_file_is_refused_in_words(
+    journal: Journal, make: Callable[[Path], object]
+) -> None:
+    journal.path.parent.mkdir()
+    make(journal.path)
+    for use in (journal.entries, lambda: journal.append("x")):
+        with pytest.raises(JournalError, match="it is no regular file"):
+            use()
 
 
 def test_a_history_that_does_not_exist_yet_is_empty(journal: Journal) -> None:

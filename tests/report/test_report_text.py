@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cakravia_verify.analysis.model import Bucket, ReportWindow
 from cakravia_verify.gate.model import Check, CheckStatus, Exit, Measured
+from cakravia_verify.gate.rules import judge
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.html.page import render_summary
 from cakravia_verify.report.html.pytest_html import fill_columns, safe_environment, title_of
@@ -344,6 +345,26 @@ def test_test_ids_and_environment_are_escaped_for_pytest_html() -> None:
     assert "<b>" not in cells[1]
     assert len(cells) == 3
     assert "<b>" not in str(safe_environment({"branch": "<b>", "plugins": {"<b>": "<b>"}, "list": ["<b>"]}))
+
+
+@pytest.mark.parametrize(
+    ("judgement", "told"),
+    [("INCONCLUSIVE", "could not be compared with"), ("FAIL", "is not as good as"), ("PASS", "")],
+)
+def test_comparison_that_showed_nothing_good_is_never_shown_as_passed(judgement: str, told: str) -> None:
+    sample = samples.promoted()
+    assert sample.evidence.measured is not None
+    seen = replace(sample.evidence.measured, judgement=judgement, judgement_gross="PASS", judgement_why="3 of 200")
+    evidence = replace(sample.evidence, measured=seen)
+    document = replace(sample, evidence=evidence, verdict=judge(evidence, sample.budget))
+    assert document.verdict.is_promote
+    first = check_lines(document)[0]
+    assert (first.standing is CheckStatus.UNKNOWN) is bool(told)
+    assert told in first.title
+    terminal = " ".join(terminal_summary(document, width=100, colour=False))
+    for shown in (terminal, render_summary(document)):
+        assert ("this does not decide" in shown) is bool(told)
+        assert told in shown
 
 
 def test_importing_the_report_room_does_not_load_a_template_engine() -> None:

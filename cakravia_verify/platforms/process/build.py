@@ -15,6 +15,7 @@ from typing import Final
 from cakravia_verify.errors import DeadlineExceeded, PlatformError, UsageError
 from cakravia_verify.system.clock import Deadline
 from cakravia_verify.system.commands import end_told_processes
+from cakravia_verify.system.files import make_folder
 
 # Variables of the releaser's shell that a build gets and a slot does not: caches of tools, and the way out.
 BUILD_VARIABLES: Final = (
@@ -41,7 +42,7 @@ def run_build(
     Raises PlatformError with the lines that hold the error, UsageError if the program is missing, DeadlineExceeded.
     """
     mark = secrets.token_hex(8)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(

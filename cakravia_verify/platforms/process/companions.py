@@ -26,7 +26,7 @@ from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.models import SlotSettings
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import make_folder, write_atomically
 from cakravia_verify.system.log_files import set_long_aside
 from cakravia_verify.system.processes import identity_of, process_named
 
@@ -73,7 +73,7 @@ class ProcessCompanions:
         place = self.folder / name
         log = place / "companion.log"
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             set_long_aside(log)
             of_release = {"DEPLOYMENT_RELEASE": release, MARK: str(place)}
             pid = start_process(

@@ -30,7 +30,7 @@ from cakravia_verify.proxy.snippets import read_snippets
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import Clock
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import make_folder, write_atomically
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class NginxConfiguration:
 
     def make_folders(self) -> None:
         for folder in (self.folder, self.flags.folder, self.folder / "temp"):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     def wanted(self) -> str:
         """Return the configuration for the present settings and certificate, with users where they are."""

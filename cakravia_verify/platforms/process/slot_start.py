@@ -12,6 +12,7 @@ import psutil
 
 from cakravia_verify.platforms.process import memory_watch
 from cakravia_verify.settings.models import SlotSettings
+from cakravia_verify.system.files import open_private
 from cakravia_verify.system.processes import has_ended
 
 # The processes that this one started, to read their status when they end. They outlive it, so no object owns them.
@@ -21,7 +22,7 @@ _CHILDREN: Final[dict[int, subprocess.Popen[bytes]]] = {}
 def start_process(command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: Path) -> int:
     """Start the command in a session of its own, with its output in `log`. Returns its process id. Raises OSError."""
     _forget_ended_children()
-    with log.open("ab") as output:
+    with open_private(log) as output:
         child = subprocess.Popen(
             # The shell becomes the process. It also runs a script without `#!`.
             ["/bin/sh", "-c", 'exec "$0" "$@"', *command],
@@ -41,7 +42,7 @@ def watch_memory(name: str, pid: int, *, limits: SlotSettings, log: Path) -> Non
     if not Path("/proc/self/stat").exists():
         return
     arguments = [name, str(pid), str(limits.memory_bytes), limits.memory_limit]
-    with log.open("ab") as output:
+    with open_private(log) as output:
         watcher = subprocess.Popen(
             [sys.executable, "-I", "-S", memory_watch.__file__, *arguments],
             cwd="/",

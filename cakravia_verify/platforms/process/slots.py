@@ -29,6 +29,7 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
 from cakravia_verify.system.commands import ProcessCommand, end_told_processes
+from cakravia_verify.system.files import make_folder
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
 from cakravia_verify.system.ports import await_free_port, require_free_port
 from cakravia_verify.system.processes import identity_of, process_named
@@ -159,7 +160,7 @@ class ProcessPlatform:
         command = [self._filled(part, artifact.version) for part in template]
         try:
             working_directory = self._store.source_of(artifact) / self._settings.app.directory
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             self._kept.put(colour, artifact, given)
             self._new.pop(artifact.digest, None)
             set_long_aside(place / "app.log")
@@ -344,5 +345,5 @@ class ProcessPlatform:
 
     def _version_environment(self, artifact: Artifact) -> dict[str, str]:
         data = self._settings.state / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
         return {"APP_VERSION": artifact.version, "DATA_DIR": str(data), "CAKRAVIA_DIGEST": artifact.digest}

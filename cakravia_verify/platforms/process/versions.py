@@ -19,7 +19,7 @@ from cakravia_verify.platforms.process.source_tree import IGNORED, copy_source, 
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import make_folder, write_atomically
 
 # What a failed attempt to keep a version means for the operator.
 REMEDIES: Final = {
@@ -62,7 +62,7 @@ class VersionStore:
             )
         draft = self.folder / f".draft-{os.getpid()}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self.build_log.unlink(missing_ok=True)
             self._clear_drafts()
             draft.mkdir()

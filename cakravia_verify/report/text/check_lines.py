@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cakravia_verify.gate.model import Check, CheckStatus, Measured
 from cakravia_verify.report.document import ReleaseDocument
@@ -32,8 +32,18 @@ def check_lines(document: ReleaseDocument) -> tuple[CheckLine, ...]:
     of_all["fence"] = zero_in_words(measured.fence_violations, measured.sent_after_switch)
     of_all["sessions"] = zero_in_words(measured.old_sessions_failed, measured.old_sessions)
     of_all["open pages"] = zero_in_words(measured.broken_pages, measured.open_pages)
-    checks = sorted(document.verdict.checks, key=lambda check: rank[check.standing])
-    return tuple(_line(check, bound=of_all.get(check.name, "")) for check in checks)
+    checks = (_as_told(check, measured) for check in document.verdict.checks)
+    ranked = sorted(checks, key=lambda check: rank[check.standing])
+    return tuple(_line(check, bound=of_all.get(check.name, "")) for check in ranked)
+
+
+def _as_told(check: Check, measured: Measured) -> Check:
+    """Return the check as people see it: a comparison that only informs is no pass if it proved nothing good."""
+    if check.name != "judgement" or check.standing is not CheckStatus.PASSED or measured.judgement == "PASS":
+        return check
+    could = "could not be compared with" if measured.judgement == "INCONCLUSIVE" else "is not as good as"
+    title = f"The candidate {could} the previous slot; this does not decide"
+    return replace(check, standing=CheckStatus.UNKNOWN, title=title)
 
 
 def _line(check: Check, *, bound: str) -> CheckLine:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cakravia_verify.errors import CakraviaError
+from cakravia_verify.foreign_text import shortened
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.switch_times import returned_at, switch_seconds, switched_at
 from cakravia_verify.report.text.sentences import what_happened, what_to_do
@@ -76,7 +77,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value)
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return shortened(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 from cakravia_verify.settings.headers import merged, with_files
 from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
@@ -97,7 +98,7 @@ class StrictRun:
         if text is None:
             if len(self._texts) >= 1024:
                 self._texts.clear()
-            text = self._texts[value] = quoted(value.decode("utf-8", "replace"))
+            text = self._texts[value] = quoted(one_line(value.decode("utf-8", "replace"), longest=LONGEST_NAME))
         return text
 
 

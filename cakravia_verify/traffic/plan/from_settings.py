@@ -63,6 +63,7 @@ def plan_of(
         served_slot_header=headers["served"],
         locustfile=str(root / settings.locustfile) if settings.locustfile else "",
         locustfile_users=settings.locustfile_users,
+        environment=settings.locustfile_environment,
         processes=settings.processes,
         web_ui=settings.web_ui,
     )

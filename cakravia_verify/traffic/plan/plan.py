@@ -18,9 +18,10 @@ class TrafficPlan:
     follows the URL. `users` is the size of the connection pool, which may grow to `users * growth` when every
     connection is busy at a planned instant. `round_trip` is emulated between client and server
     (docs/ROUND_TRIP.md). `locustfile` names a file of the user's own whose user classes run beside ours,
-    `locustfile_users` of them. `curve` holds (second, rate) points that the rate follows in straight lines, instead
-    of `rate`. `least_share` is the least share of all arrivals that an entry gets, whatever its weight.
-    `processes` share one schedule; `web_ui` is a loopback host:port for Locust's own page.
+    `locustfile_users` of them; `environment` names the variables that it gets. `curve` holds (second, rate) points
+    that the rate follows in straight lines, instead of `rate`. `least_share` is the least share of all arrivals that
+    an entry gets, whatever its weight. `processes` share one schedule; `web_ui` is a loopback host:port for Locust's
+    own page.
     """
 
     url: str
@@ -51,6 +52,7 @@ class TrafficPlan:
     processes: int = 1
     web_ui: str = ""
     least_share: float = 0.0
+    environment: tuple[str, ...] = ()
 
     @property
     def longest_timeout(self) -> float:
@@ -79,9 +81,10 @@ class TrafficPlan:
         """Return the plan that `to_json` wrote. The settings validated it before that, so no value is checked here."""
         values = json.loads(text)
         mix = tuple(map(_entry_of, values.pop("mix")))
+        environment = tuple(values.pop("environment"))
         curve = tuple((at, rate) for at, rate in values.pop("curve"))
         headers = tuple((name, value) for name, value in values.pop("headers"))
-        return cls(**values, mix=mix, curve=curve, headers=headers)
+        return cls(**values, mix=mix, curve=curve, headers=headers, environment=environment)
 
 
 def _entry_of(values: dict[str, Any]) -> MixEntry:

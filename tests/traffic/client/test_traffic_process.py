@@ -159,17 +159,19 @@ def test_the_child_reads_no_configuration_of_anybodys_locust(
     assert traffic.stop(deadline=Deadline("traffic stops", 20)).ended == "asked"
 
 
-def test_the_users_own_locust_classes_find_the_real_home(
+def test_the_users_own_locust_classes_get_the_real_home_and_no_secrets(
     serve: Serve, tmp_path: Path, started: list[TrafficRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("LOAD_TOKEN", "AWS_SECRET_ACCESS_KEY", "https_proxy", "LOCUST_RUN_TIME"):
+        monkeypatch.setenv(name, "1s")
     (tmp_path / "own.py").write_text(
         textwrap.dedent("""
             import os
             from pathlib import Path
             from locust import User, task
 
-            Path(os.environ["REAL_HOME"], "found").touch()
+            Path(os.environ["REAL_HOME"], "found").write_text("\\n".join(os.environ))
 
             class Idle(User):
                 @task
@@ -177,10 +179,12 @@ def test_the_users_own_locust_classes_find_the_real_home(
                     __import__("time").sleep(0.1)
         """)
     )
-    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 1}
+    own = {"locustfile": str(tmp_path / "own.py"), "locustfile_users": 1, "environment": ("LOAD_TOKEN",)}
     traffic = flowing(started, plan(serve(answer).url, tmp_path, **own))
     traffic.stop(deadline=Deadline("traffic stops", 20))
-    assert (tmp_path / "found").exists()
+    names = set((tmp_path / "found").read_text().splitlines())
+    assert "LOAD_TOKEN" in names
+    assert not names & {"AWS_SECRET_ACCESS_KEY", "https_proxy", "LOCUST_RUN_TIME"}
 
 
 def test_a_killed_child_is_an_error_at_the_stop(serve: Serve, tmp_path: Path, started: list[TrafficRun]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from cakravia_verify.errors import CakraviaError, PlatformError
 from cakravia_verify.platforms.docker.engine.engine import READ_LOG, Engine
 from cakravia_verify.platforms.docker.engine.exec import output_of, run_in
+from cakravia_verify.system.files import make_folder
 from cakravia_verify.system.log_files import LONGEST_LOG
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class RemoteLog:
     def follow(self, container: Container | None, *, user: str = "") -> None:
         """Bring the copy up to date, if the container still exists."""
         if self._offset is None:
-            self.copy.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.copy.parent)
             self.copy.write_bytes(b"")
             self._offset = self._size(container) if container is not None else 0
             return
