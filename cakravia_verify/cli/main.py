@@ -23,6 +23,7 @@ from cakravia_verify.cli.migrate import migrate
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.plan import plan
 from cakravia_verify.cli.prune import prune
+from cakravia_verify.cli.report import report
 from cakravia_verify.cli.rollback import rollback
 from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
@@ -121,6 +122,7 @@ for command in (
     history,
     gate,
     keys,
+    report,
     monitor,
     backup,
     restore,

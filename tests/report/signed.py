@@ -81,7 +81,7 @@ def signed_report(folder: Path, document: ReleaseDocument | None = None) -> Sign
     report, keys = folder / "report", folder / "keys"
     report.mkdir(parents=True)
     private, public = key_pair(keys)
-    for name in ("requests.csv", "access.log"):
+    for name in ("report.html", "junit.xml", "ledger.json", "requests.csv", "access.log"):
         (report / name).write_text(name)
     write_verdict(replace(document or samples.promoted(), files=seal(report)), report)
     sign_verdict(report, read_signer(private))

@@ -30,7 +30,7 @@ def render_summary(document: ReleaseDocument) -> str:
     """Return the whole verdict as HTML for any page. Its styles apply to the class `cakravia` only."""
     tone = tone_of(document)
     return (
-        _templates()
+        templates()
         .get_template("summary.html.j2")
         .render(
             document=document,
@@ -59,11 +59,12 @@ def render_summary(document: ReleaseDocument) -> str:
 
 def render_frame() -> str:
     """Return what a page around the verdict needs for narrow screens, dark screens and paper."""
-    return _templates().get_template("frame.html.j2").render()
+    return templates().get_template("frame.html.j2").render()
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the templates of all pages. They escape every value and show only characters that are displayed."""
     # Loaded on first use: a session with a wrong option does not wait for a template engine.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
