@@ -269,7 +269,7 @@ SWALLOWED = (
     Scenario("failures-swallowed", session=bent(conftest=SWALLOW, test=FAILING), slow=True),
     Scenario("checks-not-run", session=bent(conftest=NOT_RUN)),
     Scenario("checks-emptied", session=bent(conftest=EMPTIED), slow=True),
-    Scenario("check-skipped", session=bent(conftest=SKIPPING), check=True),
+    Scenario("check-skipped", session=bent(conftest=SKIPPING)),
     Scenario("check-xfailed", session=bent(conftest=XFAILING), slow=True),
     Scenario(
         "check-skips-itself",
@@ -405,9 +405,7 @@ BACK_UNPROVEN = (
     ),
 )
 WRITTEN = (
-    Scenario(
-        "verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",), check=True
-    ),
+    Scenario("verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",)),
     Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True, slow=True),
     Scenario(
         "reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True, slow=True
