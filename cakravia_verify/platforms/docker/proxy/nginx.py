@@ -260,7 +260,10 @@ class DockerNginx:
         self._flags.remove_pin(colour)
 
     def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
-        self._configuration.keep_files(self._running(), colour, files)
+        container = self._container()
+        # A proxy that does not run has no users with open pages, and the first release of a site has none yet.
+        if container is not None and container.status == "running":
+            self._configuration.keep_files(container, colour, files)
 
     def test(self) -> None:
         container = self._running()
