@@ -16,7 +16,7 @@ _BAD = (Decision.ROLL_BACK, Decision.OVER_BUDGET, Decision.FAILED)
 
 
 @dataclass(frozen=True)
-class Bar:
+class TrendBar:
     """One run in a trend. `height` is in percent of the highest; None if it was not measured."""
 
     height: float | None
@@ -30,7 +30,7 @@ class Trend:
 
     title: str
     largest: str
-    bars: tuple[Bar, ...]
+    bars: tuple[TrendBar, ...]
 
 
 def render_index(runs: Sequence[RunFigures]) -> str:
@@ -66,7 +66,7 @@ def _trend(
     values = [_finite(value_of(run)) for run in runs]
     largest = max((value for value in values if value is not None), default=0.0)
     bars = tuple(
-        Bar(
+        TrendBar(
             None if value is None else round(100 * value / largest, 2) if largest else 0.0,
             one_line(f"{run.folder.name}: {words(value)}"),
             _tone(run),
