@@ -44,6 +44,8 @@ def keep_assets(release: Release, candidate: Slot) -> str:
         lacking = store.lacking(keys[slot.colour])
         store.add(keys[slot.colour], dict(_served_all_the_same(lacking, _fetch(site, slot))), now=now)
     store.save(now=now, keep=settings.assets_keep, needed=set(keys.values()))
+    if not site.proxy.observe().is_running:  # it starts with the switch, so no page is open
+        return ""
     kept = {slot.colour: store.lacking(keys[slot.colour]) for slot in slots}
     for colour, places in kept.items():
         site.proxy.keep_files(colour, places)

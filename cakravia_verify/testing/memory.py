@@ -337,6 +337,8 @@ class MemoryProxy:
         self.site.pins.pop(colour, None)
 
     def keep_files(self, colour: Colour, files: Mapping[str, Path]) -> None:
+        if not self.site.proxy_runs:
+            raise ProxyError("the proxy does not run", remedy="start it")
         self.site.kept_files[colour] = {path: place.read_bytes() for path, place in files.items()}
 
     def test(self) -> None:

@@ -19,6 +19,8 @@ from cakravia_verify.system.clock import Deadline
 
 # Keys of [docker] that say what every container of the site may do.
 SHARED_KEYS: Final = ("read_only", "writable", "user")
+# One that ends at once, for example because ours holds its lock, is started again and again.
+ALIVE: Final = frozenset({"running", "restarting", "paused"})
 NO_CHECK: Final = Healthcheck(("NONE",))
 
 
@@ -94,7 +96,7 @@ class CompanionServices:
         running = [
             each
             for each in containers_of(engine, definition.project, companion.service)
-            if each.status == "running" and each.labels.get(SITE_LABEL) != site
+            if each.status in ALIVE and each.labels.get(SITE_LABEL) != site
         ]
         if running:
             raise UsageError(

@@ -12,7 +12,7 @@ from cakravia_verify.errors import CakraviaError
 from cakravia_verify.platforms.companions import Companion
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.commands import OF_A_SLOT
-from cakravia_verify.platforms.docker.companion_service import CompanionServices
+from cakravia_verify.platforms.docker.companion_service import ALIVE, CompanionServices
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import SITE_LABEL, Engine
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 COMPANION: Final = "cakravia.companion"
 KEPT_LINES: Final = 1000
-RUNNING: Final = frozenset({"running", "restarting", "paused"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class DockerCompanions:
     compose: ComposeFile
 
     def running(self) -> tuple[Companion, ...]:
-        return tuple(_companion_of(each) for each in self.containers() if each.status in RUNNING)
+        return tuple(_companion_of(each) for each in self.containers() if each.status in ALIVE)
 
     def containers(self) -> list[Container]:
         """Return every container of a companion of the site, also stopped ones."""
@@ -75,7 +74,7 @@ class DockerCompanions:
 
     def reconnect(self) -> Iterator[str]:
         """Connect running companions to networks that they lost. Yields one line for each."""
-        running = [each for each in self.containers() if each.status in RUNNING]
+        running = [each for each in self.containers() if each.status in ALIVE]
         for container in running:
             if not self.network.has(container):
                 self.network.ensure(deadline=Deadline("the network exists", NETWORK_SECONDS, clock=self.engine.clock))
@@ -107,7 +106,7 @@ class DockerCompanions:
         container = self._container(name)
         if container is None:
             return
-        if container.status in RUNNING:
+        if container.status in ALIVE:
             stop_in_grace(self.engine, container, deadline=deadline, grace=deadline.remaining)
         with contextlib.suppress(CakraviaError, OSError):
             write_atomically(self._saved_log(name), self._log(container, KEPT_LINES))
