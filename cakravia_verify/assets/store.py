@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cakravia_verify.errors import ReleaseError
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import read_json, write_atomically
 
 
 @dataclass
@@ -88,10 +88,10 @@ class AssetStore:
 def _read(index: Path) -> dict[str, _Version]:
     """Return what the index has. A damaged one is empty: the next release fills it again from what runs."""
     try:
-        table: Any = json.loads(index.read_text(encoding="utf-8"))
+        table: Any = read_json(index)
         return {
             str(key): _Version(float(row["seen"]), {str(path): str(name) for path, name in row["files"].items()})
             for key, row in table.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}

@@ -12,6 +12,7 @@ from typing import Any
 
 from cakravia_verify.monitor.alerts.model import Alert
 from cakravia_verify.monitor.sampling.source import SourceState
+from cakravia_verify.system.files import read_json
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -26,7 +27,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 def read_state(path: Path) -> dict[str, Any]:
     """Return what the monitor wrote last; empty when it never ran here or the file cannot be read."""
     with contextlib.suppress(OSError, ValueError):
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path)
         if isinstance(state, dict):
             return state
     return {}

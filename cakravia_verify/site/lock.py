@@ -7,10 +7,12 @@ so no lock file must ever be removed by hand. A site that several machines can r
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -141,7 +143,7 @@ class Lock:
 
     def _holder_here(self) -> Lease | None:
         try:
-            handle = os.open(self.path, os.O_RDONLY)
+            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             return None
         try:
@@ -179,7 +181,11 @@ class Lock:
     def _open(self) -> int:
         try:
             make_folder(self.path.parent)
-            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+            if stat.S_ISREG(os.fstat(handle).st_mode):
+                return handle
+            os.close(handle)
+            raise OSError(errno.EINVAL, "it is no regular file")
         except OSError as error:
             raise UsageError(
                 f"the lock {self.path} cannot be opened: {error.strerror}",
@@ -193,7 +199,7 @@ class Lock:
             row, _ = json.JSONDecoder().raw_decode(os.pread(handle, 65536, 0).decode(errors="replace"))
             lease = Lease(**row)
             return replace(lease, token=int(lease.token))
-        except (ValueError, TypeError, OverflowError):
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError):
             return None
 
     def _write(self, lease: Lease) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final
+
+# Bytes of a file of the state that is not the history.
+LONGEST_RECORD: Final = 4 * 2**20
 
 
 def make_folder(folder: Path) -> None:
@@ -23,6 +29,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_json(path: Path, *, longest: int = LONGEST_RECORD) -> Any:
+    """Return the JSON value in a file of the state.
+
+    Raises OSError if it is no regular file or cannot be read, ValueError if it is too long, too deep or no JSON. A FIFO
+    or a device keeps no reader waiting.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(longest + 1)
+    if len(content) > longest:
+        raise ValueError(f"{path} is longer than {longest:,} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError(f"{path} is too deep") from error
 
 
 def open_private(path: Path) -> BinaryIO:

@@ -89,6 +89,25 @@ def test_a_stopped_holder_still_holds(hold: Callable[[], subprocess.Popen[str]],
     holder.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_lock_that_is_no_regular_file_is_refused_in_words(path: Path, make: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True)
+    make(path)
+    assert Lock(path).holder() is None
+    with pytest.raises(UsageError, match="cannot be opened"):
+        Lock(path).acquire("a test")
+
+
+@pytest.mark.parametrize("content", ["[" * 60_000, '{"token": 1e999}', "\x00\xff", "[]", ""])
+def test_a_lock_with_odd_content_is_taken(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    lock = Lock(path)
+    assert lock.holder() is None
+    lock.acquire("a test")
+    lock.release()
+
+
 def test_a_lock_that_was_released_is_not_taken_over(path: Path) -> None:
     first, second = Lock(path), Lock(path)
     first.acquire("deploy v1")

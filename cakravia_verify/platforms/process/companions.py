@@ -26,7 +26,7 @@ from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.models import SlotSettings
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.system.files import make_folder, write_atomically
+from cakravia_verify.system.files import make_folder, read_json, write_atomically
 from cakravia_verify.system.log_files import set_long_aside
 from cakravia_verify.system.processes import identity_of, process_named
 
@@ -128,11 +128,11 @@ class ProcessCompanions:
 
     def _recorded(self, name: str) -> Companion | None:
         try:
-            row = json.loads(self._record(name).read_text(encoding="utf-8"))
+            row = read_json(self._record(name))
             if row["folder"] != str(self.folder / name):  # a copied site has the records of the original
                 return None
             return Companion(**{key: str(row[key]) for key in Companion.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def _found(self, name: str, *, but_release: str | None) -> Companion | None:

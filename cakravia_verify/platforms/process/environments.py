@@ -13,7 +13,7 @@ from cakravia_verify.errors import UsageError
 from cakravia_verify.settings.env_file import read_env_file
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import read_json, write_atomically
 
 # A shell may lack these. Every other variable of `pass_environment` is needed.
 OPTIONAL: Final = frozenset({
@@ -96,8 +96,8 @@ class _Kept:
 
 
 def _read(path: Path) -> _Kept | None:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        row = json.loads(path.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        row = read_json(path)
         values = {str(name): str(value) for name, value in row["values"].items()}
         return _Kept(str(row["digest"]), int(row["number"]), values)
     return None

@@ -14,7 +14,7 @@ import psutil
 from cakravia_verify.platforms.process.slot_processes import processes_of_session, processes_with_environment
 from cakravia_verify.slots import Address, Colour, Role, Slot
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.files import read_json, write_atomically
 from cakravia_verify.system.processes import identity_of, process_named
 
 
@@ -99,7 +99,7 @@ class SlotRecords:
 
     def _recorded(self, colour: Colour) -> Slot | None:
         try:
-            row = json.loads(self._record(colour).read_text(encoding="utf-8"))
+            row = read_json(self._record(colour))
             if row["folder"] != str(self.place(colour)):
                 return None
             return Slot(
@@ -111,7 +111,7 @@ class SlotRecords:
                 identity=str(row["identity"]),
                 started_at=row["started_at"],
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def _found(self, colour: Colour, *, but_release: str) -> Slot | None:

@@ -19,7 +19,7 @@ from cakravia_verify.platforms.process.source_tree import IGNORED, copy_source, 
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.slots import Artifact
 from cakravia_verify.system.clock import Deadline
-from cakravia_verify.system.files import make_folder, write_atomically
+from cakravia_verify.system.files import make_folder, read_json, write_atomically
 
 # What a failed attempt to keep a version means for the operator.
 REMEDIES: Final = {
@@ -96,10 +96,10 @@ class VersionStore:
         rows = []
         for path in self.folder.glob("*.json"):
             try:
-                row = json.loads(path.read_text(encoding="utf-8"))
+                row = read_json(path)
                 names = {name: str(row[name]) for name in ("version", "digest", "folder")}
                 rows.append(names | {"number": int(row.get("number", 0)), "at": path.stat().st_mtime})
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 continue
         return sorted(rows, key=lambda row: (-row["number"], -row["at"]))
 
@@ -123,9 +123,9 @@ class VersionStore:
     def command_of(self, artifact: Artifact, *, default: Sequence[str]) -> tuple[str, ...]:
         """Return the artifact's command. It is a part of its identity."""
         try:
-            row = json.loads(self._description(artifact).read_text(encoding="utf-8"))
+            row = read_json(self._description(artifact))
             return tuple(str(part) for part in row["command"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return tuple(default)
 
     def source_of(self, artifact: Artifact) -> Path:
