@@ -83,19 +83,6 @@ def test_nginx_of_the_guide_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.check
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_unit_of_the_guide_is_valid(tmp_path: Path) -> None:
-    unit = (
-        text_of("text", "[Unit]")
-        .replace("/home/shop/.local/bin/cakravia", "/bin/true")
-        .replace("User=shop", "User=root")
-    )
-    path = tmp_path / "shop.service"
-    path.write_text(unit.replace("/srv/shop", "/"))
-    ended = subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
 @pytest.mark.parametrize("name", [".cakravia/", "reports/"])
 def test_guide_names_what_does_not_belong_into_git(name: str) -> None:
     rows = re.findall(r"^\| (.+) \| no; ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
