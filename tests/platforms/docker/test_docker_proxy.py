@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from cakravia_verify.errors import LockHeld, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
+from cakravia_verify.proxy.protocol import Admission
 from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.slots import Colour
@@ -219,6 +221,25 @@ def test_failover_can_be_forbidden_with_each_kind_of_switch(shop: Shop) -> None:
         take_away()
         shop.site.proxy.refresh(deadline=soon())
         assert not shop.site.proxy.observe().has_failover
+
+
+def test_maintenance_sends_users_away_and_the_sites_own_requests_pass(shop: Shop) -> None:
+    site = shop.site
+    site.proxy.set_admission(Admission.MAINTENANCE)
+    try:
+        poll(lambda: shop.ask(shop.pair).status_code == 503, deadline=soon())
+        assert (site.observe().proxy.admission, site.serving().slot) == (
+            Admission.MAINTENANCE,
+            site.proxy.observe().chosen,
+        )
+        site.proxy.set_admission(Admission.HOLD)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(shop.ask, shop.pair)
+            assert wait([waiting], timeout=1.0).done == set()
+            site.proxy.set_admission(Admission.OPEN)
+            assert waiting.result().status_code == 200
+    finally:
+        site.proxy.set_admission(Admission.OPEN)
 
 
 def test_a_copy_of_the_folder_is_the_same_site(shop: Shop, tmp_path: Path) -> None:
