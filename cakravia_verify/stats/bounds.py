@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SHARE_WITHOUT_BOUND: Final = 0.1
 
 
 def upper_bound(failures: int, total: int, *, confidence: float = 0.95) -> float:
@@ -30,9 +32,14 @@ def lower_bound(failures: int, total: int, *, confidence: float = 0.95) -> float
 
 
 def failures_in_words(failures: int, total: int, *, confidence: float = 0.95) -> str:
-    """Return a count with its upper bound, as "0 of 30,124, < 0.010% at 95%"; the bound is rounded up."""
+    """Return a count with its upper bound, as "0 of 30,124, < 0.010% at 95%"; the bound is rounded up.
+
+    If a tenth or more failed, no bound is of interest: "67 of 100".
+    """
     if total == 0:
         return "0 of 0: nothing was measured"
+    if failures >= SHARE_WITHOUT_BOUND * total:
+        return f"{failures:,} of {total:,}"
     percent = 100 * upper_bound(failures, total, confidence=confidence)
     digits = max(0, 1 - math.floor(math.log10(percent)))
     rounded = math.ceil(percent * 10**digits - 1e-9) / 10**digits
