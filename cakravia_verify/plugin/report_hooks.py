@@ -87,6 +87,7 @@ class ReportHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from cakravia_verify.report.text.annotations import annotation_lines
         from cakravia_verify.report.text.summary import terminal_summary
 
         if (outcome := self._outcome()) is None:
@@ -99,6 +100,9 @@ class ReportHooks:
             report=str(self._folder / "report.html"),
         ):
             terminalreporter.write_line(line if terminalreporter.hasmarkup else harmless(line))
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in annotation_lines(outcome.document):
+                terminalreporter.write_line(line)
 
 
 def write_to_stderr(text: str) -> None:

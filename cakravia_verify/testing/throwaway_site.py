@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LONGEST_SESSION = 240.0
 END_SECONDS = 3.0
 # Variables of the calling session, which would change a session that is started here.
-_CALLERS_OWN = ("CAKRAVIA_", "PYTEST_", "COV_", "MISBEHAVE", "GITHUB_STEP_SUMMARY")
+_CALLERS_OWN = ("CAKRAVIA_", "PYTEST_", "COV_", "MISBEHAVE", "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS")
 
 
 @dataclass(frozen=True)

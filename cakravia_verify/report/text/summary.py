@@ -21,6 +21,9 @@ _WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", Che
 _COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
 _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
+# In bytes. A pipeline shows at most 1 MB for all steps of a job.
+LARGEST_SUMMARY: Final = 100_000
+_LEFT_OUT: Final = "A part was left out here because it is too long. The report has all of it.\n"
 
 
 def job_summary(document: ReleaseDocument) -> str:
@@ -29,7 +32,7 @@ def job_summary(document: ReleaseDocument) -> str:
     checks = check_lines(document)
     not_passed = [check for check in checks if check.standing is not CheckStatus.PASSED]
     figures = key_figures(document)
-    lines = [
+    head = [
         f"## {_EMOJI[tone]} {_quoted(headline(document))}: {_quoted(document.version)} on {_quoted(document.site)}",
         "",
         f"> [!{_ALERTS[tone]}]",
@@ -42,23 +45,31 @@ def job_summary(document: ReleaseDocument) -> str:
         f"| {' | '.join(f'**{_quoted(figure.value)}**<br>{_quoted(figure.note)}' for figure in figures)} |",
         "",
     ]
-    if not_passed:
-        lines += ["### Checks that did not pass", "", *_table(not_passed), ""]
-    for title, notes in (("Findings", document.findings), ("Drift", document.drift)):
-        if notes:
-            lines += [f"### {title}", "", *(f"- {_quoted(note)}" for note in notes), ""]
-    lines += [
-        f"<details><summary>All {len(checks)} checks</summary>",
-        "",
-        *_table(checks),
-        "",
-        "</details>",
-        "",
+    end = [
         f"Release {_quoted(document.release)} by {_quoted(document.who or 'an unknown user')}, "
         f"{_quoted(seconds_in_words(document.seconds))}, artifact {_quoted(document.digest or 'unknown')}, "
         f"exit status {document.exit_status}.",
     ]
-    return "\n".join(lines) + "\n"
+    parts = [head]
+    if not_passed:
+        parts.append(["### Checks that did not pass", "", *_table(not_passed), ""])
+    for title, notes in (("Findings", document.findings), ("Drift", document.drift)):
+        if notes:
+            parts.append([f"### {title}", "", *(f"- {_quoted(note)}" for note in notes), ""])
+    details = f"<details><summary>All {len(checks)} checks</summary>"
+    parts += [[details, "", *_table(checks), "", "</details>", ""], end]
+    return _bounded(["\n".join(part) + "\n" for part in parts])
+
+
+def _bounded(parts: list[str]) -> str:
+    """Return the parts that fit into `LARGEST_SUMMARY` bytes, in their order, with a note for each that does not."""
+    room = LARGEST_SUMMARY - len(parts) * len(_LEFT_OUT)
+    kept = []
+    for part in parts:
+        size = len(part.encode(errors="backslashreplace"))
+        kept.append(part if size <= room else _LEFT_OUT)
+        room -= size if size <= room else 0
+    return "".join(kept)
 
 
 def _table(checks: tuple[CheckLine, ...] | list[CheckLine]) -> list[str]:
