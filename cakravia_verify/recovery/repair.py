@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import Final
 
 from cakravia_verify.errors import (
     NotConfirmed,
@@ -16,7 +17,7 @@ from cakravia_verify.history.releases import Record, is_taken_down, last_holding
 from cakravia_verify.recovery.interrupted import doubt_about_history, left_behind, recover
 from cakravia_verify.recovery.serve_users import is_served, restart_promoted, serve
 from cakravia_verify.release.companions import correct_companions
-from cakravia_verify.release.conditions import is_healthy, require_confirmed, require_healthy
+from cakravia_verify.release.conditions import is_confirmed, is_healthy, require_confirmed, require_healthy
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.open_pages import unpin_ill_slot
@@ -25,6 +26,9 @@ from cakravia_verify.release.steps import STEPS
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Slot
 from cakravia_verify.system.clock import Deadline
+
+# The proxy's check of a slot that failed is made again after 10 s.
+TRIED_AGAIN_AFTER: Final = 12.0
 
 
 def repair(site: Site) -> Iterator[str]:
@@ -68,7 +72,18 @@ def reconnect(site: Site) -> list[str]:
     if lines and site.proxy.observe().is_running:
         # A slot may have another address than the proxy knows.
         site.proxy.refresh(deadline=proxy_deadline(site, "the proxy loads its configuration"))
+        _await_users_on_chosen(site)
     return lines
+
+
+def _await_users_on_chosen(site: Site) -> None:
+    """Wait until users reach the chosen slot again, if it is healthy. The proxy leaves out a slot that was dead."""
+    chosen = site.platform.observe(site.proxy.observe().chosen)
+    if chosen is None or not is_healthy(site, chosen):
+        return
+    deadline = Deadline(f"users reach {chosen} again", TRIED_AGAIN_AFTER, clock=site.clock)
+    while not is_confirmed(site, chosen, count=site.settings.release.confirmations) and not deadline.is_over:
+        continue
 
 
 def take_up_changes(site: Site) -> list[str]:
