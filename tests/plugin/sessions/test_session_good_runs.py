@@ -36,7 +36,14 @@ GOOD = (
     Scenario("double-orders-nobody-repeats", misbehave="double-orders", slow=True),
     Scenario(
         "errors-within-budget",
-        ("--set", "budget.errors=0.2", "--set", 'release.smoke=[{path="/api/health/live"}]'),
+        (
+            "--set",
+            "budget.errors=0.2",
+            "--set",
+            "budget.broken_pages=9",
+            "--set",
+            'release.smoke=[{path="/api/health/live"}]',
+        ),
         misbehave="errors:0.02",
     ),
     Scenario(

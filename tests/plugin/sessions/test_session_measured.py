@@ -83,7 +83,7 @@ def after_one_that_errs(share: float, *more: str) -> Callable[[Shop, str], Ended
 
     def session(shop: Shop, version: str) -> Ended:
         key = "MISBEHAVE_" + "".join(letter if letter.isalnum() else "_" for letter in ERRING)
-        wrong = (SET, f'app.environment.{key}="errors:{share}"', SET, "budget.errors=0.5")
+        wrong = (SET, f'app.environment.{key}="errors:{share}"', SET, "budget.errors=0.5", SET, "budget.broken_pages=9")
         before = shop.deploy(ERRING, *NO_SMOKE, *wrong)
         assert before.status == 0, before.output
         return shop.deploy(version, *PATIENT, SET, "health.consecutive=30", *more)
@@ -93,7 +93,7 @@ def after_one_that_errs(share: float, *more: str) -> Callable[[Shop, str], Ended
 
 ERRS_LATE = Scenario(
     "errors-after-a-long-wait",
-    (*NO_SMOKE, *PATIENT, SET, "budget.errors=0.06"),
+    (*NO_SMOKE, *PATIENT, SET, "budget.errors=0.06", SET, "budget.broken_pages=9"),
     misbehave="errors:0.14,late-ready:7",
     slow=True,
 )
