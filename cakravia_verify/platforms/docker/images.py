@@ -216,11 +216,12 @@ class ImageStore:
 
     def _names(self) -> dict[str, str]:
         """Return the names of all images in the engine, with the image's id."""
-        images = self.engine.ask("listing the engine's images", self.engine.client.images.list)
+        # The list alone, without a look at each image: another one may be removed meanwhile.
+        rows = self.engine.ask("listing the engine's images", self.engine.client.api.images)
         return {
-            str(name): str(image.id)
-            for image in images
-            for name in (*(image.attrs.get("RepoTags") or ()), *(image.attrs.get("RepoDigests") or ()))
+            str(name): str(row["Id"])
+            for row in rows
+            for name in (*(row.get("RepoTags") or ()), *(row.get("RepoDigests") or ()))
         }
 
     def _forget(self, names: Iterable[str], digest: str) -> None:

@@ -23,8 +23,8 @@ def clear_engine(client: DockerClient, name: str) -> None:
     for volume in client.volumes.list():
         if volume.name.startswith(f"{name}-"):
             volume.remove(force=True)
-    for image in client.images.list():
-        for tag in image.tags:
+    for row in client.api.images():
+        for tag in row.get("RepoTags") or ():
             if tag.startswith(f"cakravia-verify/{name}"):
                 with contextlib.suppress(APIError):
                     client.images.remove(tag)

@@ -33,8 +33,8 @@ def remove_from_engine(settings: Settings, *, with_data: bool) -> Iterator[str]:
                 volume.remove(force=True)
                 yield f"removed volume {volume.name}"
         names = (f"cakravia-verify/{settings.site.name}", f"cakravia-verify/{project}-nginx")
-        for image in engine.client.images.list():
-            for tag in image.tags:
+        for row in engine.client.api.images():
+            for tag in row.get("RepoTags") or ():
                 if tag.partition(":")[0] in names:
                     engine.client.images.remove(tag)
                     yield f"removed image {tag}"
