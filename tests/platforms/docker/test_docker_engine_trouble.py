@@ -23,6 +23,8 @@ from tests.ports import free_ports
 if TYPE_CHECKING:
     from docker import DockerClient
 
+# The proxy may leave a slot out for some seconds after it came back, so one answer says little.
+STEADY = 40
 WAYS_BACK = ("recover", *(pytest.param(way, marks=pytest.mark.slow) for way in ("up", "deploy")))
 
 
@@ -99,13 +101,13 @@ def url_of(site: DockerSite) -> str:
 
 
 def wait_until_users_are_served(site: DockerSite) -> None:
-    """By the slot that they are sent to, not by one that stands in."""
+    """By the slot that they are sent to, not by one that stands in: many times in a row."""
     chosen = site.open().proxy.observe().chosen
 
     def served() -> bool:
         try:
-            answer = httpx.get(url_of(site), timeout=2, trust_env=False)
-            return bool(answer.headers.get("X-Served-Slot") == chosen)
+            answers = [httpx.get(url_of(site), timeout=2, trust_env=False) for _ in range(STEADY)]
+            return all(answer.headers.get("X-Served-Slot") == chosen for answer in answers)
         except httpx.HTTPError:
             return False
 
