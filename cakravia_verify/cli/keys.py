@@ -28,7 +28,7 @@ def keys() -> None:
 def init(open_site: Callable[[], Site], days: float) -> None:
     """Make a pair of keys for this site. From now on every release signs its verdict.
 
-    The private key stays in the state folder with mode 0600. Copy the public file to whoever must trust this site.
+    The private key stays in the state folder with mode 0600. Copy the public file to each machine that verifies.
     """
     from cakravia_verify.report.attestation.keys import make_keys
 

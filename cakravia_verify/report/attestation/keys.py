@@ -23,7 +23,7 @@ _TRUST_REMEDY: Final = "name the file *.pub.json that `cakravia keys init` wrote
 
 
 class PublicKey(BaseModel):
-    """The file of a public key. Whoever trusts it reviews it; `revoked` is the reason why it is no longer trusted."""
+    """The file of a public key. Review it before you trust it. `revoked` is the reason why trust in it has ended."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
