@@ -22,6 +22,8 @@ LAST_BYTES: Final = 48 * 1024
 GRACE_SECONDS: Final = 1.0
 # A process that left the group may hold the output open; its reader is given up after this time.
 READER_SECONDS: Final = 0.5
+# A process that starts others faster than this is beyond us.
+MOST_ROUNDS: Final = 10
 
 
 class BoundedOutput:
@@ -106,19 +108,29 @@ class ProcessCommand:
 def end_told_processes(told: Mapping[str, str]) -> int:
     """Kill the processes that were started with all of `told` in their environment. Returns how many there were.
 
-    This process, and the ones that started it, are spared.
+    This process, and the ones that started it, are spared. A process may start another one just before it is killed,
+    so they are looked for until none is left.
     """
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            environment = process.environ()
-            is_meant = all(environment.get(name) == value for name, value in told.items())
-            if is_meant and process.pid not in spared and not has_ended(process):
+    ended: set[int] = set()
+    for _ in range(MOST_ROUNDS):
+        found = [process for process in psutil.process_iter() if process.pid not in spared and _is_told(process, told)]
+        if not found:
+            break
+        for process in found:
+            with contextlib.suppress(psutil.Error):
                 process.kill()
-                found.append(process)
-    psutil.wait_procs(found, timeout=GRACE_SECONDS)
-    return len(found)
+        psutil.wait_procs(found, timeout=GRACE_SECONDS)
+        ended.update(process.pid for process in found)
+    return len(ended)
+
+
+def _is_told(process: psutil.Process, told: Mapping[str, str]) -> bool:
+    try:
+        environment = process.environ()
+    except (psutil.Error, OSError):
+        return False
+    return told.items() <= environment.items() and not has_ended(process)
 
 
 def _write(pipe: IO[bytes], content: bytes) -> None:

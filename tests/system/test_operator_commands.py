@@ -62,9 +62,21 @@ def test_a_process_left_behind_does_not_hold_the_output_open(tmp_path: Path) -> 
 def test_processes_of_a_killed_release_are_found_by_what_they_were_told(tmp_path: Path) -> None:
     mark = f"mark-{os.getpid()}-{time.monotonic_ns()}"
     command = started(tmp_path, "sleep 300", MARK_OF_TEST=mark)
-    assert end_told_processes({"MARK_OF_TEST": mark}) >= 1
-    assert not end_told_processes({"MARK_OF_TEST": mark})
-    command.end()
+    try:
+        assert end_told_processes({"MARK_OF_TEST": mark}) >= 1
+        assert not end_told_processes({"MARK_OF_TEST": mark})
+    finally:
+        command.end()
+
+
+def test_a_process_that_starts_others_while_they_are_killed_leaves_none(tmp_path: Path) -> None:
+    mark = f"mark-{os.getpid()}-{time.monotonic_ns()}"
+    command = started(tmp_path, "while :; do sleep 300 & sleep 0.01; done", MARK_OF_TEST=mark)
+    try:
+        assert end_told_processes({"MARK_OF_TEST": mark}) >= 1
+        assert not end_told_processes({"MARK_OF_TEST": mark})
+    finally:
+        command.end()
 
 
 def test_the_beginning_and_the_end_of_a_long_output_are_kept() -> None:
