@@ -11,6 +11,13 @@ TELL_STATUS = || { status=$$?; echo "exit status of the release: $$status (READM
 # Releases mostly wait, so there are more workers than cores (tests/tiers.py).
 TESTS = $(VENV)/bin/pytest tests -q -rfEs -n auto --dist loadgroup --timeout 600 $(PYTEST_ARGUMENTS)
 
+# Compiled modules are kept: without them each command that a test starts compiles hundreds of files.
+unexport PYTHONDONTWRITEBYTECODE
+# A failure may come from the other tests that shared the processors. So what failed runs once more, alone, and is named.
+# What fails twice is a failure. CPython's own test runner does the same (--rerun).
+AGAIN = { [ $$? -eq 1 ] && echo "What failed beside other tests runs once more, alone:" >&2 && \
+	$(VENV)/bin/pytest tests -q -rfEs -n 0 --timeout 600 --last-failed --last-failed-no-failures none --maxfail 3; }
+
 .PHONY: help deploy rollback status up down venv test tests check unit lint types clean
 .DEFAULT_GOAL := help
 
@@ -59,7 +66,7 @@ test: lint
 	@$(MAKE) --no-print-directory --jobs=2 types tests SELECTED="$(SELECTED)"
 
 tests: $(STAMP)
-	$(TESTS) $(SELECTED) --durations=25
+	$(TESTS) $(SELECTED) --durations=25 || $(AGAIN)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -51,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    gc.unfreeze()
     if not hasattr(config, "workerinput"):
         config.stash[MACHINE].forget()
 
@@ -77,6 +79,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    # What was imported and collected stays to the end. The collector need not look at it again and again.
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

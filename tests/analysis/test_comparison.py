@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from benchmarks.judgement_suite import GROSS_SCENARIOS, SCENARIOS, Scenario, false_rates, gross_ruling, our_ruling
 from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, compare, sample
@@ -109,6 +108,8 @@ small = st.integers(min_value=0, max_value=30)
 
 @given(small, small, small, small)
 def test_fishers_test_is_scipys(failures: int, good: int, other_failures: int, other_good: int) -> None:
+    from scipy import stats
+
     table = [[failures, good], [other_failures, other_good]]
     expected = stats.fisher_exact(table, alternative="greater")[1]
     computed = fisher_exact(failures, failures + good, other_failures, other_failures + other_good)
@@ -116,6 +117,8 @@ def test_fishers_test_is_scipys(failures: int, good: int, other_failures: int, o
 
 
 def test_fishers_test_holds_for_a_million_requests() -> None:
+    from scipy import stats
+
     expected = stats.hypergeom.sf(139, 2_000_000, 240, 1_000_000)
     assert fisher_exact(140, 1_000_000, 100, 1_000_000) == pytest.approx(float(expected), rel=1e-5)
 
@@ -125,6 +128,8 @@ values = st.lists(st.integers(min_value=0, max_value=2_000), min_size=2, max_siz
 
 @given(values, values)
 def test_ranks_and_ties_are_scipys(control: list[int], candidate: list[int]) -> None:
+    from scipy import stats
+
     test = RankTest(Histogram.of(control), Histogram.of(candidate))
     expected = stats.mannwhitneyu(candidate, control, method="asymptotic", use_continuity=False, alternative="greater")
     assert test.superiority() == pytest.approx(expected.statistic / (len(control) * len(candidate)))

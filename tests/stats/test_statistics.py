@@ -10,8 +10,6 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
-from scipy.special import betainc
 
 from cakravia_verify.stats.bounds import (
     failures_in_words,
@@ -93,6 +91,8 @@ def test_no_value_has_no_quantile() -> None:
 @pytest.mark.parametrize(("failures", "total"), [(0, 1), (0, 30_124), (1, 10), (5, 1_000), (37, 10**6), (999, 1_000)])
 @pytest.mark.parametrize("confidence", [0.95, 0.99])
 def test_bounds_are_those_of_clopper_and_pearson(failures: int, total: int, confidence: float) -> None:
+    from scipy import stats
+
     expected = stats.beta.ppf(confidence, failures + 1, total - failures)
     assert upper_bound(failures, total, confidence=confidence) == pytest.approx(expected, rel=1e-6)
     below = stats.beta.ppf(1 - confidence, failures, total - failures + 1) if failures else 0.0
@@ -115,6 +115,8 @@ def test_more_failures_than_requests_cannot_be() -> None:
     st.floats(min_value=0.5, max_value=1e5),
 )
 def test_the_incomplete_beta_function_is_scipys(x: float, a: float, b: float) -> None:
+    from scipy.special import betainc
+
     assert incomplete_beta(x, a, b) == pytest.approx(float(betainc(a, b, x)), rel=1e-6, abs=1e-9)
 
 
