@@ -90,6 +90,7 @@ def test_releases_beside_a_running_monitor_send_no_message(site: LiveSite) -> No
     assert messages(site) == []
 
 
+@pytest.mark.slow
 def test_the_first_release_of_a_site_sends_no_message(make_site: Callable[..., LiveSite]) -> None:
     site = make_site(rest=CHANNEL)
     with site.monitored():
@@ -158,6 +159,7 @@ def test_failing_pages_use_up_the_error_budget_though_every_probe_is_good(
     assert re.search(r"(\d+) of \1 requests failed in 5 min", message["text"])
 
 
+@pytest.mark.slow
 def test_a_second_monitor_of_the_same_site_refuses_to_start(site: LiveSite) -> None:
     with site.monitored():
         second = site.cakravia("monitor", "run")
@@ -196,6 +198,7 @@ def test_every_look_back_has_text_and_json(site: LiveSite) -> None:
             assert [json.loads(line) for line in told.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_an_acknowledgement_reaches_the_running_monitor(site: LiveSite) -> None:
     with site.monitored():
         assert site.cakravia("monitor", "alerts", "ack", "site").returncode == 4
@@ -219,6 +222,7 @@ def test_a_silence_reaches_the_running_monitor_and_ends(site: LiveSite) -> None:
         await_message(site, "firing")
 
 
+@pytest.mark.slow
 def test_a_test_message_reaches_the_channel(site: LiveSite) -> None:
     with site.monitored():
         assert site.cakravia("monitor", "alerts", "test").returncode == 0
@@ -239,6 +243,7 @@ def test_systemd_hears_that_the_service_is_ready_and_alive(site: LiveSite) -> No
     assert {"READY", "WATCHDOG"} <= heard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", ["samples.db", pytest.param("alerts.db", marks=pytest.mark.slow)])
 def test_a_corrupt_file_is_told_and_monitoring_goes_on(broken: str, site: LiveSite) -> None:
     folder = site.folder / ".cakravia" / "monitor"
@@ -271,6 +276,7 @@ def test_a_channel_that_hangs_delays_no_probe(make_site: Callable[..., LiveSite]
         site.await_state(lambda state: state["facts"]["users"]["at"] > before + 4 * INTERVAL)
 
 
+@pytest.mark.slow
 def test_the_state_of_a_site_that_was_never_released_is_quiet(make_site: Callable[..., LiveSite]) -> None:
     site = make_site(rest=CHANNEL)
     with site.monitored():

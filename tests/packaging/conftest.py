@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ class Environment:
     bin: Path
 
     def install(self, *requirements: str) -> None:
-        """Install with pip, from where this machine's pip installs."""
-        run(str(self.bin / "pip"), "install", "--quiet", "--disable-pip-version-check", *requirements)
+        """Install with this interpreter's pip, from where it installs. What is not imported need not be compiled."""
+        pip = (sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "--disable-pip-version-check")
+        run(*pip, "install", "--quiet", "--no-compile", *requirements)
 
     def site_packages(self) -> Path:
         return next(self.bin.parent.glob("lib/python3*/site-packages"))
@@ -81,7 +83,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sdist of this checkout, and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("distributions")
     tools = Environment(folder / "tools" / "bin")
-    venv.create(folder / "tools", with_pip=True)
+    venv.create(folder / "tools", symlinks=True)
     tools.install("build", "hatchling>=1.27")
     run(str(tools.bin / "python"), "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
     return {"sdist": next(folder.glob("*.tar.gz")), "wheel": next(folder.glob("*.whl"))}
@@ -91,7 +93,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def environment(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An empty environment with the wheel and the extra `embedded`."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, symlinks=True)
     made = Environment(folder / "bin")
     made.install(f"{distributions['wheel']}[embedded]")
     return made

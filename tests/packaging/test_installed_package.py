@@ -54,6 +54,7 @@ def test_a_foreign_project_has_what_it_needs(project: Project) -> None:
     assert ended.status == 0, ended.output
 
 
+@pytest.mark.slow
 def test_check_of_containers_on_processes_is_refused_in_one_sentence(project: Project) -> None:
     ended = project.type("cakravia", "check", "containers")
     assert ended.status == 4
@@ -97,12 +98,14 @@ def test_settings_without_a_command_say_what_to_write(project: Project) -> None:
     assert not ended.has_traceback
 
 
+@pytest.mark.slow
 def test_docker_without_an_image_says_what_to_write(project: Project) -> None:
     ended = project.type("cakravia", "--set", "site.platform=docker", "deploy", "v9.0.0")
     assert ended.status == 4, ended.output
     assert 'image = "registry.example.com/shop:{version}"' in ended.output
 
 
+@pytest.mark.slow
 def test_demo_shows_a_rollback_and_removes_everything(project: Project, tmp_path: Path) -> None:
     ended = project.type("cakravia", "demo", TMPDIR=str(tmp_path))
     assert ended.status == 0, ended.output

@@ -120,7 +120,7 @@ def addresses(engine: PrivateEngine, site: DockerSite) -> list[str]:
     return shown.stdout.decode().split()
 
 
-@pytest.mark.parametrize("part", ["app-green", "app-blue", "nginx"])
+@pytest.mark.parametrize("part", ["app-green", "nginx", pytest.param("app-blue", marks=pytest.mark.slow)])
 def test_a_restarted_container_never_routes_users_wrong(shop: DockerSite, engine: PrivateEngine, part: str) -> None:
     with Witness(url_of(shop)) as witness:
         assert engine.docker("restart", f"{shop.name}-{part}").returncode == 0
@@ -224,6 +224,7 @@ def test_an_engine_restart_during_a_release_leaves_users_on_a_healthy_slot(
     assert after.active.version == ("v1.2.0" if ended.status == Exit.PROMOTED else before.active.version)
 
 
+@pytest.mark.slow
 def test_the_release_after_an_engine_restart_during_one_is_promoted(shop: DockerSite) -> None:
     ended = shop.deploy("v1.3.0")
     assert ended.status == Exit.PROMOTED, ended.output
@@ -249,6 +250,7 @@ def everything(engine: PrivateEngine) -> tuple[set[str], set[str]]:
     return set(containers.split()), set(engine.docker("images", "--all", "--quiet").stdout.decode().split())
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_the_release_and_changes_nothing_else(shop: DockerSite, engine: PrivateEngine) -> None:
     before, there = shop.open().observe(), everything(engine)
     with engine.filled():

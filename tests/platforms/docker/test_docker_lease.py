@@ -154,6 +154,7 @@ def test_a_folder_that_lags_behind_is_told_and_brought_up_to_date(shop: DockerSi
     assert shop.open().observe().drift == ()
 
 
+@pytest.mark.slow
 def test_a_rollback_from_a_new_folder_starts_a_version_that_it_never_built(shop: DockerSite, tmp_path: Path) -> None:
     fresh = twin_of(shop, tmp_path / "fresh")
     assert "v1.0.0" in {artifact.version for artifact in fresh.open().platform.retained()}

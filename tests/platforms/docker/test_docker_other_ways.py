@@ -114,6 +114,7 @@ def reloaded(shop: DockerSite) -> DockerSite:
     return shop
 
 
+@pytest.mark.slow
 def test_a_switch_by_reload_brings_users_to_the_candidate(reloaded: DockerSite, client: DockerClient) -> None:
     assert httpx.get(reloaded.url, trust_env=False).headers["X-Deployment-Version"] == "v1.2.0"
     shown = client.containers.get(f"{reloaded.name}-nginx").exec_run(["cat", "/srv/proxy/conf/upstream.conf"])

@@ -52,7 +52,7 @@ class Mistake:
 
 LONG = "v" + "1" * 200
 MISTAKES = (
-    Mistake("no-version", ("which version?", "--version v1.2.0"), arguments=()),
+    Mistake("no-version", ("which version?", "--version v1.2.0"), arguments=(), slow=True),
     Mistake("empty-version", ("which version?",), arguments=("--version", ""), slow=True),
     Mistake(
         "version-with-spaces",
@@ -76,7 +76,7 @@ MISTAKES = (
     Mistake("unknown-key", ("line 4", "unknown key 'slots.bluee'", "'blue'"), settings=(("blue = ", "bluee = "),)),
     Mistake("unknown-section", ("unknown key 'sluts'", "line "), settings=(("[slots]", "[sluts]"),), slow=True),
     Mistake("wrong-type", ("proxy.workers", "line "), settings=(("workers = 1", 'workers = "one"'),), slow=True),
-    Mistake("not-toml", ("is not valid TOML", "line "), settings=(("[slots]", "[slots"),)),
+    Mistake("not-toml", ("is not valid TOML", "line "), settings=(("[slots]", "[slots"),), slow=True),
     Mistake(
         "same-ports",
         ("proxy", "different ports"),
@@ -84,7 +84,10 @@ MISTAKES = (
         slow=True,
     ),
     Mistake(
-        "no-such-file", ("there is no ", "--site FILE"), arguments=("--version", "v9.0.0", "--site", "nowhere.toml")
+        "no-such-file",
+        ("there is no ", "--site FILE"),
+        arguments=("--version", "v9.0.0", "--site", "nowhere.toml"),
+        slow=True,
     ),
     Mistake(
         "option-without-value",
@@ -96,9 +99,13 @@ MISTAKES = (
         "option-unknown",
         ("command line, release.cake", "unknown key", "did you mean 'bake'"),
         arguments=("--version", "v9.0.0", "--set", "release.cake=1"),
+        slow=True,
     ),
     Mistake(
-        "environment-unknown", ("CAKRAVIA_RELEASE_CAKE", "unknown key"), environment=(("CAKRAVIA_RELEASE_CAKE", "1"),)
+        "environment-unknown",
+        ("CAKRAVIA_RELEASE_CAKE", "unknown key"),
+        environment=(("CAKRAVIA_RELEASE_CAKE", "1"),),
+        slow=True,
     ),
     Mistake(
         "environment-of-wrong-type",
@@ -123,7 +130,9 @@ MISTAKES = (
         arguments=("--version", "v9.0.0", "--set", 'app.command=["no-such-program"]'),
         slow=True,
     ),
-    Mistake("no-source", ("source",), arguments=("--version", "v9.0.0", "--set", "app.source=/nowhere"), status=4),
+    Mistake(
+        "no-source", ("source",), arguments=("--version", "v9.0.0", "--set", "app.source=/nowhere"), status=4, slow=True
+    ),
     Mistake(
         "bad-mix",
         ("unknown key 'traffic.mix.0.pth'", "did you mean 'path'"),
@@ -147,8 +156,10 @@ MISTAKES = (
         ("without retries", "--reruns"),
         arguments=("--version", "v9.0.0", "-p", "retrying", "--reruns", "2"),
     ),
-    Mistake("in-the-debugger", ("debugger", "--pdb"), arguments=("--version", "v9.0.0", "--pdb")),
-    Mistake("without-html", ("pytest-html", "-p no:html"), arguments=("--version", "v9.0.0", "-p", "no:html")),
+    Mistake("in-the-debugger", ("debugger", "--pdb"), arguments=("--version", "v9.0.0", "--pdb"), slow=True),
+    Mistake(
+        "without-html", ("pytest-html", "-p no:html"), arguments=("--version", "v9.0.0", "-p", "no:html"), slow=True
+    ),
     Mistake("active-already", ("v1.0.0 is active already, on blue", "--redeploy"), arguments=("--version", "v1.0.0")),
     Mistake("nothing-before", ("there is no version before v1.0.0",), arguments=(), suite=str(SUITES / "rollback")),
     Mistake(
@@ -156,6 +167,7 @@ MISTAKES = (
         ("version v8 is not retained here; retained: v1.0.0",),
         arguments=("--version", "v8"),
         suite=str(SUITES / "rollback"),
+        slow=True,
     ),
     Mistake("negative-wait", ("--wait",), arguments=("--version", "v9.0.0", "--wait", "soon"), slow=True),
 )

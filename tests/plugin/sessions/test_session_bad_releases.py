@@ -11,7 +11,7 @@ HARMLESS = (
     Scenario("never-ready", ("--set", "health.deadline=2"), misbehave="never-ready", check=True),
     Scenario("too-late-ready", ("--set", "health.deadline=2"), misbehave="late-ready:30", slow=True),
     Scenario("wrong-version", misbehave="wrong-version:v0.0.0"),
-    Scenario("wrong-slot", misbehave="wrong-slot"),
+    Scenario("wrong-slot", misbehave="wrong-slot", slow=True),
     Scenario("no-start", misbehave="no-start"),
     Scenario("errors-at-smoke", misbehave="errors:1"),
     Scenario("slow-at-smoke", misbehave="slow:5", slow=True),
@@ -23,11 +23,11 @@ SET = ("--set",)
 NO_SMOKE = ("--set", 'release.smoke=[{path="/api/health/live"}]')
 HARMFUL = (
     Scenario("errors", NO_SMOKE, misbehave="errors:0.2", check=True),
-    Scenario("lying-health", NO_SMOKE, misbehave="lying-health"),
-    Scenario("slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), misbehave="slow:0.5"),
+    Scenario("lying-health", NO_SMOKE, misbehave="lying-health", slow=True),
+    Scenario("slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), misbehave="slow:0.5", slow=True),
     Scenario("slower-than-patience", NO_SMOKE, misbehave="slow:4"),
     Scenario("crash-after", NO_SMOKE, misbehave="crash-after:60", slow=True),
-    Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.5"),
+    Scenario("corrupt", NO_SMOKE, misbehave="corrupt:0.5", slow=True),
     # Nothing but the comparison with the version before is against this one: 50 ms are within every limit.
     Scenario(
         "slower-than-before",
@@ -44,6 +44,7 @@ HARMFUL = (
             "60",
         ),
         misbehave="slow:0.05",
+        slow=True,
     ),
     Scenario("leak", (*NO_SMOKE, "--set", "slots.memory_limit=160M"), misbehave="leak:4000000", slow=True),
 )

@@ -143,12 +143,14 @@ def test_users_who_come_by_tls_are_measured_by_tls(new_site: Callable[..., Shop]
     assert json.loads((shop.latest() / "traffic-plan.json").read_text())["url"] == f"https://127.0.0.1:{port}"
 
 
+@pytest.mark.slow
 def test_an_application_that_does_not_know_our_host_says_so_in_the_refusal(new_site: Callable[..., Shop]) -> None:
     ended = new_site(environment=f'ALLOWED_HOST = "{HOST}"').deploy("v1.0.0", "--set", "health.deadline=1")
     assert ended.status == 1
     assert "status 400: DisallowedHost: 127.0.0.1" in ended.output
 
 
+@pytest.mark.slow
 def test_a_candidate_that_dies_before_it_is_confirmed_loses_its_users_at_once(new_site: Callable[..., Shop]) -> None:
     shop = new_site()
     assert shop.deploy("v1.0.0").status == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from cakravia_verify.gate.model import Budget, Evidence, Measured
 from cakravia_verify.gate.rules import judge
@@ -56,7 +59,14 @@ FAIL_IN = {
         "test_no_request_was_lost_going_back": "back-connections-broken",
     },
 }
-FAILING = [(check, SCENARIOS[name]) for suite in FAIL_IN.values() for check, name in suite.items()]
+
+
+def each_check(caught_by: Mapping[str, str]) -> list[ParameterSet]:
+    """Return checks with their scenarios as parameters of a test. A check is as slow as its scenario."""
+    return [
+        pytest.param(check, SCENARIOS[name], id=check, marks=[pytest.mark.slow] if SCENARIOS[name].slow else [])
+        for check, name in caught_by.items()
+    ]
 
 
 def test_every_check_of_the_gate_has_a_release_that_it_catches() -> None:
@@ -73,19 +83,18 @@ def test_every_required_check_of_a_release_suite_has_a_release_that_it_catches()
     assert {kind: set(names) for kind, names in FAIL_IN.items()} == required
 
 
-@pytest.mark.parametrize(
-    ("check", "scenario"), [(check, SCENARIOS[name]) for check, name in CAUGHT_BY.items()], ids=CAUGHT_BY
-)
+@pytest.mark.parametrize(("check", "scenario"), each_check(CAUGHT_BY))
 def test_check_does_not_pass_in_the_release_that_it_must_catch(check: str, scenario: Scenario, lanes: Lanes) -> None:
     assert standings(scenario, lanes)[check] != "passed", lanes.seen(scenario).told
 
 
-@pytest.mark.parametrize(("check", "scenario"), FAILING, ids=[check for check, _ in FAILING])
+@pytest.mark.parametrize(("check", "scenario"), each_check(FAIL_IN["deploy"] | FAIL_IN["rollback"]))
 def test_suites_own_check_fails_in_the_release_that_it_must_catch(check: str, scenario: Scenario, lanes: Lanes) -> None:
     found = standings(scenario, lanes)
     assert found[f"test {check}"] == "failed", lanes.seen(scenario).told
 
 
+@pytest.mark.slow
 def test_judgement_alone_keeps_back_a_version_that_is_within_every_limit_but_slower(lanes: Lanes) -> None:
     found = standings(SCENARIOS["slower-than-before"], lanes)
     against = {check for check, standing in found.items() if standing == "failed"}

@@ -31,7 +31,7 @@ GOOD = (
     Scenario("plain", check=True),
     Scenario("late-ready", misbehave="late-ready:1.5", slow=True),
     Scenario("flap", ("--set", "health.deadline=10"), misbehave="flap:4"),
-    Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03"),
+    Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03", slow=True),
     Scenario("ignores-sigterm", misbehave="ignore-sigterm", slow=True),
     Scenario("double-orders-nobody-repeats", misbehave="double-orders", slow=True),
     Scenario(
@@ -45,6 +45,7 @@ GOOD = (
             'release.smoke=[{path="/api/health/live"}]',
         ),
         misbehave="errors:0.02",
+        slow=True,
     ),
     Scenario(
         "losses-within-budget",
@@ -53,7 +54,7 @@ GOOD = (
         slow=True,
     ),
     Scenario("leak-within-limit", misbehave="leak:1000", slow=True),
-    Scenario("not-kept-warm", ("--set", "slots.keep_warm=false")),
+    Scenario("not-kept-warm", ("--set", "slots.keep_warm=false"), slow=True),
     Scenario("round-trip", ("--round-trip", "0.02")),
     Scenario("reference-mix", ("--set", "traffic.profile=reference", "--set", "traffic.mix=[]"), slow=True),
     Scenario("own-gate-agrees", ("-p", "sabotage"), environment={"CAKRAVIA_TEST_SABOTAGE": "nothing"}, slow=True),
@@ -62,8 +63,8 @@ GOOD = (
     Scenario("fail-fast", ("-x",), slow=True),
     Scenario("uncaptured", ("-s",), slow=True),
     Scenario("observer-fails", session=bent(conftest=OBSERVER_FAILS), slow=True),
-    Scenario("checks-in-another-order", session=bent(conftest=REVERSED)),
-    Scenario("doctest-beside", session=bent(test=DOCTEST, more=("--doctest-modules",))),
+    Scenario("checks-in-another-order", session=bent(conftest=REVERSED), slow=True),
+    Scenario("doctest-beside", session=bent(test=DOCTEST, more=("--doctest-modules",)), slow=True),
 )
 
 

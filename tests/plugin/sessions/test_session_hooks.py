@@ -71,6 +71,7 @@ def test_hooks_of_a_promoted_release_are_told_its_facts_and_lose_no_request(tell
     assert "hooks.log" in verdict["files"]
 
 
+@pytest.mark.slow
 def test_a_hook_that_fails_before_the_switch_stops_the_release(telling: Telling) -> None:
     assert telling.shop.deploy("v1").status == 0
     telling.hook("before-switch", then="sys.exit('the cache is not warm')")

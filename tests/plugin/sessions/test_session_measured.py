@@ -97,7 +97,7 @@ ERRS_LATE = Scenario(
     misbehave="errors:0.14,late-ready:7",
     slow=True,
 )
-HELD = Scenario("old-slot-stands-still", session=after_one_that_errs(0.3, "-p", "holding"), is_spoiling=True)
+HELD = Scenario("old-slot-stands-still", session=after_one_that_errs(0.3, "-p", "holding"), is_spoiling=True, slow=True)
 MENDS = Scenario("mends-one-that-errs", session=after_one_that_errs(0.02), is_spoiling=True, slow=True)
 OTHER = Scenario("other-version-for-users", session=impostor("other-version"))
 BLANK = (

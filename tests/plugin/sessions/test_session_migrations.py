@@ -73,6 +73,7 @@ def orders(new_shop: Callable[..., Shop], database: str) -> Orders:
     return Orders(new_shop(), database)
 
 
+@pytest.mark.slow
 def test_expand_and_contract_moves_a_column_without_a_lost_request(orders: Orders) -> None:
     for version, migration in (("v2", "expand"), ("v3", "expand"), ("v3-without-note", "contract")):
         assert orders.release(version, migration) == 0, orders.output

@@ -34,7 +34,7 @@ class RoleWatch:
         return tuple(self.files[colour].read_text().strip() for colour in Colour)
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.001):
+        while not self._stop.wait(0.004):
             self.seen.add(self.roles())
 
 

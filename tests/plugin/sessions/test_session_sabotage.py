@@ -239,7 +239,9 @@ SELECTION = (
         ),
         slow=True,
     ),
-    Scenario("all-deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "no_such_name")),
+    Scenario(
+        "all-deselected-by-k", session=over(str(DEPLOY), "--version", "{version}", "-k", "no_such_name"), slow=True
+    ),
     Scenario(
         "all-deselected-by-name",
         session=over(str(DEPLOY), "--version", "{version}", "--deselect", "deploy/test_deploy.py"),
@@ -267,7 +269,7 @@ SELECTION = (
 )
 SWALLOWED = (
     Scenario("failures-swallowed", session=bent(conftest=SWALLOW, test=FAILING), slow=True),
-    Scenario("checks-not-run", session=bent(conftest=NOT_RUN)),
+    Scenario("checks-not-run", session=bent(conftest=NOT_RUN), slow=True),
     Scenario("checks-emptied", session=bent(conftest=EMPTIED), slow=True),
     Scenario("check-skipped", session=bent(conftest=SKIPPING)),
     Scenario("check-xfailed", session=bent(conftest=XFAILING), slow=True),
@@ -277,7 +279,7 @@ SWALLOWED = (
         slow=True,
     ),
     Scenario("own-check-fails", session=bent(test=FAILING), slow=True),
-    Scenario("rerun-until-green", session=bent(conftest=RERUNNING, test=FLAKY)),
+    Scenario("rerun-until-green", session=bent(conftest=RERUNNING, test=FLAKY), slow=True),
     Scenario(
         "check-shadowed",
         session=bent(
@@ -289,18 +291,19 @@ SWALLOWED = (
     Scenario("finish-hook-breaks", session=bent(conftest=FINISH_RAISES), statuses=(1, 3, 10), slow=True),
     Scenario("own-gate-breaks", session=bent(conftest=GATE_RAISES), slow=True),
     Scenario("own-gate-objects", session=bent(conftest="def pytest_cakravia_gate():\n    return 'not on a Friday'\n")),
-    Scenario("own-gate-changes-the-release", session=bent(conftest=GATE_CHANGES_THE_RELEASE)),
+    Scenario("own-gate-changes-the-release", session=bent(conftest=GATE_CHANGES_THE_RELEASE), slow=True),
     Scenario("own-gate-exits", session=bent(conftest=GATE_EXITS), slow=True),
     Scenario(
         "own-gate-fails", session=bent(conftest="def pytest_cakravia_gate():\n    pytest.fail('no')\n"), slow=True
     ),
-    Scenario("own-gate-hangs", session=bent(conftest=GATE_HANGS), statuses=(2,)),
+    Scenario("own-gate-hangs", session=bent(conftest=GATE_HANGS), statuses=(2,), slow=True),
     Scenario("observer-exits", session=bent(conftest=OBSERVER_EXITS, test=FAILING), slow=True),
     Scenario("summary-exits", session=bent(conftest=SUMMARY_EXITS, test=FAILING), slow=True),
     Scenario(
         "module-not-collected",
         session=bent(test=f"pytest.importorskip('no_such_library')\n{FAILING}"),
         statuses=(10,),
+        slow=True,
     ),
     Scenario("pytests-own-version", session=over(str(DEPLOY), "-V", "{version}"), statuses=(4,), slow=True),
     Scenario("exit-status-whitened", session=bent(conftest=EXIT_ZERO, test=FAILING), slow=True),
@@ -315,7 +318,7 @@ SWALLOWED = (
         slow=True,
     ),
     Scenario("fixtures-blocked", ("-p", "no:cakravia-fixtures"), slow=True),
-    Scenario("gatekeeper-blocked", ("-p", "no:cakravia-gatekeeper"), statuses=(1, 4, 10)),
+    Scenario("gatekeeper-blocked", ("-p", "no:cakravia-gatekeeper"), statuses=(1, 4, 10), slow=True),
     Scenario("plugin-blocked", ("-p", "no:cakravia"), statuses=(4,)),
     Scenario("plugin-not-loaded", environment={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, statuses=(4,), slow=True),
     Scenario("no-html", ("-p", "no:html"), statuses=(4,), slow=True),
@@ -325,12 +328,12 @@ IDLE_USER = ("--set", f"traffic.locustfile={PLUGINS / 'idle.py'}")
 TRAFFIC = (
     Scenario("traffic-killed", sabotage="kill-traffic@bake.begins", check=True),
     Scenario("traffic-killed-at-the-end", sabotage="kill-traffic", slow=True),
-    Scenario("traffic-hung", sabotage="stop-traffic@bake.begins"),
+    Scenario("traffic-hung", sabotage="stop-traffic@bake.begins", slow=True),
     Scenario("traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1))),
     Scenario("traffic-ends-early", session=with_locust(FAKE_LOCUST.format(status=0)), slow=True),
-    Scenario("client-lies", session=with_locust(LYING_LOCUST)),
+    Scenario("client-lies", session=with_locust(LYING_LOCUST), slow=True),
     # With requests of somebody's own beside ours, nothing is known of their number before they are sent.
-    Scenario("too-little-traffic", ("--rate", "20", "--set", "budget.min_requests=5000", *IDLE_USER)),
+    Scenario("too-little-traffic", ("--rate", "20", "--set", "budget.min_requests=5000", *IDLE_USER), slow=True),
     Scenario("records-cut", sabotage="cut-records", check=True),
     Scenario("records-thinned", sabotage="thin-records", slow=True),
     Scenario(
@@ -345,12 +348,12 @@ TRAFFIC = (
     Scenario("records-gone", sabotage="drop-records", slow=True),
     Scenario("records-cut-midway", sabotage="cut-records@bake.begins", slow=True),
     Scenario("access-log-cut", sabotage="cut-access-log@bake.begins", slow=True),
-    Scenario("application-logs-gone", sabotage="drop-application-logs@bake.begins"),
+    Scenario("application-logs-gone", sabotage="drop-application-logs@bake.begins", slow=True),
     Scenario("application-logs-gone-at-the-end", sabotage="drop-application-logs", slow=True),
 )
 SITE = (
     Scenario("flipped-back", sabotage="flip-back@bake.begins", slow=True),
-    Scenario("flipped-back-at-the-end", sabotage="flip-back"),
+    Scenario("flipped-back-at-the-end", sabotage="flip-back", slow=True),
     Scenario("flipped-back-and-forth", sabotage="flip-back-and-forth@bake.begins", slow=True),
     Scenario("candidate-restarted", sabotage="restart-candidate@bake.begins", slow=True),
     Scenario("candidate-restarted-at-the-end", sabotage="restart-candidate", check=True),
@@ -359,7 +362,7 @@ SITE = (
     Scenario("candidate-killed-before-the-switch", sabotage="kill-candidate@smoke.done", slow=True),
     Scenario("candidate-hung", ("--set", "health.deadline=2"), sabotage="stop-candidate@prove.begins", slow=True),
     Scenario("candidate-hung-in-the-bake", sabotage="stop-candidate@bake.begins", slow=True),
-    Scenario("half-of-the-users", sabotage="split-users@bake.begins", is_spoiling=True),
+    Scenario("half-of-the-users", sabotage="split-users@bake.begins", is_spoiling=True, slow=True),
     Scenario("page-served-from-elsewhere", sabotage="serve-a-copy@bake.begins", is_spoiling=True, slow=True),
     Scenario("orders-replayed", sabotage="replay-orders"),
     Scenario("old-slot-stands-in", sabotage="let-the-old-slot-stand-in@bake.begins"),
@@ -375,14 +378,16 @@ SITE = (
 )
 STEPS = (
     Scenario("users-moved-early", sabotage="flip-forward@prove.done", check=True),
-    Scenario("request-held-on-the-old-slot", ("--set", "release.drain=0.5"), sabotage="hold-a-request@smoke.done"),
-    Scenario("connections-broken-at-last", sabotage="break-connections@test_no_request_was_lost"),
+    Scenario(
+        "request-held-on-the-old-slot", ("--set", "release.drain=0.5"), sabotage="hold-a-request@smoke.done", slow=True
+    ),
+    Scenario("connections-broken-at-last", sabotage="break-connections@test_no_request_was_lost", slow=True),
 )
 BACK = (
     Scenario(
         "back-to-never-ready", ("--set", "health.deadline=2"), kind="rollback", misbehave="never-ready", check=True
     ),
-    Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done"),
+    Scenario("back-moved-early", kind="rollback", sabotage="flip-forward@prove.done", slow=True),
     Scenario("back-killed-before-the-switch", kind="rollback", sabotage="kill-candidate@smoke.done", slow=True),
     Scenario("back-to-wrong-version", kind="rollback", misbehave="wrong-version:v0.0.0", slow=True),
     Scenario("back-to-errors", NO_SMOKE, kind="rollback", misbehave="errors:0.5", slow=True),
@@ -391,7 +396,7 @@ BACK = (
 )
 # What these lack is evidence: their target is healthy and has the users, as somebody wanted.
 BACK_UNPROVEN = (
-    Scenario("back-to-slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), kind="rollback", misbehave="slow:0.5"),
+    Scenario("back-to-slow", (*NO_SMOKE, "--set", "budget.p99=0.3"), kind="rollback", misbehave="slow:0.5", slow=True),
     Scenario(
         "back-connections-broken",
         kind="rollback",
@@ -401,11 +406,16 @@ BACK_UNPROVEN = (
     Scenario("back-traffic-killed", kind="rollback", sabotage="kill-traffic@bake.begins", slow=True),
     Scenario("back-records-cut", kind="rollback", sabotage="cut-records", slow=True),
     Scenario(
-        "back-traffic-missing", session=with_locust(FAKE_LOCUST.format(status=1), kind="rollback"), kind="rollback"
+        "back-traffic-missing",
+        session=with_locust(FAKE_LOCUST.format(status=1), kind="rollback"),
+        kind="rollback",
+        slow=True,
     ),
 )
 WRITTEN = (
-    Scenario("verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",)),
+    Scenario(
+        "verdict-of-another-release", session=with_a_verdict_left, statuses=(10,), follow_up=("recover",), slow=True
+    ),
     Scenario("report-in-the-way", sabotage="report-in-the-way", statuses=(1, 10), is_spoiling=True, slow=True),
     Scenario(
         "reports-in-the-way", sabotage="reports-in-the-way@bake.begins", statuses=(1, 10), is_spoiling=True, slow=True

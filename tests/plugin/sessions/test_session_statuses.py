@@ -53,7 +53,7 @@ def test_every_status_but_that_of_a_held_lock_is_shown_by_a_session_here(lanes: 
         Exit.INTERRUPTED: next(one for one in INTERRUPTED if one.name == "sigint-bake"),
         Exit.USAGE_ERROR: next(one for one in ALL if one.name == "plugin-blocked"),
         Exit.INCONCLUSIVE: next(one for one in ALL if one.name == "deselected-by-k"),
-        Exit.UNPROVEN: next(one for one in ALL if one.name == "back-records-cut"),
+        Exit.UNPROVEN: next(one for one in ALL if one.name == "back-connections-broken"),
         Exit.NEEDS_A_PERSON: next(one for one in ALL if one.name == "no-way-back"),
     }
     assert {status: lanes.seen(one).ended.status for status, one in shown.items()} == {each: each for each in shown}

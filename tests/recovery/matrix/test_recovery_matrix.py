@@ -50,6 +50,7 @@ CHECKED = tuple(
     f"SIGKILL@{point}"
     for point in ("build.midway", "smoke.midway", "switch.midway", "bake.midway", "verdict.begins", "verdict.done")
 )
+BEING_UNDONE = ("SIGTERM@bake.begins,SIGKILL@unswitch.midway",)
 WAYS_BACK = ("unswitch.midway", "switch.undone", "unstage.midway", "stage.undone", "restore.midway", "prepare.undone")
 IS_FULL = os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
 # What pipelines grant between SIGTERM and SIGKILL is 7.5 s. On a machine busy with other tests a release takes longer;
@@ -69,7 +70,7 @@ def chosen_cells() -> list[Cell]:
         turn = [KINDS[(number + number // 4) % 2], *KINDS]
         possible = (Cell(kind, f"{SIGNALS[number % 4]}@{point}") for kind in turn)
         cells.append(next(filter(is_possible, possible)))
-    return [*cells, Cell("deploy", "SIGTERM@bake.begins,SIGKILL@unswitch.midway"), NEXT_RELEASE[0]]
+    return [*cells, *(Cell("deploy", death) for death in BEING_UNDONE), NEXT_RELEASE[0]]
 
 
 def is_possible(cell: Cell) -> bool:
@@ -93,9 +94,19 @@ KILLED = [cell for cell in CELLS if cell.signal == "SIGKILL"]
 CAUGHT = [cell for cell in CELLS if cell.signal != "SIGKILL"]
 
 
+# One of each signal, of each kind and of each end, beside those.
+ALWAYS = (*CHECKED, *BEING_UNDONE, "SIGTERM@verdict.begins", "SIGHUP@switch.begins", "SIGINT@confirm.midway")
+
+
 def each(cells: Iterable[Cell]) -> list[ParameterSet]:
     """Return cells as parameters of a test, each under its name and with the marks of its tier."""
-    return [pytest.param(one, id=str(one), marks=[pytest.mark.check] if one.death in CHECKED else []) for one in cells]
+    return [pytest.param(one, id=str(one), marks=_marks(one)) for one in cells]
+
+
+def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
+    if cell.death in CHECKED:
+        return [pytest.mark.check]
+    return [] if IS_FULL or cell.death in ALWAYS else [pytest.mark.slow]
 
 
 def is_decided(cell: Cell) -> bool:

@@ -80,6 +80,7 @@ def test_settings_that_would_send_users_to_where_nothing_is_are_refused(shop: Sh
     assert shop.serving() == "v2.0.0"
 
 
+@pytest.mark.slow
 def test_proxy_is_not_stopped_for_a_port_that_it_cannot_have(shop: Shop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         port = stranger.getsockname()[1]

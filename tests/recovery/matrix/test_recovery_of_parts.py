@@ -6,8 +6,10 @@ What users lose in each is told by the tests' names. Nothing else is lost, and n
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from cakravia_verify.release.steps import STEPS
 from tests.recovery.matrix.cells import Cell, Lanes, Told
@@ -38,6 +40,12 @@ ANYWHERE = tuple(
     if os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
 )
 CELLS = tuple(dict.fromkeys((*HARMLESS, *HARMFUL, *MACHINE, *ANYWHERE)))
+# One of each part that dies; the others make the same point at another step.
+ALWAYS = (*HARMLESS[:3], HARMFUL[1], HARMFUL[2], MACHINE[1], MACHINE[2], *ANYWHERE)
+
+
+def each(cells: Iterable[Cell]) -> list[ParameterSet]:
+    return [pytest.param(one, id=str(one), marks=[] if one in ALWAYS else [pytest.mark.slow]) for one in cells]
 
 
 def told_of(cell: Cell, lanes: Lanes) -> Told:
@@ -46,14 +54,14 @@ def told_of(cell: Cell, lanes: Lanes) -> Told:
     return told
 
 
-@pytest.mark.parametrize("cell", HARMLESS, ids=str)
+@pytest.mark.parametrize("cell", each(HARMLESS))
 def test_users_lose_nothing_where_what_dies_does_not_serve_them(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.answered > 0
     assert told.suffered == ()
 
 
-@pytest.mark.parametrize("cell", [*HARMFUL, *MACHINE], ids=str)
+@pytest.mark.parametrize("cell", each([*HARMFUL, *MACHINE]))
 def test_users_lose_only_what_the_dead_part_had_and_are_served_again(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.suffered, "what served users is dead and nobody noticed: was it killed?"
@@ -65,7 +73,7 @@ def test_users_lose_only_what_the_dead_part_had_and_are_served_again(cell: Cell,
     assert last <= told.next.at
 
 
-@pytest.mark.parametrize("cell", ANYWHERE or HARMLESS[:1], ids=str)
+@pytest.mark.parametrize("cell", each(ANYWHERE or HARMLESS[:1]))
 def test_users_lose_nothing_before_the_death_nor_after_the_next_command(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.answered > 0
@@ -74,7 +82,7 @@ def test_users_lose_nothing_before_the_death_nor_after_the_next_command(cell: Ce
     assert told.suffered == () or not told.cell.death.startswith("traffic")
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", each(CELLS))
 def test_site_is_whole_again_after_the_next_command(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.next.status == 0, told.shown
@@ -87,7 +95,7 @@ def test_site_is_whole_again_after_the_next_command(cell: Cell, lanes: Lanes) ->
     assert told.after == told.state.active.version
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("cell", each(CELLS))
 def test_history_agrees_with_where_users_are(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.damage == ()
@@ -98,7 +106,7 @@ def test_history_agrees_with_where_users_are(cell: Cell, lanes: Lanes) -> None:
     assert told.after == (told.version if arrived else told.before), told.shown
 
 
-@pytest.mark.parametrize("cell", [HARMFUL[0], HARMLESS[0], HARMLESS[2], *MACHINE[:2]], ids=str)
+@pytest.mark.parametrize("cell", each([HARMFUL[0], HARMLESS[0], HARMLESS[2], *MACHINE[:2]]))
 def test_release_whose_part_died_is_not_promoted(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.record is not None
@@ -122,12 +130,13 @@ def test_rollback_goes_on_without_the_traffic_that_died_and_says_that_it_proves_
     assert told.after == told.version
 
 
+@pytest.mark.slow
 def test_death_of_a_slot_that_nobody_is_on_keeps_nobody_from_the_new_version(lanes: Lanes) -> None:
     told = told_of(HARMLESS[3], lanes)
     assert told.ended.status == 0, told.shown
 
 
-@pytest.mark.parametrize("cell", [HARMLESS[2], HARMFUL[0]], ids=str)
+@pytest.mark.parametrize("cell", each([HARMLESS[2], HARMFUL[0]]))
 def test_death_of_the_candidate_rolls_back(cell: Cell, lanes: Lanes) -> None:
     told = told_of(cell, lanes)
     assert told.ended.status == 1, told.shown
