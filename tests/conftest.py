@@ -48,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Sessions that tests start are sessions of their own, and no workers of this run.
     for name in [each for each in os.environ if each.startswith("PYTEST_XDIST_")]:
         del os.environ[name]
+    # Thousands of commands start during a run. Without files of bytecode each of them compiles all modules of ours.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.stash[MACHINE] = Machine(config)
 
 

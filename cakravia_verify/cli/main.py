@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from cakravia_verify import __version__
-from cakravia_verify.cli.admission import hold, maintenance
-from cakravia_verify.cli.backup import backup, restore
-from cakravia_verify.cli.completion import completion
-from cakravia_verify.cli.demo import demo
-from cakravia_verify.cli.doctor import doctor
-from cakravia_verify.cli.gate import gate
-from cakravia_verify.cli.history import history
-from cakravia_verify.cli.init import init
-from cakravia_verify.cli.keys import keys
-from cakravia_verify.cli.migrate import migrate
-from cakravia_verify.cli.monitor import monitor
-from cakravia_verify.cli.plan import plan
-from cakravia_verify.cli.prune import prune
-from cakravia_verify.cli.report import report
-from cakravia_verify.cli.rollback import rollback
-from cakravia_verify.cli.sessions import check, deploy, load
-from cakravia_verify.cli.site import down, logs, recover, status, up
-from cakravia_verify.cli.supervise import install, supervise
-from cakravia_verify.cli.uninstall import uninstall
 from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
@@ -37,8 +23,56 @@ if TYPE_CHECKING:
     from cakravia_verify.site.site import Site
 
 
-class ErrorsAsText(click.Group):
-    """A group of commands in which an error of ours prints its text and sets the exit status, without a traceback."""
+# Imports make many objects and no garbage. The collector's usual threshold costs a tenth of a command's start.
+gc.set_threshold(50_000)
+
+# The module in cakravia_verify/cli of each command. Only that of the command that was typed is imported.
+_MODULES: Final = {
+    "init": "init",
+    "plan": "plan",
+    "deploy": "sessions",
+    "rollback": "rollback",
+    "load": "sessions",
+    "check": "sessions",
+    "doctor": "doctor",
+    "status": "site",
+    "up": "site",
+    "down": "site",
+    "recover": "site",
+    "maintenance": "admission",
+    "hold": "admission",
+    "supervise": "supervise",
+    "install": "supervise",
+    "logs": "site",
+    "history": "history",
+    "gate": "gate",
+    "keys": "keys",
+    "report": "report",
+    "monitor": "monitor",
+    "backup": "backup",
+    "restore": "backup",
+    "uninstall": "uninstall",
+    "migrate": "migrate",
+    "prune": "prune",
+    "demo": "demo",
+    "completion": "completion",
+}
+
+
+class Cakravia(click.Group):
+    """The commands, imported when they are needed.
+
+    An error of ours prints its text and sets the exit status, without a traceback.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"cakravia_verify.cli.{_MODULES[cmd_name]}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         # People and applications write text that this terminal's encoding may lack. The history must stay readable.
@@ -62,7 +96,7 @@ def _exit_status(error: CakraviaError) -> int:
     return 1
 
 
-@click.group(cls=ErrorsAsText, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Cakravia, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--site",
     "site_file",
@@ -87,7 +121,8 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
     context.with_resource(options_remembered(site_file, pairs))
 
     def open_site() -> Site:
-        from cakravia_verify.settings.loading import load_settings
+        with _no_plugins_of_pydantic():
+            from cakravia_verify.settings.loading import load_settings
         from cakravia_verify.site import assembly
 
         return assembly.open_site(load_settings(Path(site_file), overrides=[_override(pair) for pair in pairs]))
@@ -95,41 +130,22 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
     context.obj = open_site
 
 
+@contextmanager
+def _no_plugins_of_pydantic() -> Iterator[None]:
+    """Keep pydantic from its search for plugins in every installed package: the models of our settings have none."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _override(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not equals:
         raise UsageError(f"--set {pair!r} has no value", remedy="write it as --set section.key=value")
     return key, value
-
-
-for command in (
-    init,
-    plan,
-    deploy,
-    rollback,
-    load,
-    check,
-    doctor,
-    status,
-    up,
-    down,
-    recover,
-    maintenance,
-    hold,
-    supervise,
-    install,
-    logs,
-    history,
-    gate,
-    keys,
-    report,
-    monitor,
-    backup,
-    restore,
-    uninstall,
-    migrate,
-    prune,
-    demo,
-    completion,
-):
-    main.add_command(command)

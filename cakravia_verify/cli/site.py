@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -38,17 +39,16 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 @click.command()
 @click.pass_obj
 def up(open_site: Callable[[], Site]) -> None:
-    """Start the proxy and the version that was active last, with its companions.
+    """Start the proxy and the version that was active last, with its companions; then the version before, warm.
 
     Users who are served already are not moved.
     """
     from cakravia_verify.recovery.lifecycle import bring_up
     from cakravia_verify.recovery.repair import take_up_changes
+    from cakravia_verify.recovery.warm_slot import warm_again
 
     with locked(open_site(), "up") as site:
-        for line in bring_up(site):
-            click.echo(line)
-        for line in take_up_changes(site):
+        for line in chain.from_iterable(act(site) for act in (bring_up, take_up_changes, warm_again)):
             click.echo(line)
 
 
@@ -73,14 +73,12 @@ def recover(open_site: Callable[[], Site]) -> None:
     Exit status 11: some drift is left.
     """
     from cakravia_verify.recovery.repair import repair, take_up_changes
+    from cakravia_verify.recovery.warm_slot import warm_again
 
     with locked(open_site(), "recover") as site:
         is_changed = False
-        for line in repair(site):
-            click.echo(line)
-            is_changed = True
-        # After the repair: users must not wait for a certificate that cannot be read.
-        for line in take_up_changes(site):
+        # After the repair: users must not wait for a certificate that cannot be read, nor for the slot that stands by.
+        for line in chain.from_iterable(act(site) for act in (repair, take_up_changes, warm_again)):
             click.echo(line)
             is_changed = True
         state = site.observe()

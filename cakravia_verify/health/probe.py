@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
-import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
-
-import httpx
+from typing import Any, Final, Protocol
 
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.foreign_text import LONGEST_NAME, one_line
@@ -25,8 +17,17 @@ from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.headers import file_texts, from_root, merged, with_files
 from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
+from cakravia_verify.system.http_exchange import (
+    LONGEST_BODY,
+    Exchange,
+    HttpRequest,
+    HttpResponse,
+    NoConnectionError,
+    ProtocolError,
+    exchange,
+)
 
-LONGEST_BODY: Final = 16 * 2**20
+USER_AGENT: Final = "cakravia-verify"
 # Servers name both of the last two formats "deflate".
 _UNPACKERS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
@@ -58,10 +59,6 @@ class Prober(Protocol):
     ) -> Answer: ...
 
 
-# Probes ask plain HTTP addresses. Without this, every command reads all certificates of the machine: 0.1 s.
-_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 class HttpProber:
     """A prober over HTTP/1.1. Each request uses a new connection, is sent once and follows no redirect.
 
@@ -69,7 +66,7 @@ class HttpProber:
     cakravia.toml, for headers with files.
 
     `timeout` limits the connect, and then the whole answer, even if bytes keep arriving. Cookies are not kept, so no
-    answer depends on an earlier one.
+    answer depends on an earlier one. `transport` makes one request.
     """
 
     def __init__(
@@ -79,7 +76,7 @@ class HttpProber:
         timeout: float,
         site: SiteSettings | None = None,
         root: Path = Path(),
-        transport: httpx.BaseTransport | None = None,
+        transport: Exchange = exchange,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._contract = contract
@@ -88,16 +85,7 @@ class HttpProber:
         self._secrets: set[str] = set()
         self._clock = clock
         self._timeout = timeout
-        self._client = httpx.Client(
-            transport=transport
-            or httpx.HTTPTransport(
-                retries=0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0), verify=_NO_TLS
-            ),
-            timeout=timeout,
-            trust_env=False,
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            headers={"User-Agent": "cakravia-verify", "Connection": "close", "Accept-Encoding": "identity"},
-        )
+        self._transport = transport
 
     def request(
         self, address: Address, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -107,25 +95,15 @@ class HttpProber:
             sent = self._headers_of_a_user(headers or {})
         except SettingsError as error:
             return Answer(None, {}, b"", error.message, 0.0)
-        with _Hangup(self._timeout) as hangup:
-            try:
-                with self._client.stream(
-                    method,
-                    address.url + path,
-                    content=body or None,
-                    headers=sent,
-                    extensions={"trace": hangup.follow},
-                ) as answer:
-                    content = _content(answer)
-                problem = ""
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                problem = _in_words(error)
-        if hangup.is_over:
-            problem = "no answer in time"
-        if problem:
-            return Answer(None, {}, b"", problem, self._clock() - began)
+        own = {"Host": _host_of(address), "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+        asked = HttpRequest(method, address, path, merged(own, {"User-Agent": USER_AGENT}, sent), body)
+        try:
+            answer = self._transport(asked, self._timeout)
+            content = _content(answer)
+        except (OSError, ProtocolError, ValueError) as error:
+            return Answer(None, {}, b"", _in_words(error), self._clock() - began)
         told = self._without_secrets(first_line(content))
-        return Answer(answer.status_code, answer.headers, content, "", self._clock() - began, told)
+        return Answer(answer.status, answer.headers, content, "", self._clock() - began, told)
 
     def _headers_of_a_user(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return all headers of a request; its own replace those of the site. Raises SettingsError."""
@@ -181,50 +159,14 @@ class HttpProber:
         return _in_short(f"status {answer.status_code}{goes}{named}", told)
 
 
-class _Hangup:
-    """Closes a connection without a complete answer in time. A read timeout is not enough if bytes keep arriving."""
-
-    def __init__(self, seconds: float) -> None:
-        self.is_over = False
-        self._seconds = seconds
-        self._timers: list[threading.Timer] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-    def follow(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Start the timer when the connection is open. httpcore's `trace` extension calls this."""
-        if event == "connection.connect_tcp.complete":
-            timer = threading.Timer(
-                self._seconds, self._hang_up, args=(facts["return_value"].get_extra_info("socket"),)
-            )
-            timer.daemon = True
-            self._timers.append(timer)
-            timer.start()
-
-    def _hang_up(self, connection: socket.socket) -> None:
-        self.is_over = True
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+def _host_of(address: Address) -> str:
+    return str(address).removesuffix(":80")
 
 
-def _content(answer: httpx.Response) -> bytes:
-    """Return the whole body, unpacked. Raises ValueError if it is too long, also before it is unpacked.
-
-    httpx unpacks a part of a body as a whole, however large it becomes.
-    """
-    content = bytearray()
-    for part in answer.iter_raw():
-        content += part
-        _require_short(content)
+def _content(answer: HttpResponse) -> bytes:
+    """Return the body, unpacked. Raises ValueError if it is too long or cannot be unpacked."""
     packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    return bytes(content) if packed in ("identity", "") else _unpacked(bytes(content), packed)
+    return answer.body if packed in ("identity", "") else _unpacked(answer.body, packed)
 
 
 def _unpacked(content: bytes, encoding: str) -> bytes:
@@ -260,10 +202,12 @@ def _whole_number(text: str | None) -> int | None:
 
 
 def _in_words(error: Exception) -> str:
-    if isinstance(error, httpx.ConnectTimeout | httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+    if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, httpx.ConnectError):
-        return "connection refused" if "refused" in str(error).lower() else f"cannot connect: {error}"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, NoConnectionError):
+        return one_line(f"cannot connect: {error}")
     if "illegal request line" in str(error):  # h11's words for an answer that begins with a control character
         return "the answer is not HTTP/1.1; a slot that speaks only HTTP/2 (h2c, gRPC) or TLS is not supported"
     return one_line(f"{type(error).__name__}: {error}")

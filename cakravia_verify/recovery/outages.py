@@ -63,12 +63,20 @@ def _of_users(state: SiteState, last: Record) -> Iterator[Outage]:
 
 def missing_warm_slot(site: Site, state: SiteState, last: Record) -> Colour | None:
     """Return the slot that should stand by for failover and is empty, None if it runs or none should."""
-    settings = site.settings
-    is_wanted = settings.slots.keep_warm and settings.proxy.failover and last.intent.policy.keeps_old_slot_as_failover
     colour = last.intent.active
-    if not is_wanted or colour is None or colour is last.intent.candidate or state.slots.at(colour) is not None:
+    if colour is None or not wants_warm_slot(site, last) or state.slots.at(colour) is not None:
         return None
     return colour if warm_artifact(site, last) is not None else None
+
+
+def wants_warm_slot(site: Site, last: Record) -> bool:
+    """Return whether the version before the promoted one should run in the idle slot.
+
+    It serves users if the active slot dies, and it makes the next rollback a warm one.
+    """
+    intent = last.intent
+    is_kept = site.settings.slots.keep_warm and intent.policy.keeps_old_slot_as_failover
+    return is_kept and intent.active is not None and intent.active is not intent.candidate
 
 
 def warm_artifact(site: Site, last: Record) -> Artifact | None:

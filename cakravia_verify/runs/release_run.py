@@ -13,6 +13,7 @@ from cakravia_verify.errors import CompanionFailed, ReleaseError, UsageError
 from cakravia_verify.gate.model import Budget, CheckStatus, Decision, Evidence, Exit, Measured, Verdict
 from cakravia_verify.gate.rules import is_candidate_well, judge, traffic_checks
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, STUCK, UNPROVEN
+from cakravia_verify.recovery.warm_slot import warm_again
 from cakravia_verify.release.hooks import ReleaseEnd, moments_of, tell_hooks, with_hooks
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.release.steps import STEPS
@@ -271,6 +272,8 @@ class ReleaseRun(SessionRun):
         stuck = roll_back(release, verdict, notices=self.notices) if self.has_started else None
         if stuck is not None:
             return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
+        if self.has_started:
+            self.notices += warm_again(self.site, is_over=lambda: release.shutdown_deadline is not None)
         if self.interrupted:
             return Ending(Exit.INTERRUPTED, outcome, verdict)
         if verdict.decision is Decision.ROLL_BACK:

@@ -104,6 +104,12 @@ def test_a_packed_answer_does_not_fill_the_memory(
     assert largest_memory() - before < MOST_GROWTH
 
 
+def test_an_answer_that_is_too_long_is_cut_and_not_a_success(server: HostileServer) -> None:
+    long = HostileAnswer(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (17 * MIB))
+    reading, _ = read(server, HttpProber(ContractSettings(), timeout=60), long)
+    assert "longer than 16 MiB" in reading.problem
+
+
 def test_two_lengths_are_no_healthy_answer(server: HostileServer, prober: HttpProber) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nContent-Length: 5\r\n\r\n"
     reading, _ = read(server, prober, HostileAnswer(head + b'{"status": "healthy"}'))

@@ -15,8 +15,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer, HttpProber
@@ -25,10 +23,10 @@ from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.headers import merged
 from cakravia_verify.settings.models import SiteSettings
 from cakravia_verify.slots import Address
+from cakravia_verify.system.http_exchange import Headers
 
 USER_AGENT: Final = "cakravia-monitor"
 LONGEST_BODY: Final = 2**20
-_UNUSED_TRANSPORT: Final = httpx.BaseTransport()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class PhaseProber(HttpProber):
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
     ) -> None:
-        super().__init__(contract, timeout=timeout, site=site, root=root, transport=_UNUSED_TRANSPORT)
+        super().__init__(contract, timeout=timeout, site=site, root=root)
         self._seconds = timeout
         self._tls = tls
         self._server_name = server_name
@@ -94,7 +92,7 @@ class PhaseProber(HttpProber):
             problem = attempt.explain(error)
         measured = attempt.measured(is_answered=not problem)
         self._last.measured = measured
-        return Answer(None if problem else status, httpx.Headers(got), content, problem, measured.total)
+        return Answer(None if problem else status, Headers([*got.items()]), content, problem, measured.total)
 
     def _secured(self, attempt: _Attempt, plain: socket.socket, address: Address) -> socket.socket:
         if self._tls is None:

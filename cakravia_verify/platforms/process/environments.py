@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.settings.env_file import read_env_file
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.files import read_json, write_atomically
@@ -36,8 +35,11 @@ def variables_of(settings: Settings, shell: Mapping[str, str]) -> dict[str, str]
             remedy="export it, or remove it from pass_environment; nothing was started",
         )
     passed = {name: shell[name] for name in app.pass_environment if name in shell}
-    from_file = read_env_file(settings.root / app.env_file, shell=shell) if app.env_file else {}
-    return passed | from_file
+    if not app.env_file:
+        return passed
+    from cakravia_verify.settings.env_file import read_env_file  # python-dotenv is slow to import
+
+    return passed | read_env_file(settings.root / app.env_file, shell=shell)
 
 
 @dataclass(frozen=True)

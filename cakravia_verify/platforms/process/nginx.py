@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import psutil
 
 from cakravia_verify.errors import ProxyError, UsageError
@@ -37,6 +36,7 @@ from cakravia_verify.proxy.slot_paths import key_of, passing_header, slot_path
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.http_exchange import HttpRequest, ProtocolError, exchange
 from cakravia_verify.system.log_files import empty_long, set_long_aside
 from cakravia_verify.system.ports import require_free_port
 
@@ -282,9 +282,9 @@ class LocalNginx:
 
     def _answering_slot(self) -> Colour | None:
         """Return the slot that answers a request through the proxy, None if no slot answers."""
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            answer = httpx.get(self.address.url, timeout=2.0, trust_env=False)
-            return Colour(answer.headers.get("X-Served-Slot", ""))
+        asked = HttpRequest("GET", self.address, "/", {"Host": str(self.address), "Connection": "close"})
+        with contextlib.suppress(OSError, ProtocolError, ValueError):
+            return Colour(exchange(asked, 2.0).headers.get("X-Served-Slot", ""))
         return None
 
     def _reload(self, deadline: Deadline) -> None:

@@ -52,6 +52,12 @@ def back(shop: Shop, second: tuple[Ended, Witness]) -> tuple[Ended, Witness]:
     return ended, witness
 
 
+def stands_by(shop: Shop) -> bool:
+    """Return whether the version before runs in the idle slot, and would answer users if the active slot died."""
+    state = shop.observe()
+    return state.slots.idle is not None and state.proxy.has_failover
+
+
 def test_first_release_brings_an_empty_site_up(shop: Shop, first: Ended) -> None:
     assert first.status == 0, first.output
     assert "PROMOTE" in first.output
@@ -221,6 +227,7 @@ def test_unhealthy_target_is_refused_and_users_stay(shop: Shop, forward: Ended) 
     assert ended.status == 1, ended.output
     assert shop.answer() == was
     assert "Users stayed on" in ended.output
+    assert stands_by(shop)  # its slot was needed; the version there before stands by in it again
 
 
 def test_history_lists_every_release(shop: Shop, forward: Ended) -> None:
@@ -251,3 +258,4 @@ def test_down_and_up_bring_back_what_was_active(shop: Shop, forward: Ended) -> N
     up = shop.cakravia("up")
     assert up.status == 0, up.output
     assert shop.serving() == version
+    assert stands_by(shop), up.output

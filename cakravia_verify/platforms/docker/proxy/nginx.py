@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from cakravia_verify.errors import CakraviaError, PlatformError, ProxyError, UsageError
 from cakravia_verify.platforms.docker import containers
 from cakravia_verify.platforms.docker.compose import ComposeFile
@@ -39,6 +37,7 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
+from cakravia_verify.system.http_exchange import HttpRequest, ProtocolError, exchange
 from cakravia_verify.system.log_files import LONGEST_LOG
 from cakravia_verify.system.ports import require_free_port
 
@@ -388,8 +387,9 @@ class DockerNginx:
         if container is None or container.status in ("exited", "dead", "restarting"):
             output = self.logs(lines=5)
             raise ProxyError(f"nginx does not start: {output}", remedy="read its log: cakravia logs proxy")
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.address.url}/.cakravia/proxy", timeout=2, trust_env=False).status_code == 200
+        asked = HttpRequest("GET", self.address, "/.cakravia/proxy", {"Host": str(self.address), "Connection": "close"})
+        with contextlib.suppress(OSError, ProtocolError, ValueError):
+            return exchange(asked, 2.0).status == 200
         return False
 
 
