@@ -16,6 +16,7 @@ from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
+from cakravia_verify.settings.names import is_covered
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
     MEMORY_LEAST,
@@ -283,6 +284,13 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _users_are_no_strangers(self) -> Settings:
+        host = self.site.host.partition(":")[0]
+        if host and self.proxy.strangers != "serve" and not is_covered(host, self.proxy.known_names):
+            raise ValueError(f"[site] host = {host!r} is not in [proxy] server_names: its users would be strangers")
+        return self
+
+    @model_validator(mode="after")
     def _everyday_log_has_a_reader(self) -> Settings:
         if self.proxy.access_log == "stdout" and self.site.platform != "docker":
             raise ValueError('[proxy] access_log = "stdout" needs [site] platform = "docker"; use "file"')
@@ -317,6 +325,12 @@ class Settings(Section):
                 '[app] env_file needs [site] platform = "process"; use [docker] secrets or [app] environment'
             )
         return self
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The names under which users reach the site, as far as the settings tell."""
+        host = self.site.host.partition(":")[0]
+        return (*((host,) if host else ()), *self.proxy.known_names)
 
     @property
     def state(self) -> Path:

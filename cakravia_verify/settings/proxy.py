@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from cakravia_verify.settings.names import HostName, Redirect, RedirectKind, require_one_of_each
 from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.section import NGINX_PATH, Section, address_of, checked_listen
 from cakravia_verify.settings.skew import AssetPrefix, SkewSettings
@@ -52,6 +53,9 @@ class ProxySettings(Section):
     """How nginx listens, switches and connects to the slots. Times are in seconds."""
 
     listen: Annotated[str, AfterValidator(checked_listen)] = "127.0.0.1:8080"
+    server_names: Annotated[tuple[HostName, ...], Field(strict=False)] = ()
+    strangers: Literal["serve", "close", "page"] = "serve"
+    redirects: Annotated[tuple[Redirect, ...], Field(strict=False)] = ()
     nginx: str = ""
     switch: Literal["flag", "reload"] = "flag"
     failover: bool = True
@@ -99,6 +103,23 @@ class ProxySettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _strangers_can_be_told_apart(self) -> ProxySettings:
+        if self.strangers != "serve" and not self.server_names:
+            raise ValueError(f'strangers = "{self.strangers}" needs server_names: without them everybody is a stranger')
+        return self
+
+    @model_validator(mode="after")
+    def _redirects_end(self) -> ProxySettings:
+        require_one_of_each(self.redirects)
+        goes_secure = any(each.kind is RedirectKind.SCHEME for each in self.redirects)
+        if goes_secure and not (self.tls_listen or self.trusted):
+            raise ValueError(
+                "the redirect from http to https needs tls_listen, or the proxy that speaks TLS in trusted: "
+                "else each request looks like plain http"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tls_is_whole(self) -> ProxySettings:
         given = [bool(self.tls_listen), bool(self.tls_certificate), bool(self.tls_key)]
         if any(given) and not all(given):
@@ -114,6 +135,12 @@ class ProxySettings(Section):
     @property
     def tls_address(self) -> Address | None:
         return address_of(self.tls_listen) if self.tls_listen else None
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """The names of the site: its own, and those that lead to it by a redirect."""
+        sources = (each.source.lower() for each in self.redirects if each.kind is RedirectKind.HOST)
+        return tuple(dict.fromkeys((*self.server_names, *sources)))
 
     @property
     def trusted_networks(self) -> tuple[str, ...]:

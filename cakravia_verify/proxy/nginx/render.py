@@ -14,6 +14,7 @@ from cakravia_verify.proxy.error_pages import digest_of
 from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.proxy.nginx.changes import settings_lines
 from cakravia_verify.proxy.nginx.hold import hold_of
+from cakravia_verify.proxy.nginx.names import names_of
 from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, PROXY_SCHEME, SiteFacts
 from cakravia_verify.proxy.nginx.types import TYPES
 from cakravia_verify.proxy.slot_paths import slot_path
@@ -105,6 +106,7 @@ def render_nginx(
     """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
     limits = worker_limits(settings, open_files=open_files)
+    client = _client(settings, scheme=facts.scheme)
     return (
         _templates()
         .get_template("nginx.conf.j2")
@@ -150,7 +152,8 @@ def render_nginx(
             header_buffer=f"{settings.header_size_kilobytes + 4}k",
             has_trailers=version >= NGINX_WITH_TRAILERS,
             trusted=settings.trusted_networks,
-            client=_client(settings, scheme=facts.scheme),
+            client=client,
+            names=names_of(settings, scheme=client.scheme, host=client.host),
             identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
