@@ -277,10 +277,9 @@ class Settings(Section):
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:
         taken = (self.slots.blue, self.slots.green)
-        if self.proxy.address.port in taken:
-            raise ValueError("[proxy] listen and the slots need different ports")
-        if self.proxy.tls_address is not None and self.proxy.tls_address.port in taken:
-            raise ValueError("[proxy] tls_listen and the slots need different ports")
+        for key, address in self.proxy.addresses:
+            if address.port in taken:
+                raise ValueError(f"[proxy] {key} and the slots need different ports")
         return self
 
     @model_validator(mode="after")
