@@ -76,6 +76,7 @@ def _certificate_lines(site: Site) -> Iterator[str]:
         return
     yield f"{', '.join(state.names) or 'no name'}, until {state.ends:%Y-%m-%d}"
     yield from (f"problem: {each}" for each in state.problems)
+    yield from (f"problem: it does not name {each}" for each in state.lacks(site.settings.host_names))
     yield from (f"warning: {each}" for each in state.warnings)
 
 

@@ -17,7 +17,7 @@ from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.model import Exit
 from cakravia_verify.health.probe import HttpProber
 from cakravia_verify.platforms.docker.engine.engine import Engine
-from cakravia_verify.platforms.docker.proxy.configuration import INSIDE_PORT, INSIDE_TLS_PORT
+from cakravia_verify.platforms.docker.proxy.configuration import published_ports
 from cakravia_verify.platforms.docker.service import ServiceDefinition
 from cakravia_verify.platforms.docker.site import open_docker
 from cakravia_verify.platforms.docker.slot_service import SlotService
@@ -27,7 +27,6 @@ from cakravia_verify.settings.loading import load_settings
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.site.site import SERVED_SLOT_HEADER
-from cakravia_verify.slots import Address
 
 PROXY_PART: Final = "nginx"
 SLOT_PARTS: Final = ("app-blue", "app-green")
@@ -146,10 +145,9 @@ class ContainerSite:
         return size_in_bytes(self.settings.docker.proxy_memory)
 
     @property
-    def proxy_ports(self) -> dict[int, Address]:
-        """The address outside for each port that the proxy listens on inside its container."""
-        tls = self.settings.proxy.tls_address
-        return {INSIDE_PORT: self.settings.proxy.address} | ({INSIDE_TLS_PORT: tls} if tls else {})
+    def proxy_ports(self) -> dict[int, tuple[tuple[str, int], ...]]:
+        """The addresses outside, as (host, port), for each port that the proxy listens on inside its container."""
+        return published_ports(self.settings.proxy)
 
     def answer_headers(self) -> Mapping[str, str]:
         """Return the headers of one answer through the proxy, asked as a user does, at a path that exists."""

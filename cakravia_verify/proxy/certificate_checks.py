@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +30,10 @@ class CertificateState:
     ends: datetime
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def lacks(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """Return those hosts that no name of the certificate covers. A `*` stands for one label."""
+        return tuple(host for host in dict.fromkeys(hosts) if not any(_covers(name, host) for name in self.names))
 
 
 def inspect(certificate: Certificate, *, now: datetime) -> CertificateState:
@@ -88,6 +93,10 @@ def _warnings(chain: list[x509.Certificate], now: datetime) -> Iterator[str]:
         yield "it names no host (subjectAltName)"
     if leaf.issuer != leaf.subject and leaf.issuer not in [each.subject for each in chain[1:]]:
         yield "the file has no certificate of its issuer; put the whole chain into it"
+
+
+def _covers(name: str, host: str) -> bool:
+    return name.count(".") == host.count(".") and fnmatch.fnmatch(host.lower(), name.lower())
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

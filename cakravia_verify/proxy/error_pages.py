@@ -10,7 +10,7 @@ from typing import Final
 from cakravia_verify.errors import UsageError
 from cakravia_verify.settings.proxy import ProxySettings
 
-NAMES: Final = ("502", "503", "504", "maintenance")
+NAMES: Final = ("502", "503", "504", "maintenance", "strangers")
 
 
 def read_error_pages(settings: ProxySettings) -> dict[str, bytes]:

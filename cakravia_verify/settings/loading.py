@@ -185,6 +185,8 @@ def _keys_by_line(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _nearest(location: Sequence[str]) -> str:
     model = _model_at(location[:-1])
-    names = [name for name in model.model_fields if name not in _OWN_FIELDS] if model else []
+    names = (
+        [each.alias or name for name, each in model.model_fields.items() if name not in _OWN_FIELDS] if model else []
+    )
     close = difflib.get_close_matches(location[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(names)}" if names else ""

@@ -16,6 +16,7 @@ from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
+from cakravia_verify.settings.names import is_covered
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
     MEMORY_LEAST,
@@ -276,10 +277,16 @@ class Settings(Section):
     @model_validator(mode="after")
     def _ports_do_not_collide(self) -> Settings:
         taken = (self.slots.blue, self.slots.green)
-        if self.proxy.address.port in taken:
-            raise ValueError("[proxy] listen and the slots need different ports")
-        if self.proxy.tls_address is not None and self.proxy.tls_address.port in taken:
-            raise ValueError("[proxy] tls_listen and the slots need different ports")
+        for key, address in self.proxy.addresses:
+            if address.port in taken:
+                raise ValueError(f"[proxy] {key} and the slots need different ports")
+        return self
+
+    @model_validator(mode="after")
+    def _users_are_no_strangers(self) -> Settings:
+        host = self.site.host.partition(":")[0]
+        if host and self.proxy.strangers != "serve" and not is_covered(host, self.proxy.known_names):
+            raise ValueError(f"[site] host = {host!r} is not in [proxy] server_names: its users would be strangers")
         return self
 
     @model_validator(mode="after")
@@ -317,6 +324,12 @@ class Settings(Section):
                 '[app] env_file needs [site] platform = "process"; use [docker] secrets or [app] environment'
             )
         return self
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The names under which users reach the site, as far as the settings tell."""
+        host = self.site.host.partition(":")[0]
+        return (*((host,) if host else ()), *self.proxy.known_names)
 
     @property
     def state(self) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cakravia_verify.settings.names import HostName, Redirect, RedirectKind, require_one_of_each
 from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
-from cakravia_verify.settings.section import NGINX_PATH, Section, address_of, checked_listen
+from cakravia_verify.settings.section import NGINX_PATH, Listens, OptionalListens, Section, address_of
 from cakravia_verify.settings.skew import AssetPrefix, SkewSettings
 from cakravia_verify.settings.trusted_peers import networks_of
 from cakravia_verify.slots import Address
@@ -51,7 +52,10 @@ class MaintenanceSettings(Section):
 class ProxySettings(Section):
     """How nginx listens, switches and connects to the slots. Times are in seconds."""
 
-    listen: Annotated[str, AfterValidator(checked_listen)] = "127.0.0.1:8080"
+    listen: Listens = "127.0.0.1:8080"
+    server_names: Annotated[tuple[HostName, ...], Field(strict=False)] = ()
+    strangers: Literal["serve", "close", "page"] = "serve"
+    redirects: Annotated[tuple[Redirect, ...], Field(strict=False)] = ()
     nginx: str = ""
     switch: Literal["flag", "reload"] = "flag"
     failover: bool = True
@@ -73,7 +77,7 @@ class ProxySettings(Section):
     pages: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     security_headers: SecurityHeaders = SecurityHeaders()
     maintenance: MaintenanceSettings = MaintenanceSettings()
-    tls_listen: Annotated[str, AfterValidator(lambda text: text and checked_listen(text))] = ""
+    tls_listen: OptionalListens = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     assets: Annotated[tuple[AssetPrefix, ...], Field(strict=False)] = ()
@@ -99,21 +103,59 @@ class ProxySettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _strangers_can_be_told_apart(self) -> ProxySettings:
+        if self.strangers != "serve" and not self.server_names:
+            raise ValueError(f'strangers = "{self.strangers}" needs server_names: without them everybody is a stranger')
+        return self
+
+    @model_validator(mode="after")
+    def _redirects_end(self) -> ProxySettings:
+        require_one_of_each(self.redirects)
+        goes_secure = any(each.kind is RedirectKind.SCHEME for each in self.redirects)
+        if goes_secure and not (self.tls_listen or self.trusted):
+            raise ValueError(
+                "the redirect from http to https needs tls_listen, or the proxy that speaks TLS in trusted: "
+                "else each request looks like plain http"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tls_is_whole(self) -> ProxySettings:
         given = [bool(self.tls_listen), bool(self.tls_certificate), bool(self.tls_key)]
         if any(given) and not all(given):
             raise ValueError("tls_listen, tls_certificate and tls_key need each other: set all three, or none")
-        if self.tls_listen and self.tls_listen == self.listen:
+        if set(self.tls_listens) & set(self.listens):
             raise ValueError("tls_listen needs another address than listen")
         return self
 
     @property
+    def listens(self) -> tuple[str, ...]:
+        return (self.listen,) if isinstance(self.listen, str) else self.listen
+
+    @property
+    def tls_listens(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.tls_listen,))) if isinstance(self.tls_listen, str) else self.tls_listen
+
+    @property
+    def addresses(self) -> tuple[tuple[str, Address], ...]:
+        """All addresses for users, with the name of their setting."""
+        plain = (("listen", address_of(each)) for each in self.listens)
+        return (*plain, *(("tls_listen", address_of(each)) for each in self.tls_listens))
+
+    @property
     def address(self) -> Address:
-        return address_of(self.listen)
+        """The first address: this machine's own requests go there."""
+        return address_of(self.listens[0])
 
     @property
     def tls_address(self) -> Address | None:
-        return address_of(self.tls_listen) if self.tls_listen else None
+        return address_of(self.tls_listens[0]) if self.tls_listens else None
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """The names of the site: its own, and those that lead to it by a redirect."""
+        sources = (each.source.lower() for each in self.redirects if each.kind is RedirectKind.HOST)
+        return tuple(dict.fromkeys((*self.server_names, *sources)))
 
     @property
     def trusted_networks(self) -> tuple[str, ...]:

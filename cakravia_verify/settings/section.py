@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from cakravia_verify.slots import Address
 
@@ -55,6 +55,26 @@ def checked_listen(listen: str) -> str:
     elif not re.fullmatch(HOST_PATTERN, host) or host == "*":
         raise ValueError(f"{listen!r} has the address {host!r}: write 0.0.0.0 or [::] for all")
     return listen
+
+
+def checked_listens(given: object) -> str | tuple[str, ...]:
+    """Return one address to listen on, or several. Raises ValueError with the one that is wrong, or named twice."""
+    if isinstance(given, str):
+        return checked_listen(given)
+    if not isinstance(given, list | tuple) or not given or not all(isinstance(each, str) for each in given):
+        raise ValueError("write an address such as 127.0.0.1:8080, or a list of addresses")
+    for each in given:
+        checked_listen(each)
+        if given.count(each) > 1:
+            raise ValueError(f"{each!r} is named twice")
+    return tuple(given)
+
+
+# One address, or a list: this machine's own requests go to the first.
+Listens: TypeAlias = Annotated[str | tuple[str, ...], BeforeValidator(checked_listens)]
+OptionalListens: TypeAlias = Annotated[
+    str | tuple[str, ...], BeforeValidator(lambda given: given if given == "" else checked_listens(given))
+]
 
 
 def checked_host(host: str) -> str:

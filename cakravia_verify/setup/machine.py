@@ -26,7 +26,8 @@ def _ports_of(path: Path) -> frozenset[int]:
         settings = load_settings(path)
     except SettingsError:
         return frozenset()
-    return frozenset({settings.proxy.address.port, settings.slots.blue, settings.slots.green})
+    users = (address.port for _, address in settings.proxy.addresses)
+    return frozenset({*users, settings.slots.blue, settings.slots.green})
 
 
 def is_free(port: int) -> bool:

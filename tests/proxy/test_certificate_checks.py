@@ -29,6 +29,7 @@ def made(
     key: Key | None = None,
     issuer: str = "",
     other_key: bool = False,
+    names: tuple[str, ...] = ("shop.example",),
 ) -> Certificate:
     """Return a pair for shop.example, self-signed or with the name of an issuer."""
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -40,7 +41,7 @@ def made(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(begins + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("shop.example")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .sign(key, hashes.SHA256())
     )
     private = ec.generate_private_key(ec.SECP256R1()) if other_key else key
@@ -73,6 +74,12 @@ def test_an_expired_certificate_in_use_stops_no_rollback() -> None:
 def test_a_good_certificate_has_neither_problems_nor_warnings() -> None:
     state = inspect(made(), now=NOW)
     assert (state.names, state.problems, state.warnings) == (("shop.example",), (), ())
+
+
+def test_names_of_the_site_that_a_certificate_lacks_are_told() -> None:
+    state = inspect(made(names=("shop.example", "*.shop.example")), now=NOW)
+    asked = ("Shop.example", "de.shop.example", "a.de.shop.example", "*.shop.example", "www.example", "www.example")
+    assert state.lacks(asked) == ("a.de.shop.example", "www.example")
 
 
 def test_a_certificate_that_expires_soon_is_a_warning() -> None:

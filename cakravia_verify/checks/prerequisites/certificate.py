@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,12 +25,11 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
         yield problem(f"[proxy] tls_certificate: {each}", needed="a certificate that browsers accept", remedy=_RENEW)
     for each in state.warnings:
         yield warning(f"[proxy] tls_certificate: {each}", remedy=_RENEW)
-    host = ground.settings.site.host.partition(":")[0]
-    if host and state.names and not any(_covers(name, host) for name in state.names):
+    if missing := state.lacks(ground.settings.host_names):
         yield problem(
-            f"[proxy] tls_certificate is for {', '.join(state.names)}",
-            needed=f"the name {host} of [site] host",
-            remedy="get a certificate that names it, or correct [site] host",
+            f"[proxy] tls_certificate is for {', '.join(state.names) or 'no name'}",
+            needed=f"the name {', '.join(missing)} of this site",
+            remedy="get a certificate that names it, or correct [site] host, [proxy] server_names and redirects",
         )
     key = Path(ground.settings.proxy.tls_key)
     if key.stat().st_mode & stat.S_IROTH:
@@ -41,11 +39,6 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
             remedy=f"chmod 600 {key}",
         )
     yield ok(f"{', '.join(state.names) or 'no name'}, until {state.ends:%Y-%m-%d}")
-
-
-def _covers(name: str, host: str) -> bool:
-    """Return whether a name of a certificate covers the host. A `*` stands for one label."""
-    return name.count(".") == host.count(".") and fnmatch.fnmatch(host.lower(), name.lower())
 
 
 CHECK: Final = SiteCheck(

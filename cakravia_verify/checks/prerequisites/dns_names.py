@@ -12,9 +12,8 @@ from cakravia_verify.checks.model import CheckFinding, Ground, SiteCheck, ok, pr
 
 def _find(ground: Ground) -> Iterator[CheckFinding]:
     settings = ground.settings
-    names = {"[slots] host": settings.slots.host, "[proxy] listen": settings.proxy.address.host}
-    if settings.proxy.tls_address is not None:
-        names["[proxy] tls_listen"] = settings.proxy.tls_address.host
+    names = {"[slots] host": settings.slots.host}
+    names |= {f"[proxy] {key} {address}": address.host for key, address in settings.proxy.addresses}
     if settings.docker.host and settings.site.platform == "docker" and (named := urlsplit(settings.docker.host)):
         names |= {"[docker] host": named.hostname} if named.hostname and named.scheme in ("tcp", "https") else {}
     for key, name in names.items():

@@ -14,13 +14,11 @@ FIRST_FREE: Final = 1024
 
 def _find(ground: Ground) -> Iterator[CheckFinding]:
     settings, site = ground.settings, ground.site
-    listens = {"[proxy] listen": settings.proxy.address}
-    if settings.proxy.tls_address is not None:
-        listens["[proxy] tls_listen"] = settings.proxy.tls_address
+    listens = [(f"[proxy] {key}", address) for key, address in settings.proxy.addresses]
     if site.proxy.observe().is_running:
-        yield ok(f"the running proxy has {', '.join(map(str, listens.values()))}")
+        yield ok(f"the running proxy has {', '.join(str(address) for _, address in listens)}")
     else:
-        for key, address in listens.items():
+        for key, address in listens:
             yield _privileged(ground, key, address) or _free(key, address)
     for colour in Colour:
         address = settings.slot_address(colour)

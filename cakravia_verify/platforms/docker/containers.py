@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from cakravia_verify.errors import CakraviaError, PlatformError
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.service import Healthcheck, ServiceDefinition
+from cakravia_verify.slots import Address
 from cakravia_verify.system.clock import Deadline
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ NO_PROJECT: Final = {f"{COMPOSE}.project": ""}
 
 @dataclass(frozen=True)
 class Spec:
-    """One complete container. Sizes are in bytes, times in seconds. `ports` maps a port inside to (host, port).
+    """One complete container. Sizes are in bytes, times in seconds. `ports` maps a port inside to (host, port) outside.
 
     No process in it is root or can become root: no new privileges, and no capabilities but those of the definition.
     Only tmpfs and volumes are writable, unless the definition says otherwise.
@@ -49,7 +50,7 @@ class Spec:
     labels: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     read_only_volumes: Mapping[str, str] = field(default_factory=dict)
-    ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    ports: Mapping[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     takes_stdin: bool = False
@@ -101,7 +102,9 @@ class Spec:
         if self.stop_signal:
             service["stop_signal"] = self.stop_signal
         if self.ports:
-            service["ports"] = [f"{host}:{port}:{inside}" for inside, (host, port) in self.ports.items()]
+            service["ports"] = [
+                f"{Address(host, port)}:{inside}" for inside, places in self.ports.items() for host, port in places
+            ]
         return service
 
 
@@ -139,7 +142,7 @@ def create(
             *(f"{volume}:{path}:rw" for volume, path in spec.volumes.items()),
             *(f"{volume}:{path}:ro" for volume, path in spec.read_only_volumes.items()),
         ],
-        port_bindings={f"{inside}/tcp": place for inside, place in spec.ports.items()},
+        port_bindings={f"{inside}/tcp": list(places) for inside, places in spec.ports.items()},
         network_mode=spec.network,
     )
     endpoint = api.create_endpoint_config(ipv4_address=spec.address or None, aliases=[spec.service])

@@ -30,11 +30,11 @@ class SlotAddresses:
                 return self._settings.slot_address(colour)
         return self.in_network(colour)
 
-    def published(self, colour: Colour) -> dict[int, tuple[str, int]]:
-        """Return the published port as {inside: (host, port)}. It is empty unless the settings ask for it."""
+    def published(self, colour: Colour) -> dict[int, tuple[tuple[str, int], ...]]:
+        """Return the published port as {inside: ((host, port),)}. It is empty unless the settings ask for it."""
         slots, docker = self._settings.slots, self._settings.docker
         if docker.publish_slots or self.probe == "published":
-            return {docker.port: (slots.host, slots.port(colour))}
+            return {docker.port: ((slots.host, slots.port(colour)),)}
         return {}
 
     @property

@@ -44,9 +44,9 @@ def slot_spec(
     user: str,
     definition: ServiceDefinition,
     network: SiteNetwork,
-    ports: Mapping[int, tuple[str, int]],
+    ports: Mapping[int, tuple[tuple[str, int], ...]],
 ) -> Spec:
-    """Return the complete specification. `user` is not root; `ports` maps inside to (host, port)."""
+    """Return the complete specification. `user` is not root; `ports` maps inside to (host, port) outside."""
     docker = settings.docker
     memory = definition.memory or settings.slots.memory_bytes
     project = docker.project or settings.site.name

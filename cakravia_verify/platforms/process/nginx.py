@@ -113,16 +113,10 @@ class LocalNginx:
         if self._settings.snippets.given:
             self._configuration.test()
 
-    @property
-    def _listens(self) -> dict[str, Address]:
-        """The addresses for users, by their key in the settings."""
-        tls = self._settings.tls_address
-        return {"listen": self.address} | ({"tls_listen": tls} if tls else {})
-
     def _refuse_taken_ports(self) -> None:
         """Raise UsageError, with address and process, if nginx cannot listen where the settings want it."""
         held = self._family.listens()
-        for key, wanted in self._listens.items():
+        for key, wanted in self._settings.addresses:
             if held is None or held & _resolved(wanted):
                 continue
             try:
@@ -179,7 +173,7 @@ class LocalNginx:
         self._configuration.write(self._configuration.rendered())
         self._retire_orphans(deadline)
         # The orphans have closed the ports now. A foreign process may have taken one.
-        for key, wanted in self._listens.items():
+        for key, wanted in self._settings.addresses:
             require_free_port(wanted, what=f"[proxy] {key}")
         started = self._program.run()
         if started.returncode != 0:

@@ -14,6 +14,7 @@ from cakravia_verify.proxy.error_pages import digest_of
 from cakravia_verify.proxy.monitor_pages import MonitorPages
 from cakravia_verify.proxy.nginx.changes import settings_lines
 from cakravia_verify.proxy.nginx.hold import hold_of
+from cakravia_verify.proxy.nginx.names import names_of
 from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, PROXY_SCHEME, SiteFacts
 from cakravia_verify.proxy.nginx.types import TYPES
 from cakravia_verify.proxy.slot_paths import slot_path
@@ -82,9 +83,9 @@ def render_nginx(
     upstreams: dict[Colour, Address],
     site_key: str,
     version: tuple[int, ...],
-    listen: str,
+    listens: tuple[str, ...],
     own_address: str,
-    tls_listen: str,
+    tls_listens: tuple[str, ...],
     certificate: Certificate | None,
     daemon: bool,
     facts: SiteFacts = PLAIN_SITE,
@@ -105,6 +106,7 @@ def render_nginx(
     """
     blue, green = upstreams[Colour.BLUE], upstreams[Colour.GREEN]
     limits = worker_limits(settings, open_files=open_files)
+    client = _client(settings, scheme=facts.scheme)
     return (
         _templates()
         .get_template("nginx.conf.j2")
@@ -113,7 +115,7 @@ def render_nginx(
             user=user,
             workers=settings.workers,
             paths=paths,
-            listen=listen,
+            listens=_lines_of(listens),
             host=str(settings.address),
             switch=settings.switch,
             slot_paths=[(slot_path(site_key, colour), colour, upstreams[colour]) for colour in Colour],
@@ -150,11 +152,12 @@ def render_nginx(
             header_buffer=f"{settings.header_size_kilobytes + 4}k",
             has_trailers=version >= NGINX_WITH_TRAILERS,
             trusted=settings.trusted_networks,
-            client=_client(settings, scheme=facts.scheme),
+            client=client,
+            names=names_of(settings, scheme=client.scheme, host=client.host),
             identity_headers=IDENTITY_HEADERS,
             security_headers=_security_headers(settings),
             everyday_log=_everyday_log(settings, paths),
-            tls_listen=tls_listen if certificate else "",
+            tls_listens=_lines_of(tls_listens) if certificate else [],
             certificate=certificate.digest if certificate else "",
             keeps_certificates=version >= NGINX_THAT_KEEPS_CERTIFICATES,
             has_http2_directive=version >= NGINX_WITH_HTTP2_DIRECTIVE,
@@ -167,6 +170,12 @@ def render_nginx(
             settings_lines=settings_lines(settings),
         )
     )
+
+
+def _lines_of(listens: tuple[str, ...]) -> list[str]:
+    """Return nginx's addresses. All addresses of IPv6 stand for those of IPv4 too."""
+    ipv4 = [f"0.0.0.0:{each.removeprefix('[::]:')}" for each in listens if each.startswith("[::]:")]
+    return list(dict.fromkeys([*listens, *ipv4]))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cakravia_verify.platforms.docker.compose_inner import INNER_KEYS, notes_on_
 from cakravia_verify.platforms.docker.compose_keys import BUILD_KEYS, COMPOSE_KEYS, Treatment
 from cakravia_verify.platforms.docker.compose_mounts import tmpfs_options
 from cakravia_verify.platforms.docker.compose_values import bytes_of, seconds_of
+from cakravia_verify.platforms.docker.proxy.configuration import published_ports
 from cakravia_verify.platforms.docker.service import (
     Dependency,
     Healthcheck,
@@ -26,6 +27,7 @@ from cakravia_verify.platforms.docker.service import (
 from cakravia_verify.platforms.docker.slot_service import SlotService
 from cakravia_verify.platforms.docker.write_failures import write_failures_in
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.settings.proxy import ProxySettings
 
 SERVICE = """\
 name: shop
@@ -395,3 +397,13 @@ def test_a_failed_write_is_told_with_the_key_that_corrects_it(line: str, key: st
 
 def test_a_log_without_failed_writes_tells_nothing() -> None:
     assert list(write_failures_in("listening on 3000\nGET / 200\n")) == []
+
+
+def test_each_address_of_a_list_is_published_to_the_port_for_its_kind() -> None:
+    proxy = ProxySettings(
+        listen=("127.0.0.1:80", "[::1]:80"),
+        tls_listen="127.0.0.1:443",
+        tls_certificate="shop.pem",
+        tls_key="shop.key",
+    )
+    assert published_ports(proxy) == {8080: (("127.0.0.1", 80), ("::1", 80)), 8443: (("127.0.0.1", 443),)}

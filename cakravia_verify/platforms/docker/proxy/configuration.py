@@ -33,6 +33,7 @@ from cakravia_verify.proxy.nginx.site_facts import facts_of
 from cakravia_verify.proxy.slot_paths import key_in, key_of
 from cakravia_verify.proxy.snippets import explain, read_snippets
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ TESTED: Final = "nginx.conf.tested"
 # Bytes of kept files in one archive, which is in memory.
 LARGEST_ARCHIVE: Final = 16 * 2**20
 CERTIFICATE: Final = re.compile(r"tls-[0-9a-f]+")
+
+
+def published_ports(proxy: ProxySettings) -> dict[int, tuple[tuple[str, int], ...]]:
+    """Return the addresses outside for each port that the proxy listens on inside its container."""
+    inside: dict[int, tuple[tuple[str, int], ...]] = {}
+    for key, listen in proxy.addresses:
+        port = {"listen": INSIDE_PORT, "tls_listen": INSIDE_TLS_PORT}[key]
+        inside[port] = (*inside.get(port, ()), (listen.host, listen.port))
+    return inside
 
 
 @dataclass(frozen=True)
@@ -105,9 +115,9 @@ class VolumeConfiguration:
             upstreams=self._upstreams(),
             site_key=key,
             version=version,
-            listen=str(INSIDE_PORT),
+            listens=(str(INSIDE_PORT),),
             own_address=f"127.0.0.1:{INSIDE_PORT}",
-            tls_listen=str(INSIDE_TLS_PORT),
+            tls_listens=(str(INSIDE_TLS_PORT),),
             certificate=certificate,
             facts=facts_of(self._settings),
             daemon=False,

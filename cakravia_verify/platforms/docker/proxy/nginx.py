@@ -17,12 +17,11 @@ from cakravia_verify.platforms.docker.engine.files import RemoteLog
 from cakravia_verify.platforms.docker.network import SiteNetwork
 from cakravia_verify.platforms.docker.proxy.configuration import (
     EVERYDAY_LOG,
-    INSIDE_PORT,
-    INSIDE_TLS_PORT,
     LEDGER_LOG,
     MOST_FILES,
     ProxyFiles,
     VolumeConfiguration,
+    published_ports,
 )
 from cakravia_verify.platforms.docker.proxy.flags import CONF, ROOT, UID, VolumeFlags
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
@@ -137,7 +136,7 @@ class DockerNginx:
             raise UsageError(error.message, remedy=error.remedy) from error
         self._require_usable_certificate(self._configuration.loaded(container) if container is not None else "")
         if container is None or container.status != "running":
-            for key, listen in self._listens.items():
+            for key, listen in self._settings.proxy.addresses:
                 self._refuse_taken_port(f"[proxy] {key}", listen)
             return
         bindings = container.attrs["HostConfig"].get("PortBindings") or {}
@@ -146,7 +145,11 @@ class DockerNginx:
             for inside, places in bindings.items()
             for place in places or []
         }
-        wanted = {(f"{inside}/tcp", f"{host}:{port}") for inside, (host, port) in self._ports.items()}
+        wanted = {
+            (f"{inside}/tcp", f"{host}:{port}")
+            for inside, places in published_ports(self._settings.proxy).items()
+            for host, port in places
+        }
         if published != wanted:
             raise UsageError(
                 f"[proxy] needs {_shown(wanted)} published, but {container.name} publishes {_shown(published)}",
@@ -311,17 +314,6 @@ class DockerNginx:
             raise ProxyError("the proxy's container does not run", remedy="start it: cakravia up")
         return container
 
-    @property
-    def _listens(self) -> dict[str, Address]:
-        """The addresses for users, by their key in the settings."""
-        proxy = self._settings.proxy
-        return {"listen": proxy.address} | ({"tls_listen": proxy.tls_address} if proxy.tls_address else {})
-
-    @property
-    def _ports(self) -> dict[int, tuple[str, int]]:
-        inside = {"listen": INSIDE_PORT, "tls_listen": INSIDE_TLS_PORT}
-        return {inside[key]: (listen.host, listen.port) for key, listen in self._listens.items()}
-
     def _refuse_taken_port(self, what: str, listen: Address) -> None:
         running = self._engine.client.containers
         # Another site's lease, or any other container, may go meanwhile.
@@ -354,7 +346,7 @@ class DockerNginx:
             log_options={"max-size": docker.log_max_size, "max-file": str(docker.log_max_file)},
             labels={SITE_LABEL: settings.site.name, "cakravia.slot": "proxy", "cakravia.digest": image_id},
             volumes={f"{docker.project or settings.site.name}-proxy": ROOT},
-            ports=self._ports,
+            ports=published_ports(settings.proxy),
             command=COMMAND,
             stop_signal="SIGQUIT",
         )

@@ -12,8 +12,10 @@ from http.server import HTTPServer
 
 import pytest
 
+from cakravia_verify.errors import UsageError
 from cakravia_verify.slots import Address, Colour
 from tests.platforms.process.nginx.conftest import Front, Handler, deadline
+from tests.ports import free_ports
 
 
 def headers_seen(host: str, port: int) -> dict[str, str]:
@@ -38,6 +40,24 @@ def test_a_proxy_on_an_ipv6_address_is_observed_and_switched(front: Front) -> No
     proxy.check()
     headers_seen("::1", front.port)
     assert front.green.seen == ["GET /"]
+
+
+def test_users_come_in_at_each_address_of_a_list(front: Front) -> None:
+    (other,) = free_ports(1)
+    front.nginx(listen=[f"[::]:{front.port}"]).start(Colour.BLUE, deadline=deadline())
+    proxy = front.nginx(listen=[f"[::]:{front.port}", f"0.0.0.0:{front.port}", f"127.0.0.1:{other}"])
+    proxy.check()
+    assert proxy.refresh(deadline=deadline())
+    places = (("::1", front.port), ("127.0.0.1", front.port), ("127.0.0.1", other))
+    assert [headers_seen(*place)["X-Real-IP"] for place in places] == ["::1", "127.0.0.1", "127.0.0.1"]
+    assert (proxy.address, proxy.observe().is_running) == (Address("::", front.port), True)
+
+
+def test_an_address_of_a_list_that_another_program_has_is_named(front: Front) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(UsageError, match=taken):
+            front.nginx(listen=[f"127.0.0.1:{front.port}", taken]).start(Colour.BLUE, deadline=deadline())
 
 
 class Server(HTTPServer):
