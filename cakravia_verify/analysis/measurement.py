@@ -73,6 +73,8 @@ def measure(
         **_comparison(ledger, timeline),
         open_pages=None,  # the run itself holds them: `runs.open_pages`
         broken_pages=None,
+        content_compared=None,  # `runs.content_watch` asks for them
+        content_changes={},
         sent_after_switch=since[0],
         errors_after_switch=since[1],
         excused=attribution.excused,

@@ -191,6 +191,7 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
     return [
         *checks,
         *_page_checks(measured, budget),
+        *_content_checks(measured, budget),
         *_session_checks(measured, budget),
         *_judgement_checks(measured, budget),
     ]
@@ -247,6 +248,24 @@ def _page_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
     broken, pages = measured.broken_pages, measured.open_pages
     check = _at_most("open pages", "Open pages broken", broken, budget.broken_pages)
     return [check if broken is None or pages is None else replace(check, value=f"{broken:,} of {pages:,}")]
+
+
+def _content_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a candidate whose answers changed too much. There is no check if nothing was compared."""
+    changes, compared = measured.content_changes, measured.content_compared
+    if budget.content != "require" or (not compared and not changes):
+        return []
+    value = "; ".join(f"{name}: {change}" for name, change in list(changes.items())[:3])
+    value += f"; and {len(changes) - 3:,} more" if len(changes) > 3 else ""
+    return [
+        Check(
+            "content",
+            "Answers are like those of the version before",
+            _passed_if(not changes),
+            value or f"{compared:,} kinds of requests compared",
+            "no large change that was not accepted",
+        )
+    ]
 
 
 def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
