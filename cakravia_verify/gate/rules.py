@@ -313,7 +313,11 @@ def _candidate_part(budget: Budget) -> int:
 
 
 def _comparison_result(measured: Measured) -> str:
-    return "grossly worse" if measured.judgement_gross == "FAIL" else str(measured.judgement)
+    """Return the answer to the narrow question, or to the wide one if only that has an answer or it says worse."""
+    if measured.judgement_gross == "FAIL":
+        return "grossly worse"
+    is_answered = measured.judgement == "INCONCLUSIVE" and measured.judgement_gross == "PASS"
+    return "not grossly worse" if is_answered else str(measured.judgement)
 
 
 def _is_mostly_good(evidence: Evidence) -> bool:
