@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cakravia_verify.analysis import windows
 from cakravia_verify.analysis.attribution import attribute_failures
-from cakravia_verify.analysis.comparison import GROSS, Ruling, Sample, compare, sample
+from cakravia_verify.analysis.comparison import Ruling, Sample, compare, compare_gross, sample
 from cakravia_verify.analysis.integrity import disagreements, integrity
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.run_timeline import RunTimeline
@@ -73,6 +73,8 @@ def measure(
         **_comparison(ledger, timeline),
         open_pages=None,  # the run itself holds them: `runs.open_pages`
         broken_pages=None,
+        content_compared=None,  # `runs.content_watch` asks for them
+        content_changes={},
         sent_after_switch=since[0],
         errors_after_switch=since[1],
         excused=attribution.excused,
@@ -181,8 +183,9 @@ def _comparison(ledger: Ledger, timeline: RunTimeline) -> dict[str, str]:
     watched = first.decided_at - begin
     before = side(first.colour.other, begin, first.decided_at, min(warm_up, Microseconds(int(watched) // 4)))
     after = side(first.colour, first.effective_at, end, warm_up)
-    usual, gross = compare(before, after), compare(before, after, GROSS)
-    decisive = gross if gross.ruling is Ruling.FAIL else usual
+    usual, gross = compare(before, after), compare_gross(before, after)
+    # The wide question has an answer with few requests already. The narrow one says more if it has one.
+    decisive = gross if gross.ruling is Ruling.FAIL or usual.ruling is Ruling.INCONCLUSIVE else usual
     words = decisive.findings[:2] if decisive.ruling is Ruling.PASS else decisive.findings
     why = [finding.words for finding in words if finding.ruling is decisive.ruling]
     return {"judgement": str(usual.ruling), "judgement_gross": str(gross.ruling), "judgement_why": "; ".join(why)}

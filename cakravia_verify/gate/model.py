@@ -65,6 +65,8 @@ class Measured:
     `unreached` and `masked` are not the candidate's: all four count everything that happened.
     `answers_each` are the candidate's good answers after the switch, by the name of each entry of the mix.
     `open_pages` were loaded before a switch; `broken_pages` of them missed a file after one.
+    `content_compared` is the number of kinds of requests whose answers were compared with those of the active version;
+    `content_changes` are their large changes, in words, by the name of the request.
     `old_sessions` were opened before the switch and used after it, `new_sessions` were opened after it.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
@@ -95,6 +97,8 @@ class Measured:
     old_sessions_failed: int | None = None
     new_sessions: int | None = None
     new_sessions_failed: int | None = None
+    content_compared: int | None = None
+    content_changes: Mapping[str, str] = field(default_factory=dict)
     judgement: str | None = None
     judgement_gross: str | None = None
     judgement_why: str = ""
@@ -150,7 +154,8 @@ class Budget:
 
     `errors` is a share, of all requests sent and of those sent since the switch. `p99` is in seconds. `left_open`
     counts requests that the old slot may still have open when its drain ends, such as streams. `judge` says if a
-    comparison without a result stops the promotion ("require") or is only reported ("inform").
+    comparison without a result stops the promotion ("require") or is only reported ("inform"). `content` says the same
+    of answers that changed too much.
     """
 
     lost: int = 0
@@ -164,6 +169,7 @@ class Budget:
     min_rate_held: float = 0.99
     judge: str = "inform"
     judge_warm_up: float = 1.0
+    content: str = "require"
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,7 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
     return [
         *checks,
         *_page_checks(measured, budget),
+        *_content_checks(measured, budget),
         *_session_checks(measured, budget),
         *_judgement_checks(measured, budget),
     ]
@@ -249,6 +250,24 @@ def _page_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
     return [check if broken is None or pages is None else replace(check, value=f"{broken:,} of {pages:,}")]
 
 
+def _content_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a candidate whose answers changed too much. There is no check if nothing was compared."""
+    changes, compared = measured.content_changes, measured.content_compared
+    if budget.content != "require" or (not compared and not changes):
+        return []
+    value = "; ".join(f"{name}: {change}" for name, change in list(changes.items())[:3])
+    value += f"; and {len(changes) - 3:,} more" if len(changes) > 3 else ""
+    return [
+        Check(
+            "content",
+            "Answers are like those of the version before",
+            _passed_if(not changes),
+            value or f"{compared:,} kinds of requests compared",
+            "no large change that was not accepted",
+        )
+    ]
+
+
 def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
     """Fail a candidate that logs users out: of the sessions opened before the switch, a larger share fails after it.
 
@@ -294,7 +313,11 @@ def _candidate_part(budget: Budget) -> int:
 
 
 def _comparison_result(measured: Measured) -> str:
-    return "grossly worse" if measured.judgement_gross == "FAIL" else str(measured.judgement)
+    """Return the answer to the narrow question, or to the wide one if only that has an answer or it says worse."""
+    if measured.judgement_gross == "FAIL":
+        return "grossly worse"
+    is_answered = measured.judgement == "INCONCLUSIVE" and measured.judgement_gross == "PASS"
+    return "not grossly worse" if is_answered else str(measured.judgement)
 
 
 def _is_mostly_good(evidence: Evidence) -> bool:

@@ -52,6 +52,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="a setting, as in release.bake=5",
     )
     group.addoption(
+        "--accept-changes",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a request of the mix whose answers change on purpose; may be repeated",
+    )
+    group.addoption(
         "--require-verdict",
         metavar="FILE",
         type=Path,

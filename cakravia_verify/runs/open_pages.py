@@ -12,9 +12,9 @@ import httpx
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.assets.finding import Fetched, bare, follow_pages, is_a_file
 from cakravia_verify.assets.references import BodyKind, kind_of
-from cakravia_verify.errors import ReleaseError, SettingsError
+from cakravia_verify.errors import ReleaseError
 from cakravia_verify.release.machine import Release
-from cakravia_verify.settings.headers import merged, with_files
+from cakravia_verify.runs.user_client import user_client, user_transport
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 MOST_PAGES: Final = 20
@@ -46,7 +46,7 @@ class OpenPages:
 
     def __init__(self, plan: TrafficPlan, *, transport: Callable[[], httpx.BaseTransport] | None = None) -> None:
         self._plan = plan
-        self._transport = transport or _transport
+        self._transport = transport or user_transport
         self.pages: list[OpenPage] = []
         self.visited = False
         self._switches = 0
@@ -134,16 +134,7 @@ class OpenPages:
         return lines
 
     def _browser(self, cookies: httpx.Cookies) -> httpx.Client:
-        plan = self._plan
-        headers = {name: _text(value) for name, value in merged(plan.headers).items()}
-        return httpx.Client(
-            base_url=plan.url,
-            headers={"User-Agent": "cakravia-verify", **headers, **({"Host": plan.host} if plan.host else {})},
-            cookies=cookies,
-            timeout=plan.timeout,
-            transport=self._transport(),
-            trust_env=False,
-        )
+        return user_client(self._plan, transport=self._transport(), cookies=cookies)
 
 
 def paths_of(plan: TrafficPlan) -> tuple[str, ...]:
@@ -151,11 +142,6 @@ def paths_of(plan: TrafficPlan) -> tuple[str, ...]:
     requests = [each for entry in plan.mix if not entry.stream for each in (entry, *entry.steps)]
     paths = (each.path for each in requests if each.method == "GET" and "{" not in each.path)
     return tuple(dict.fromkeys(paths))[:MOST_PAGES]
-
-
-def _transport() -> httpx.BaseTransport:
-    # The certificate belongs to the proxy, and is no part of the release.
-    return httpx.HTTPTransport(retries=0, trust_env=False, verify=False)
 
 
 def _get(browser: httpx.Client, path: str) -> tuple[Fetched | None, str]:
@@ -167,10 +153,3 @@ def _get(browser: httpx.Client, path: str) -> tuple[Fetched | None, str]:
     if answer.status_code != 200:
         return None, f"status {answer.status_code}"
     return Fetched(answer.headers.get("content-type", ""), answer.content), ""
-
-
-def _text(value: str) -> str:
-    try:
-        return with_files(value)
-    except SettingsError:
-        return ""  # the traffic itself has refused it

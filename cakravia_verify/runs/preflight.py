@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
-from cakravia_verify.errors import SettingsError
+from cakravia_verify.errors import SettingsError, UsageError
 from cakravia_verify.settings.headers import merged, with_files
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.slots import Slot
@@ -58,6 +58,17 @@ def require_enough_requests(settings: Settings, plan: TrafficPlan) -> None:
             f"min_each = {least:,} answers: no release could be promoted",
             remedy="bake longer, raise the rate, lower min_each, or have fewer kinds of requests in the mix",
         )
+
+
+def require_known(names: Sequence[str], plan: TrafficPlan) -> None:
+    """Raise UsageError if a name of `--accept-changes` is no request of the mix."""
+    known = [each.name for entry in plan.mix for each in (entry, *entry.steps)]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--accept-changes {name!r}: the mix has no request of this name",
+                remedy=f"its names are: {', '.join(map(repr, dict.fromkeys(known)))}",
+            )
 
 
 def require_answers(settings: Settings, plan: TrafficPlan, active: Slot) -> None:

@@ -28,7 +28,8 @@ from cakravia_verify.system.clock import Deadline
 class Request:
     """What the command line requests. `version` is empty for a rollback to the version before.
 
-    `permit` is the signed verdict that the release depends on, None if it needs none.
+    `permit` is the signed verdict that the release depends on, None if it needs none. `accept_changes` names the
+    requests of the mix whose answers may change.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Request:
     redeploy: bool = False
     wait: float = 0.0
     permit: Permit | None = None
+    accept_changes: tuple[str, ...] = ()
 
     @property
     def policy(self) -> SessionPolicy:

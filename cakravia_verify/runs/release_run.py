@@ -24,7 +24,7 @@ from cakravia_verify.runs.document import NOT_BEGUN, Ending, RunEnd, document_of
 from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
 from cakravia_verify.runs.hook_log import hook_notices, write_hook_log
 from cakravia_verify.runs.migration_watch import watch_migration
-from cakravia_verify.runs.preflight import require_answers, require_enough_requests
+from cakravia_verify.runs.preflight import require_answers, require_enough_requests, require_known
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
@@ -73,6 +73,7 @@ class ReleaseRun(SessionRun):
         self.site.platform.check()
         self.site.proxy.check()
         plan = self.traffic_plan(self.settings.reports, run="unnamed")
+        require_known(self.request.accept_changes, plan)
         if not self.request.policy.goes_back:
             require_enough_requests(self.settings, plan)
         preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
@@ -151,7 +152,8 @@ class ReleaseRun(SessionRun):
     def traffic_watch(self) -> TrafficWatch:
         """The traffic through this release, and its measurement."""
         if self._traffic_watch is None:
-            self._traffic_watch = TrafficWatch(self.release, folder=self.folder)
+            accepted = self.request.accept_changes
+            self._traffic_watch = TrafficWatch(self.release, folder=self.folder, accepted=accepted)
         return self._traffic_watch
 
     @property
@@ -178,6 +180,7 @@ class ReleaseRun(SessionRun):
             self.traffic_watch.start(self.traffic_plan(self.folder, run=self.release.id), on_event=self.on_event)
         elif _comes_after(step, "smoke"):
             self.release.advance("smoke")
+            self.traffic_watch.preview(on_event=self.on_event)
             self._gather_control_sample()
         self.release.advance(step)
         return self.release

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 from cakravia_verify.analysis.measurement import measure
 from cakravia_verify.analysis.model import Measurement
+from cakravia_verify.analysis.recorded_content import recorded_changes
 from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.analysis.since_switch import began_after, ended_before
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError, TrafficError
@@ -17,6 +18,7 @@ from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.candidate_watch import CandidateWatch
 from cakravia_verify.release.machine import Release, StepEvent
+from cakravia_verify.runs.content_watch import ContentWatch
 from cakravia_verify.runs.failures import describe, describe_and_log
 from cakravia_verify.runs.open_pages import OpenPages
 from cakravia_verify.slots import Colour
@@ -38,16 +40,19 @@ OVERTIME_SECONDS = 5.0
 class TrafficWatch:
     """Sends traffic through a release and measures it.
 
-    `trouble` says why something could not be measured; empty if everything could.
+    `trouble` says why something could not be measured; empty if everything could. `accepted` names the kinds of
+    requests whose answers may change.
     """
 
-    def __init__(self, release: Release, *, folder: Path) -> None:
+    def __init__(self, release: Release, *, folder: Path, accepted: Collection[str] = ()) -> None:
         self.release = release
+        self._accepted = accepted
         self.folder = folder
         self.traffic_run: TrafficRun | None = None
         self.trouble = ""
         self._cuts = LogCuts()
         self._open_pages: OpenPages | None = None
+        self._content: ContentWatch | None = None
 
     def start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
         """Start the traffic and stop the release when users suffer more than the budget permits.
@@ -81,6 +86,36 @@ class TrafficWatch:
         if not self.release.facts.switchovers:
             self._open_pages = OpenPages(plan)
             self._open_pages.load()
+            self._content = self._content_watch(plan)
+
+    def _content_watch(self, plan: TrafficPlan) -> ContentWatch | None:
+        """Return the comparison of answers. Going back, and away from an ill version, answers may change."""
+        intent, settings = self.release.intent, self.release.site.settings
+        if not self._policy.compares_slots or intent.was_ill or not intent.proxy_was_running:
+            return None
+        content = ContentWatch(plan, accepted=self._accepted, is_required=settings.budget.content == "require")
+        content.remember()
+        return content
+
+    def preview(self, *, on_event: Callable[[StepEvent], None]) -> None:
+        """Compare the candidate's answers with those of the active version, before users are moved.
+
+        Raises ReleaseError if they changed too much.
+        """
+        release, content = self.release, self._content
+        candidate, active = release.facts.candidate, release.intent.active
+        if content is None or candidate is None or active is None or release.facts.switchovers:
+            return
+        proxy, clock, began = release.site.proxy, release.site.clock, release.site.clock.monotonic()
+        urls = {colour: proxy.address.url + proxy.path_to(colour) for colour in (active, candidate.colour)}
+        try:
+            content.preview(active=urls[active], candidate=urls[candidate.colour])
+        except ReleaseError as error:
+            release.failure = error
+            raise
+        now = clock.monotonic()
+        note = f"{len(content.kinds)} kinds of requests are answered as before"
+        on_event(StepEvent("content", "done", now, now - began, note))
 
     def watch(self) -> None:
         """Raise ReleaseError as soon as users suffer more than the budget permits.
@@ -103,6 +138,8 @@ class TrafficWatch:
             self._require_budget(traffic_run, switchovers[0])
             if self._open_pages is not None:
                 self._open_pages.require_whole(self.release)
+            if self._content is not None:
+                self._content.require_unchanged(self.release)
 
     @property
     def _policy(self) -> SessionPolicy:
@@ -189,7 +226,10 @@ class TrafficWatch:
             return None
         try:
             deadline = self.release.deadline("requests under way end", self.traffic_run.plan.longest_timeout + 1)
-            return self._measure(self.traffic_run.settle(deadline=deadline, watch=self._watch_candidate()))
+            until = self.traffic_run.settle(deadline=deadline, watch=self._watch_candidate())
+            if self._content is not None and self.release.facts.switchovers:
+                self._content.visit()
+            return self._measure(until)
         except NotHealthy as error:
             self.release.failure = self.release.failure or error
             return None
@@ -257,6 +297,8 @@ class TrafficWatch:
                 measurement = measure(
                     ledger, timeline, has_application=has_application, unlogged=self._unlogged(written, timeline)
                 )
+                if self._content is not None:
+                    measurement = self._content.added_to(measurement, recorded_changes(ledger, timeline))
             return self._open_pages.added_to(measurement, self.release) if self._open_pages else measurement
         finally:
             if until is not None:

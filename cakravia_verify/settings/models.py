@@ -242,6 +242,7 @@ class BudgetSettings(Section):
     min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
     judge: Literal["require", "inform"] = "inform"
     judge_warm_up: Seconds = 1.0
+    content: Literal["require", "inform"] = "require"
 
     @model_validator(mode="after")
     def _leaves_something_to_judge(self) -> BudgetSettings:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.judgement_suite import GROSS_SCENARIOS, SCENARIOS, Scenario, false_rates, gross_ruling, our_ruling
-from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, compare, sample
+from cakravia_verify.analysis.comparison import Ruling, Sample, Tolerance, compare, compare_gross, sample
 from cakravia_verify.stats.bounds import normal_quantile
 from cakravia_verify.stats.histogram import Histogram
 from cakravia_verify.stats.rank_tests import RankTest, fisher_exact, quantile_ratio, rate_difference, trimmed_ratio
@@ -60,6 +60,27 @@ def test_the_comparison_has_a_ruling_if_it_can(name: str) -> None:
 
 def test_identical_data_passes() -> None:
     assert compare(healthy(1), healthy(1)).ruling is Ruling.PASS
+
+
+@pytest.mark.parametrize("number", [20, 60, 197])
+def test_a_candidate_15_times_slower_is_gross_with_little_control_traffic(number: int) -> None:
+    found = compare_gross(healthy(1, number=number, median=3_000), healthy(2, number=400, median=45_000))
+    assert found.ruling is Ruling.FAIL
+    assert "slower beyond the limit" in found.reasons[0]
+
+
+@pytest.mark.parametrize("number", [20, 60, 197])
+@pytest.mark.parametrize("median", [800, 20_000, 100_000])
+def test_with_few_requests_a_machine_twice_as_slow_is_not_gross(number: int, median: int) -> None:
+    pairs = [
+        (healthy(seed, number=number, median=median), healthy(-seed - 1, number=400, median=2 * median))
+        for seed in range(4)
+    ]
+    assert [compare_gross(*pair).ruling for pair in pairs] == [Ruling.PASS] * 4
+
+
+def test_less_than_twenty_requests_prove_nothing() -> None:
+    assert compare_gross(healthy(1, number=19), healthy(2, median=900_000)).ruling is Ruling.INCONCLUSIVE
 
 
 def test_no_control_is_inconclusive_even_when_the_candidate_fails() -> None:

@@ -348,13 +348,18 @@ def test_test_ids_and_environment_are_escaped_for_pytest_html() -> None:
 
 
 @pytest.mark.parametrize(
-    ("judgement", "told"),
-    [("INCONCLUSIVE", "could not be compared with"), ("FAIL", "is not as good as"), ("PASS", "")],
+    ("judgement", "gross", "told"),
+    [
+        ("INCONCLUSIVE", "INCONCLUSIVE", "could not be compared with"),
+        ("INCONCLUSIVE", "PASS", ""),
+        ("FAIL", "PASS", "is not as good as"),
+        ("PASS", "PASS", ""),
+    ],
 )
-def test_comparison_that_showed_nothing_good_is_never_shown_as_passed(judgement: str, told: str) -> None:
+def test_comparison_that_showed_nothing_good_is_never_shown_as_passed(judgement: str, gross: str, told: str) -> None:
     sample = samples.promoted()
     assert sample.evidence.measured is not None
-    seen = replace(sample.evidence.measured, judgement=judgement, judgement_gross="PASS", judgement_why="3 of 200")
+    seen = replace(sample.evidence.measured, judgement=judgement, judgement_gross=gross, judgement_why="3 of 200")
     evidence = replace(sample.evidence, measured=seen)
     document = replace(sample, evidence=evidence, verdict=judge(evidence, sample.budget))
     assert document.verdict.is_promote

@@ -45,6 +45,7 @@ class ReleaseSession(Session[ReleaseRun]):
             redeploy=option("redeploy"),
             wait=option("wait"),
             permit=self._permit(version, now=site.clock.wall()),
+            accept_changes=tuple(option("accept_changes")),
         )
         return ReleaseRun(site, request, on_event=self._on_event)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cakravia_verify.gate.model import CheckStatus, Decision, Exit
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import ReleaseDocument
+from cakravia_verify.report.html.content import contents_of
 from cakravia_verify.report.html.timeline import timeline_of
 from cakravia_verify.report.html.traffic_chart import traffic_chart_of
 from cakravia_verify.report.text.check_lines import check_lines
@@ -48,7 +49,10 @@ def render_summary(document: ReleaseDocument) -> str:
             chart=traffic_chart_of(document),
             lost=_lost(document),
             particulars=_particulars(document),
-            traffic=[(f"traffic: {name}", value) for name, value in _flat(document.traffic)],
+            traffic=[
+                (f"traffic: {name}", value) for name, value in _flat(document.traffic) if not name.startswith("content")
+            ],
+            content=contents_of(document),
             symbols=SYMBOLS,
             count=count_in_words,
             duration=seconds_in_words,

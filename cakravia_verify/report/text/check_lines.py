@@ -41,6 +41,8 @@ def _as_told(check: Check, measured: Measured) -> Check:
     """Return the check as people see it: a comparison that only informs is no pass if it proved nothing good."""
     if check.name != "judgement" or check.standing is not CheckStatus.PASSED or measured.judgement == "PASS":
         return check
+    if measured.judgement == "INCONCLUSIVE" and measured.judgement_gross == "PASS":
+        return replace(check, title="The candidate is not grossly worse than the previous slot; no more was proven")
     could = "could not be compared with" if measured.judgement == "INCONCLUSIVE" else "is not as good as"
     title = f"The candidate {could} the previous slot; this does not decide"
     return replace(check, standing=CheckStatus.UNKNOWN, title=title)

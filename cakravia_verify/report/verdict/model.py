@@ -70,6 +70,9 @@ class BudgetRecord(TypedDict):
     judge_warm_up: NotRequired[
         Annotated[float, Field(description="Seconds at the beginning of each side that are not compared.")]
     ]
+    content: NotRequired[
+        Annotated[str, Field(description="require or inform: whether answers that changed too much prevent PROMOTE.")]
+    ]
 
 
 @with_config(_OPEN)
@@ -135,6 +138,12 @@ class MeasuredRecord(TypedDict):
     old_sessions_failed: NotRequired[MaybeCount]
     new_sessions: NotRequired[Annotated[MaybeCount, Field(description="Journeys begun after the switch.")]]
     new_sessions_failed: NotRequired[MaybeCount]
+    content_compared: NotRequired[
+        Annotated[MaybeCount, Field(description="Kinds of requests whose answers were compared with the old slot's.")]
+    ]
+    content_changes: NotRequired[
+        Annotated[dict[str, str], Field(description="Large changes that were not accepted, by the request's name.")]
+    ]
     judgement: NotRequired[
         Annotated[
             str | None,

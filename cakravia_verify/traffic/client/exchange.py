@@ -42,14 +42,18 @@ def render(prepared: PreparedRequest, request: PlannedRequest, events: EventRead
 
 
 def begin(
-    run: StrictRun, prepared: PreparedRequest, connection: Connection, events: EventReader | None
+    run: StrictRun,
+    prepared: PreparedRequest,
+    request: PlannedRequest,
+    connection: Connection,
+    events: EventReader | None,
 ) -> Digest | None:
     """Let the connection expect the answer. Returns what sees its body, if anything has to."""
     digest: Digest | None = events
     if prepared.verify:
         digest = hashlib.sha256()
     if prepared.contains:
-        digest = TextSearch(prepared.contains, digest)
+        digest = TextSearch(prepared.contains_for(request), digest)
     if run.half:
         run.timer.sleep_until(now_us() + run.half)
     connection.begin(head_only=prepared.head_only, digest=digest)
@@ -98,7 +102,7 @@ def judge(
     if digest is None or not is_over:
         return ANSWERED, ""
     if isinstance(digest, TextSearch) and not digest.found and reader.status != NOT_MODIFIED:
-        return LOST, f"body without {prepared.contains!r}"
+        return LOST, f"body without {digest.text!r}"
     if not prepared.verify:
         return ANSWERED, ""
     if not prepared.is_echo:

@@ -95,9 +95,10 @@ class RequestTemplate:
 class TextSearch:
     """Whether a text stands in a body that comes in pieces, however they are cut; a digest sees every piece as well."""
 
-    __slots__ = ("_digest", "_rest", "_text", "found")
+    __slots__ = ("_digest", "_rest", "_text", "found", "text")
 
     def __init__(self, text: str, digest: Digest | None) -> None:
+        self.text = text
         self._text = text.encode()
         self._digest = digest
         self._rest = b""

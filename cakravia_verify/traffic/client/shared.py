@@ -13,7 +13,7 @@ from cakravia_verify.system.clock import NOT_YET, Microseconds, to_microseconds
 from cakravia_verify.traffic.client.connection import Target
 from cakravia_verify.traffic.client.http1 import SET_COOKIE, RequestTemplate
 from cakravia_verify.traffic.client.tls import client_context
-from cakravia_verify.traffic.plan.mix import ECHO, SEQUENCE
+from cakravia_verify.traffic.plan.mix import ECHO, JOURNEY_ID, REQUEST_ID, SEQUENCE
 from cakravia_verify.traffic.records.columns import quoted
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ class PreparedRequest:
         self.is_fresh = entry.is_fresh or bool(entry.stream)
         self.name = quoted(entry.name)
         self.steps = [PreparedRequest(step, plan, host) for step in entry.steps]
+
+    def contains_for(self, request: PlannedRequest) -> str:
+        """Return the text that the answer to this request holds."""
+        own = self.contains.replace(REQUEST_ID, request.ident)
+        return own.replace(JOURNEY_ID, request.journey or request.ident)
 
 
 def _address(plan: TrafficPlan) -> tuple[int, object]:

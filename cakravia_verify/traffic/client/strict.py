@@ -146,7 +146,7 @@ class StrictClient:
         # The answer has to be at this machine half a round trip before the client's time is over.
         until = (request.until or started + prepared.timeout) - run.half
         head, body, checksum = render(prepared, request, events)
-        digest = begin(run, prepared, connection, events)
+        digest = begin(run, prepared, request, connection, events)
         sent = write(run, connection, head, body, until=until)
         is_over = connection.await_answer(until=until)
         if events is not None and not is_over:

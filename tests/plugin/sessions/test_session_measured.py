@@ -104,7 +104,9 @@ BLANK = (
     Scenario("page-not-modified", session=impostor("not-modified", *NO_SMOKE), slow=True),
     Scenario(
         "page-blank",
-        session=impostor("blank", *NO_SMOKE, SET, "traffic.profile=reference", SET, "traffic.mix=[]"),
+        session=impostor(
+            "blank", *NO_SMOKE, SET, "traffic.profile=reference", SET, "traffic.mix=[]", SET, "budget.content=inform"
+        ),
         slow=True,
     ),
 )

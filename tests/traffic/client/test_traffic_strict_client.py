@@ -103,6 +103,13 @@ def test_a_page_without_its_text_is_no_good_answer(
     )
 
 
+def test_a_page_with_data_of_another_request_is_no_good_answer(serve: Serve, sender: MakeSender) -> None:
+    own = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello t-0"
+    assert answer_of(serve, sender, own, MixEntry("x", contains="hello {id}")).outcome == "answered"
+    row = answer_of(serve, sender, own.replace(b"t-0", b"t-9"), MixEntry("x", contains="hello {journey}"))
+    assert (row.outcome, row.detail) == ("lost", "body without 'hello t-0'")
+
+
 def test_a_page_that_was_not_modified_need_not_be_sent_again(serve: Serve, sender: MakeSender) -> None:
     entry = MixEntry("x", contains="shop", headers=(("If-None-Match", "*"),))
     assert answer_of(serve, sender, NOT_MODIFIED, entry).outcome == "answered"

@@ -8,6 +8,7 @@
 | `TOKEN` | a request without this Authorization is answered by 401 |
 | `SESSIONS` | a file that holds the sessions; without it they are in memory |
 | `ASSETS` | the page names a script of its version; other versions' names get this: `404` or `page` |
+| `FRONT` | the front page: `html`, `changed`, or an answer that is none: `empty`, `null`, `traceback`, `202`, `204` |
 | `SLOW`, `DIE_AFTER_PAGES` | seconds that a page takes; it ends after so many pages |
 """
 
@@ -25,6 +26,18 @@ from pathlib import Path
 
 SETTING = os.environ.get
 VERSION = SETTING("APP_VERSION", "")
+ITEMS = "".join(f"<li><a href=/item/{number}>Item {number}</a></li>" for number in range(20))
+HTML = f"<!doctype html><title>Shop</title><nav><a href=/>Shop</a></nav><main><h1>Items</h1><ul>{ITEMS}</ul></main>"
+MORE = HTML.replace("Shop", "New shop").replace("</ul>", f"{ITEMS}</ul><script src=/app.9f8e7d6c.js></script>")
+FRONTS = {
+    "html": (200, HTML, "text/html"),
+    "changed": (200, MORE, "text/html"),
+    "empty": (200, "", "text/html"),
+    "null": (200, "null", "text/html"),
+    "traceback": (200, "<pre>Traceback (most recent call last):\n  ...</pre>", "text/html"),
+    "202": (202, HTML, "text/html"),
+    "204": (204, "", "text/html"),
+}
 PAGES = itertools.count(1)
 _sessions: set[str] = set()
 
@@ -87,6 +100,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "you") if is_in else self.answer(401, "log in")
         elif self.path == "/headers":
             self.answer(200, json.dumps(dict(self.headers.items())), kind="application/json")
+        elif self.path == "/" and SETTING("FRONT"):
+            code, body, kind = FRONTS[SETTING("FRONT", "")]
+            self.answer(code, body, kind=kind)
         elif self.path == "/":
             time.sleep(float(SETTING("SLOW", "0")))
             if next(PAGES) == int(SETTING("DIE_AFTER_PAGES", "0")):
