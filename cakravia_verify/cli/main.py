@@ -19,6 +19,7 @@ from cakravia_verify.cli.gate import gate
 from cakravia_verify.cli.history import history
 from cakravia_verify.cli.init import init
 from cakravia_verify.cli.keys import keys
+from cakravia_verify.cli.lint import lint
 from cakravia_verify.cli.migrate import migrate
 from cakravia_verify.cli.monitor import monitor
 from cakravia_verify.cli.plan import plan
@@ -110,6 +111,7 @@ for command in (
     load,
     check,
     doctor,
+    lint,
     status,
     up,
     down,
