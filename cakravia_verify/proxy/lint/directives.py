@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +37,22 @@ class Directive:
 
     def walk(self) -> Iterator[Directive]:
         """Yield every directive below this one, in the order of the text."""
-        for each in self.inner:
-            yield each
-            yield from each.walk()
+        return iter(self._below)
 
     def all(self, *names: str) -> Iterator[Directive]:
         """Yield every directive below this one with one of these names."""
-        return (each for each in self.walk() if each.name in names)
+        return (each for each in self._below if each.name in names)
+
+    @cached_property
+    def _below(self) -> tuple[Directive, ...]:
+        """Everything below, once the tree is complete."""
+        found: list[Directive] = []
+        waiting = self.inner[::-1]
+        while waiting:
+            each = waiting.pop()
+            found.append(each)
+            waiting += each.inner[::-1]
+        return tuple(found)
 
     def own(self, *names: str) -> list[Directive]:
         """Return the directives directly in this block with one of these names."""

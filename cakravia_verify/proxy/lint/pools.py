@@ -90,17 +90,24 @@ def switch_variables(tree: NginxTree) -> set[str]:
 
 
 def is_switched_without_reload(tree: NginxTree) -> bool:
-    """Whether a request chooses its slot itself: then a switch needs no reload."""
-    return any(len(set(values_of(name, tree))) > 1 for name in switch_variables(tree)) or any(
-        "realpath_root" in each.first for each in tree.root.all("map")
+    """Whether a file, or a program inside nginx, says for each request which slot it goes to."""
+    variables = switch_variables(tree)
+    by_file = (
+        each for test in tree.root.all("if") if test.first.lstrip("!") in ("-f", "-e", "-d") for each in test.own("set")
     )
+    by_program = tree.root.all("js_set", "set_by_lua_block", "set_by_lua_file", "perl_set", "keyval")
+    set_so = {word for each in by_program for word in each.arguments} | {each.first for each in by_file}
+    if variables & {word.lstrip("$") for word in set_so}:
+        return True
+    return any("realpath_root" in each.first for each in tree.root.all("map"))
 
 
 def proxied(tree: NginxTree) -> Iterator[tuple[Directive, Directive]]:
-    """Yield each block that passes requests on to users' slots, and its proxy_pass. Internal locations are left out."""
+    """Yield each block that passes requests on to users' slots, and its proxy_pass. Internal locations
+    and pools of TCP are left out."""
     for each in tree.root.all("proxy_pass"):
         block = each.outer
-        if block is not None and not is_internal(block):
+        if block is not None and block.inside("stream") is None and not is_internal(block):
             yield block, each
 
 
