@@ -35,6 +35,7 @@ _MODULES: Final = {
     "load": "sessions",
     "check": "sessions",
     "doctor": "doctor",
+    "lint": "lint",
     "status": "site",
     "up": "site",
     "down": "site",

@@ -1,0 +1,1 @@
+"""Rules for nginx configurations under which a release loses, doubles or hides no request."""
