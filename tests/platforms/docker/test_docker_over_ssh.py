@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -19,7 +20,7 @@ import pytest
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.testing.throwaway_site import REPOSITORY, command_of
-from tests.platforms.docker.docker_stage import DockerSite
+from tests.platforms.docker.docker_stage import DockerSite, base_of
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
@@ -74,14 +75,18 @@ def ssh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, i
     server.wait(10)
 
 
-@pytest.fixture(scope="module")
-def far(make_site: MakeSite, ssh_home: tuple[Path, int]) -> DockerSite:
-    """A plain application released twice on the engine that DOCKER_HOST=ssh://... names."""
+def environment_of(ssh_home: tuple[Path, int]) -> dict[str, str]:
     folder, port = ssh_home
-    environment = {
+    return {
         "DOCKER_HOST": f"ssh://{getpass.getuser()}@127.0.0.1:{port}",
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
     }
+
+
+@pytest.fixture(scope="module")
+def far(make_site: MakeSite, ssh_home: tuple[Path, int]) -> DockerSite:
+    """A plain application released twice on the engine that DOCKER_HOST=ssh://... names."""
+    environment = environment_of(ssh_home)
     site = make_site(application="node_app", base="node", profile="generic", more="", environment=environment)
     for version in ("v1.0.0", "v1.1.0"):
         ended = site.deploy(version)
@@ -122,6 +127,49 @@ def test_the_way_back_works_over_ssh(far: DockerSite) -> None:
     ended = far.roll_back()
     assert ended.status == 0, ended.output
     assert "v1.0.0 serves users" in far.cakravia("status").output
+
+
+COMPOSE = """\
+services:
+  db: {{image: "{base}", command: ["sleep", "infinity"]}}
+  web:
+    build: {{context: "{context}", args: {{BASE: "{base}"}}}}
+    environment: {{COLOUR_OF_THE_SHOP: "green $$5"}}
+    depends_on: [db]
+    volumes: ["media:/var/media"]
+volumes: {{media: }}
+"""
+
+
+@pytest.mark.slow
+def test_a_service_of_a_compose_file_is_released_over_ssh(make_site: MakeSite, ssh_home: tuple[Path, int]) -> None:
+    docker = 'compose = "docker-compose.yml"\nservice = "web"\n'
+    environment = environment_of(ssh_home)
+    site = make_site(
+        application="node_app", base="node", profile="generic", more="", docker=docker, environment=environment
+    )
+    lines = site.settings.read_text().splitlines()
+    context = next(line.partition("=")[2].strip(' "') for line in lines if line.startswith("context ="))
+    project = COMPOSE.format(base=base_of("node"), context=context)
+    (site.folder / "docker-compose.yml").write_text(f"name: {site.name}\n{project}")
+    kept = [line for line in lines if not line.startswith(("context =", "build_args =", "grace ="))]
+    site.settings.write_text("\n".join(kept) + "\n")
+    with composed(site):
+        for version in ("v1.0.0", "v1.1.0"):
+            ended = site.deploy(version)
+            assert ended.status == 0, ended.output
+        assert site.cakravia("down").status == 0
+
+
+@contextlib.contextmanager
+def composed(site: DockerSite) -> Iterator[None]:
+    """The database of the project runs meanwhile."""
+    command = ["docker", "compose", "-p", site.name, "-f", str(site.folder / "docker-compose.yml")]
+    subprocess.run([*command, "up", "--detach", "db"], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*command, "down", "--volumes", "--timeout", "1"], check=True, capture_output=True)
 
 
 def test_a_docker_context_at_an_ssh_address_is_used(far: DockerSite, tmp_path: Path) -> None:
