@@ -72,6 +72,8 @@ def init(context: click.Context, /, yes: bool, replace: bool, **options: Any) ->
     click.echo("\nWritten. Next:")
     for step in proposal.plan.steps:
         click.echo(f"  {step}")
+    if options["ci"]:
+        click.echo("  set the variables and the key of the pipeline: docs/PIPELINES.md")
 
 
 def _answers(context: click.Context, found: FoundProject, options: dict[str, Any], *, is_asked: bool) -> Answers:

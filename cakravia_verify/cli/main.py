@@ -30,6 +30,7 @@ gc.set_threshold(50_000)
 _MODULES: Final = {
     "init": "init",
     "plan": "plan",
+    "build": "build",
     "deploy": "sessions",
     "rollback": "rollback",
     "load": "sessions",

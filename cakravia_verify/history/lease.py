@@ -16,7 +16,8 @@ class Lease:
     """The holder of the site, since when, and for what.
 
     `process` identifies the process beyond its id, which the kernel reuses, and `machine` the place where that id is
-    valid. `token` is the fencing token: it grows with every lease. `run` is the URL of the CI job, if there is one.
+    valid. `token` is the fencing token: it grows with every lease. `run` is the URL of the CI job and its runner,
+    if there is one.
     """
 
     owner: str

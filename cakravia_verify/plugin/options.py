@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ PARTS = {
     "junitxml": "the report holds junit.xml",
     "metadata": "the report is made with pytest-metadata",
 }
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _SURROGATES = range(0xD800, 0xE000)
 _RAW_BYTES = range(0xDC80, 0xDD00)
 
@@ -57,6 +59,13 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help="a request of the mix whose answers change on purpose; may be repeated",
+    )
+    group.addoption(
+        "--digest",
+        metavar="SHA256",
+        type=digest,
+        default=None,
+        help="release only this artifact of the version; it is not built again if it is kept (cakravia build)",
     )
     group.addoption(
         "--require-verdict",
@@ -93,6 +102,13 @@ def finite(text: str) -> float:
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
     return number
+
+
+def digest(text: str) -> str:
+    """Return the digest in `text`. Raises ArgumentTypeError if it is none."""
+    if not _DIGEST.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no digest, such as sha256:9b0f... with 64 digits")
+    return text
 
 
 def readable(text: str) -> str:

@@ -30,6 +30,7 @@ from cakravia_verify.release.direct_users import direct_users, direct_users_to_e
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.release.open_pages import keep_assets, pin_old_version, pins_old_slot, unpin_ill_slot
 from cakravia_verify.release.roles import correct_roles, set_roles
+from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot
 
 # More changes of the proxy's configuration than this are counted.
@@ -37,20 +38,29 @@ MOST_CHANGES: Final = 6
 
 
 def build(release: Release) -> dict[str, Any]:
-    """Build or find the artifact of the version."""
+    """Build or find the artifact of the version. The artifact that was asked for is not built again if it is kept."""
+    version = release.intent.version
+    if release.target is None:
+        release.target = kept_artifact(release.site, version, digest=release.permitted_digest)
     if release.target is None:
         deadline = release.deadline("the build ends", release.site.settings.app.build_timeout)
-        release.target = release.site.platform.build(release.intent.version, deadline=deadline)
+        release.target = release.site.platform.build(version, deadline=deadline)
     _require_permitted(release.target.digest, release)
     release.facts.artifact = release.target
     return {"digest": release.target.digest, "note": release.target.digest[:19]}
 
 
+def kept_artifact(site: Site, version: str, *, digest: str) -> Artifact | None:
+    """Return the artifact of a version with this digest if it can start without a build, else None."""
+    kept = site.platform.retained() if digest else ()
+    return next((each for each in kept if (each.version, each.digest) == (version, digest)), None)
+
+
 def _require_permitted(digest: str, release: Release) -> None:
     if release.permitted_digest not in ("", digest):
         raise ReleaseError(
-            f"{release.intent.version} is the artifact {digest} here; the verdict permits {release.permitted_digest}",
-            remedy="deliver the very artifact that was promoted, such as the image by its id; do not build it again",
+            f"{release.intent.version} is the artifact {digest} here; only {release.permitted_digest} may be released",
+            remedy="deliver the very artifact, such as the image by its id; do not build it again",
         )
 
 

@@ -17,7 +17,7 @@ from cakravia_verify.recovery.rollback_target import is_promoted, target_of
 from cakravia_verify.release.hooks import end_left_hooks
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.release.planning import planned
-from cakravia_verify.release.steps import STEPS
+from cakravia_verify.release.steps import STEPS, kept_artifact
 from cakravia_verify.runs.permit import Permit, require_unused
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
@@ -28,8 +28,9 @@ from cakravia_verify.system.clock import Deadline
 class Request:
     """What the command line requests. `version` is empty for a rollback to the version before.
 
-    `permit` is the signed verdict that the release depends on, None if it needs none. `accept_changes` names the
-    requests of the mix whose answers may change.
+    `permit` is the signed verdict that the release depends on, None if it needs none. `digest` names the only artifact
+    that may be released; it is empty if any may be. `accept_changes` names the requests of the mix whose answers may
+    change.
     """
 
     kind: str
@@ -39,6 +40,12 @@ class Request:
     wait: float = 0.0
     permit: Permit | None = None
     accept_changes: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def only_digest(self) -> str:
+        """The digest of the only artifact that may be released, '' if any may be."""
+        return self.permit.digest if self.permit else self.digest
 
     @property
     def policy(self) -> SessionPolicy:
@@ -94,6 +101,8 @@ def _prefetch(request: Request, site: Site, told: Callable[[str], None]) -> None
     A failure is reported when the version is built: then the history has it.
     """
     if not request.version or request.policy.goes_back:
+        return
+    if kept_artifact(site, request.version, digest=request.only_digest):
         return
     deadline = Deadline("the version is fetched", site.settings.app.build_timeout, clock=site.clock)
     try:

@@ -84,7 +84,7 @@ class ReleaseRun(SessionRun):
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
         self._release.migration_guard = self._guard_migration
-        self._release.permitted_digest = self.request.permit.digest if self.request.permit else ""
+        self._release.permitted_digest = self.request.only_digest
 
     def _require_answers(self, plan: TrafficPlan, preparation: Preparation) -> None:
         """Refuse settings that the active version shows to be impossible. The site is free then."""

@@ -88,4 +88,4 @@ def _files(folder: Path, settings: Path, text: str, *, plan: SetupPlan, pipeline
         # Else every build would copy the reports and the state into the image, and no two builds would be the same.
         yield from ignore_rules_for(folder / ".dockerignore", lines=ignored)
     if pipeline:
-        yield planned(folder / PLACES[pipeline], pipeline_text(pipeline, platform=plan.platform))
+        yield planned(folder / PLACES[pipeline], pipeline_text(pipeline))

@@ -1,56 +1,45 @@
-"""The pipeline that releases: a workflow file of GitHub, GitLab or Forgejo that uses the tool and nothing else."""
+"""The pipeline that releases over ssh: a workflow file for GitHub, GitLab or Forgejo."""
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
 from typing import Final
 
-_ACTIONS: Final = """\
-# Written by `cakravia init --ci {kind}`. A pushed tag v* is released; the runner is the machine of the site.
-name: Release
-on:
-  push:
-    tags: ["v*"]
-concurrency: cakravia
-jobs:
-  release:
-    runs-on: {runner}
-    steps:
-      - uses: {checkout}
-      - run: pipx install 'cakravia-verify{extra}'
-      - run: cakravia deploy "${{{{ github.ref_name }}}}" --wait 600
-      - uses: {upload}
-        if: always()
-        with: {{ name: report, path: reports/latest/ }}
-"""
-_GITLAB: Final = """\
-# Written by `cakravia init --ci gitlab`. A pushed tag v* is released; the runner is the machine of the site.
-release:
-  tags: [cakravia]
-  rules: [{{ if: '$CI_COMMIT_TAG =~ /^v/' }}]
-  resource_group: cakravia
-  interruptible: false
-  script:
-    - pipx install 'cakravia-verify{extra}'
-    - cakravia deploy "$CI_COMMIT_TAG" --wait 600
-  artifacts: {{ when: always, paths: [reports/latest/], reports: {{ junit: reports/latest/junit.xml }} }}
-"""
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 PLACES: Final = {
-    "github": ".github/workflows/release.yml",
+    "github": ".github/workflows/deploy.yml",
     "gitlab": ".gitlab-ci.yml",
-    "forgejo": ".forgejo/workflows/release.yml",
+    "forgejo": ".forgejo/workflows/deploy.yml",
+}
+_FOLDER: Final = Path(__file__).with_name("pipelines")
+_RUNNERS: Final = {"github": "ubuntu-24.04", "forgejo": "docker"}
+_UPLOADS: Final = {
+    "github": "actions/upload-artifact@v4",
+    "forgejo": "https://code.forgejo.org/forgejo/upload-artifact@v4",
 }
 
 
-def pipeline_text(kind: str, *, platform: str) -> str:
+def pipeline_text(kind: str) -> str:
     """Return the text of the workflow file for `github`, `gitlab` or `forgejo`."""
-    extra = "[embedded]" if platform == "process" else ""
-    if kind == "gitlab":
-        return _GITLAB.format(extra=extra)
-    is_github = kind == "github"
-    return _ACTIONS.format(
-        kind=kind,
-        extra=extra,
-        runner="[self-hosted, cakravia]" if is_github else "cakravia",
-        checkout="actions/checkout@v4",
-        upload="actions/upload-artifact@v4" if is_github else "https://code.forgejo.org/forgejo/upload-artifact@v4",
+    # The workflows' own ${{ }} stays as it is.
+    templates = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - the text is YAML, and only ours goes in
     )
+    template = templates.get_template("gitlab.yml.j2" if kind == "gitlab" else "actions.yml.j2")
+    return template.render(kind=kind, runner=_RUNNERS.get(kind), upload=_UPLOADS.get(kind), script=_script)
+
+
+def _script(name: str, indent: int = 10) -> str:
+    return textwrap.indent((_FOLDER / name).read_text(encoding="utf-8").rstrip("\n"), " " * indent)

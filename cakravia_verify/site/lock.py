@@ -25,7 +25,7 @@ from cakravia_verify.history.lease import Lease, SharedLease
 from cakravia_verify.system.clock import Clock, Deadline
 from cakravia_verify.system.files import make_folder
 from cakravia_verify.system.processes import identity_of, process_named, this_machine
-from cakravia_verify.system.users import run_url, who_acts
+from cakravia_verify.system.users import ci_job, who_acts
 
 # How often a lease that another machine holds is asked for again, in seconds.
 SHARED_EVERY = 0.5
@@ -67,7 +67,7 @@ class Lock:
             purpose=purpose,
             token=highest + 1,
             machine=this_machine(),
-            run=run_url(os.environ),
+            run=ci_job(os.environ),
         )
         self.lease = lease
         try:

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Mapping
 from typing import Final
 
+from cakravia_verify.foreign_text import LONGEST_NAME, one_line
+
 # A CI system's template of its job's URL, out of its environment variables. The first complete one counts.
 RUN_URLS: Final = (
     "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
@@ -19,6 +21,9 @@ RUN_URLS: Final = (
     "{DRONE_BUILD_LINK}",
     "{BUILD_URL}",
 )
+
+
+RUNNER_NAMES: Final = ("RUNNER_NAME", "CI_RUNNER_DESCRIPTION")
 
 
 def who_acts() -> str:
@@ -39,3 +44,9 @@ def run_url(environment: Mapping[str, str]) -> str:
         except KeyError:
             continue
     return ""
+
+
+def ci_job(environment: Mapping[str, str]) -> str:
+    """Return the URL of the CI job and the name of its runner, '' outside of CI."""
+    names = [one_line(environment[name], longest=LONGEST_NAME) for name in RUNNER_NAMES if environment.get(name)]
+    return ", ".join(filter(None, (run_url(environment), *(f"runner {name}" for name in names[:1]))))

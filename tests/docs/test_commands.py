@@ -221,7 +221,7 @@ def test_every_cakravia_command_that_is_named_exists(page: Path) -> None:
         command: click.Command | None = main
         for word in words.split():
             assert isinstance(command, click.Group), words
-            command = command.commands.get(word)
+            command = command.get_command(click.Context(command), word)
         assert command is not None, f"cakravia {words} is no command"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cakravia_verify.errors import ReleaseError, UsageError
 from cakravia_verify.report.attestation.verification import Wanted
 from cakravia_verify.runs.permit import Permit, permit_of, require_unused
 from cakravia_verify.runs.preparation import Request, prepare_run
+from cakravia_verify.system.clock import Deadline
 from tests.memory_stage import Stage
 from tests.report import samples
 from tests.report.signed import NOW, WANTED, key_pair, signed_report
@@ -51,6 +53,21 @@ def test_a_verdict_without_a_trusted_key_permits_nothing(tmp_path: Path) -> None
         permit_of(signed.envelope, trust=[other], wanted=WANTED, now=NOW.timestamp())
 
 
+def test_an_artifact_that_was_built_before_is_released_and_not_built_again(tmp_path: Path) -> None:
+    stage, _ = promoted(tmp_path, "v1")
+    built = stage.memory.build("v2", deadline=Deadline("the build", 5.0, clock=stage.clock))
+    stage.memory.artifacts["v2"] = replace(built, digest="sha256:built")
+    stage.memory.acted.clear()
+    request = Request(kind="deploy", version="v2", digest="sha256:built")
+    release = stage.release("v2")
+    release.permitted_digest = request.only_digest
+    assert stage.finished(release) == "promoted"
+    active = stage.site.observe().active
+    assert active is not None
+    assert active.digest == "sha256:built"
+    assert not [each for each in stage.memory.acted if each.startswith("build")]
+
+
 def test_the_very_artifact_is_released(tmp_path: Path) -> None:
     stage, _ = promoted(tmp_path, "v1")
     release = stage.release("v2")
@@ -64,7 +81,7 @@ def test_another_artifact_of_the_same_version_never_starts(tmp_path: Path) -> No
     release.permitted_digest = samples.NEW_DIGEST
     acted = stage.acts(lambda: stage.finished(release))
     assert isinstance(release.failure, ReleaseError)
-    assert "the verdict permits" in str(release.failure)
+    assert "may be released" in str(release.failure)
     assert not [each for each in acted if each.startswith("start")]
     assert stage.serving is not None
     assert stage.serving.version == "v1"

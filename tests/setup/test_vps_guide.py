@@ -65,7 +65,7 @@ def test_every_command_of_the_guide_works_in_its_order(project: ThrowawaySite) -
         ended = project.cakravia(*quick, *words)
         assert ended.status == 0, f"{command}\n{ended.output}"
     assert "v1.0.0 serves users" in project.cakravia("status").output
-    assert (project.folder / ".github" / "workflows" / "release.yml").is_file()
+    assert (project.folder / ".github" / "workflows" / "deploy.yml").is_file()
     assert len(list((project.state / "backups").iterdir())) == 2, "one archive for each deploy"
     own = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],

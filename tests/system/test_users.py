@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cakravia_verify.system.users import run_url
+from cakravia_verify.system.users import ci_job, run_url
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ from cakravia_verify.system.users import run_url
 )
 def test_the_url_of_a_ci_job_is_found(environment: dict[str, str], url: str) -> None:
     assert run_url(environment) == url
+
+
+def test_two_runners_of_one_pipeline_are_told_apart() -> None:
+    job = {"CI_JOB_URL": "https://gitlab.com/a/-/jobs/7"}
+    assert ci_job(job | {"CI_RUNNER_DESCRIPTION": "big"}) == "https://gitlab.com/a/-/jobs/7, runner big"
+    assert ci_job({"RUNNER_NAME": "a\n::error::b"}) == "runner a ::error::b"
+    assert ci_job(job) == run_url(job)
+    assert ci_job({}) == ""

@@ -29,7 +29,8 @@ class CheckSession(Session[CheckRun]):
 
     def new_run(self) -> CheckRun:
         option = self.config.getoption
-        given = {"--version": option("release"), "--redeploy": option("redeploy"), "--wait": option("wait")}
+        names = {"--version": "release", "--redeploy": "redeploy", "--wait": "wait", "--digest": "digest"}
+        given = {name: option(dest) for name, dest in names.items()}
         for name, is_given in given.items():
             if is_given:
                 raise pytest.UsageError(f"{name} is for releases: a check does not use it")

@@ -33,6 +33,7 @@ class LoadSession(Session[LoadRun]):
             "--reason": option("reason"),
             "--redeploy": option("redeploy"),
             "--wait": option("wait"),
+            "--digest": option("digest"),
         }
         for name, is_given in given.items():
             if is_given:

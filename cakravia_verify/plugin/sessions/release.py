@@ -46,8 +46,16 @@ class ReleaseSession(Session[ReleaseRun]):
             wait=option("wait"),
             permit=self._permit(version, now=site.clock.wall()),
             accept_changes=tuple(option("accept_changes")),
+            digest=option("digest") or "",
         )
+        self._refuse_other_digest(request)
         return ReleaseRun(site, request, on_event=self._on_event)
+
+    def _refuse_other_digest(self, request: Request) -> None:
+        if request.digest and self.policy.goes_back:
+            raise pytest.UsageError("--digest is for a deploy; a rollback goes to what was promoted here")
+        if request.digest and request.digest != request.only_digest:
+            raise pytest.UsageError(f"--digest {request.digest} is not what the verdict permits: {request.only_digest}")
 
     def _permit(self, version: str, *, now: float) -> Permit | None:
         """Return what the signed verdict on the command line permits, None if none is required. Raises UsageError."""

@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,15 +17,14 @@ import psutil
 import pytest
 
 from cakravia_verify.slots import Colour
-from cakravia_verify.system.clock import Deadline, poll
+from cakravia_verify.system.clock import Deadline
 from cakravia_verify.testing.throwaway_site import REPOSITORY, command_of
 from tests.platforms.docker.docker_stage import DockerSite, base_of
-from tests.ports import free_ports
+from tests.ssh_server import SshServer, ssh_server
 
 if TYPE_CHECKING:
     from tests.platforms.docker.conftest import MakeSite
 
-SERVER = "/usr/sbin/sshd"
 HOLD_TUNNEL = """
 import sys, time
 from cakravia_verify.platforms.docker.engine.tunnel import SshTunnel
@@ -39,20 +37,14 @@ time.sleep(600)
 @pytest.fixture(scope="module")
 def ssh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """A folder with an `ssh` that knows the way to an sshd of this test's own, and that sshd's port."""
-    if not Path(SERVER).exists() or not shutil.which("ssh"):
-        pytest.skip("there is no sshd here")
     folder = tmp_path_factory.mktemp("ssh")
-    folder.chmod(0o700)
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
-    (folder / "authorized").write_text((folder / "user.pub").read_text())
-    (port,) = free_ports(1)
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile {folder}/pid\n"
-        f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nPasswordAuthentication no\nUsePAM no\n"
-        "PermitRootLogin prohibit-password\n"
-    )
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    with ssh_server(folder) as server:
+        provide_client(folder, server)
+        yield folder, server.port
+
+
+def provide_client(folder: Path, server: SshServer) -> None:
+    (folder / "known").write_text(server.known_hosts)
     # What a user has in ~/.ssh/config; the tests' own must not be touched.
     (folder / "bin").mkdir()
     program = folder / "bin" / "ssh"
@@ -62,17 +54,6 @@ def ssh_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, i
     )
     program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
     program.chmod(0o755)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen([SERVER, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)
-
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    poll(listens, deadline=Deadline("sshd listens", 10))
-    yield folder, port
-    server.terminate()
-    server.wait(10)
 
 
 def environment_of(ssh_home: tuple[Path, int]) -> dict[str, str]:
@@ -88,9 +69,13 @@ def far(make_site: MakeSite, ssh_home: tuple[Path, int]) -> DockerSite:
     """A plain application released twice on the engine that DOCKER_HOST=ssh://... names."""
     environment = environment_of(ssh_home)
     site = make_site(application="node_app", base="node", profile="generic", more="", environment=environment)
-    for version in ("v1.0.0", "v1.1.0"):
-        ended = site.deploy(version)
-        assert ended.status == 0, ended.output
+    ended = site.deploy("v1.0.0")
+    assert ended.status == 0, ended.output
+    built = site.cakravia("build", "v1.1.0")
+    assert built.status == 0, built.output
+    ended = site.deploy("v1.1.0", "--digest", built.output.strip())
+    assert ended.status == 0, ended.output
+    assert site.verdict()["digest"] == built.output.strip()
     return site
 
 
