@@ -29,6 +29,7 @@ from cakravia_verify.cli.sessions import check, deploy, load
 from cakravia_verify.cli.site import down, logs, recover, status, up
 from cakravia_verify.cli.supervise import install, supervise
 from cakravia_verify.cli.uninstall import uninstall
+from cakravia_verify.cli.watch import watch
 from cakravia_verify.command_options import options_remembered
 from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, UsageError
 from cakravia_verify.gate.model import Exit
@@ -106,6 +107,7 @@ for command in (
     init,
     plan,
     deploy,
+    watch,
     rollback,
     load,
     check,
