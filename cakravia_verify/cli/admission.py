@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cakravia_verify.cli.site import locked
-from cakravia_verify.errors import UsageError
+from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.proxy.nginx.hold import LONGEST_HOLD
 from cakravia_verify.proxy.protocol import ADMISSION_SECONDS, Admission
+from cakravia_verify.site.maintenance import begin_maintenance, end_maintenance
+from cakravia_verify.system.users import who_acts
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site
@@ -26,15 +28,25 @@ if TYPE_CHECKING:
 def maintenance(open_site: Callable[[], Site], state: str) -> None:
     """Send users away with 503, or let them in again.
 
+    \b
+      cakravia maintenance on
+      cakravia maintenance off
     Requests in flight end as usual. [proxy.maintenance] names the addresses and the cookie that still get in.
     """
     site = open_site()
     _require_proxy(site)
     if state == "off":
         site.proxy.set_admission(Admission.OPEN)
+        _record(lambda: end_maintenance(site.settings.state, now=site.clock.wall()))
         click.echo("maintenance is off: users reach the application")
         return
-    _stop_users(site, Admission.MAINTENANCE)
+    # Before the users notice: a running monitor then pages for no plan of yours.
+    _record(lambda: begin_maintenance(site.settings.state, now=site.clock.wall(), who=who_acts()))
+    try:
+        _stop_users(site, Admission.MAINTENANCE)
+    except CakraviaError:
+        _record(lambda: end_maintenance(site.settings.state, now=site.clock.wall()))
+        raise
     click.echo("maintenance is on: users get 503; end it with cakravia maintenance off")
 
 
@@ -46,7 +58,12 @@ def hold(open_site: Callable[[], Site], seconds: int, command: tuple[str, ...]) 
     """Let requests wait while COMMAND runs, for at most SECONDS.
 
     If the command takes longer, all requests get 503 until it has ended. Without a command requests wait until SECONDS
-    are over, or until Ctrl-C. The exit status is that of the command.
+    are over, or until Ctrl-C.
+
+    \b
+      cakravia hold 30 ./migrate.sh
+      cakravia hold 10
+    The exit status is that of the command.
     """
     with locked(open_site(), "hold") as site:
         _require_proxy(site)
@@ -62,6 +79,14 @@ def hold(open_site: Callable[[], Site], seconds: int, command: tuple[str, ...]) 
             signal.signal(signal.SIGTERM, handler)
     click.echo("users reach the application")
     sys.exit(status)
+
+
+def _record(write: Callable[[], None]) -> None:
+    """Write the record of the maintenance. A full disk keeps no user out and none in."""
+    try:
+        write()
+    except OSError as error:
+        click.echo(f"note: the monitor does not know of it: {error.strerror or error}", err=True)
 
 
 def _run(site: Site, command: tuple[str, ...], *, seconds: int) -> int:

@@ -33,6 +33,7 @@ _MODULES: Final = {
     "build": "build",
     "deploy": "sessions",
     "rollback": "rollback",
+    "watch": "watch",
     "load": "sessions",
     "check": "sessions",
     "doctor": "doctor",

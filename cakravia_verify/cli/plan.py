@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cakravia_verify.cli.terminal_text import echo_line
+
 if TYPE_CHECKING:
     from cakravia_verify.recovery.release_preview import ReleasePreview
     from cakravia_verify.site.site import Site
 
 REFUSED: Final = 1
+_TEXT_COLUMN: Final = 26
 
 
 @click.command()
@@ -36,7 +39,7 @@ def plan(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
         click.echo(json.dumps(_as_json(preview), indent=2))
     else:
         for line in _lines(preview):
-            click.echo(line)
+            echo_line(line, indent=_TEXT_COLUMN)
     if preview.problems:
         sys.exit(REFUSED)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cakravia_verify.cli.site_state import state_as_json, state_lines
+from cakravia_verify.cli.terminal_text import echo_line
 from cakravia_verify.foreign_text import harmless
 from cakravia_verify.gate.model import Exit
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Characters of a log on the terminal.
 _LONGEST_LOG: Final = 4 * 2**20
+_TEXT_COLUMN: Final = 9
 
 
 @click.command()
@@ -33,7 +35,7 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
         click.echo(json.dumps(state_as_json(site, state), indent=2, default=str))
         return
     for line in state_lines(site, state):
-        click.echo(harmless(line))
+        echo_line(line, indent=_TEXT_COLUMN)
 
 
 @click.command()

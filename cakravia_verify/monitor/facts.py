@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from cakravia_verify.history.lease import SUPERVISION
+from cakravia_verify.proxy.protocol import Admission
+from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.slots import Colour
+
+# Commands during which users wait or get no answer on purpose.
+_DOWNTIME: Final = ("cakravia down", "cakravia up", "cakravia hold")
 
 
 class ProbeTarget(StrEnum):
@@ -81,11 +87,12 @@ class SlotFacts:
 
 @dataclass(frozen=True, slots=True)
 class PlatformFacts:
-    """Both slots and the proxy."""
+    """Both slots and the proxy. `admission` is None if it was not looked at."""
 
     at: float
     slots: tuple[SlotFacts, ...]
     is_proxy_running: bool
+    admission: Admission | None = None
 
     def slot(self, colour: Colour) -> SlotFacts | None:
         return next((slot for slot in self.slots if slot.colour is colour), None)
@@ -149,6 +156,7 @@ class ReleaseStatus:
 
     `has_users` says that a release once gave users to a version; `is_down` that the site was taken down on purpose;
     `left` describes a release that died, '' when there is none. `supervised` is what the supervisor did last.
+    `maintenance` is the newest one that was recorded, also when it is over.
     """
 
     at: float
@@ -160,6 +168,7 @@ class ReleaseStatus:
     left: str
     last_change: LastChange | None
     supervised: LastChange | None = None
+    maintenance: Maintenance | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -168,7 +177,7 @@ class ReleaseStatus:
 
     @property
     def is_planned_downtime(self) -> bool:
-        return self.is_down or not self.has_users or self.purpose in ("cakravia down", "cakravia up")
+        return self.is_down or not self.has_users or self.purpose in _DOWNTIME
 
 
 @dataclass(frozen=True, slots=True)

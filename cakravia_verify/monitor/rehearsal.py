@@ -13,7 +13,8 @@ from cakravia_verify.monitor.alerts.book import open_book
 from cakravia_verify.monitor.alerts.evaluator import GROUP_SECONDS, Evaluator
 from cakravia_verify.monitor.alerts.machine import Topic
 from cakravia_verify.monitor.alerts.message import Surroundings
-from cakravia_verify.monitor.alerts.rules import View, rules_for
+from cakravia_verify.monitor.alerts.rules import rules_for
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.facts import Probe, ProbeTarget, ReleaseStatus, Round
 from cakravia_verify.monitor.notify.assembly import least_urgencies
 from cakravia_verify.monitor.notify.message import Message

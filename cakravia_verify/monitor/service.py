@@ -17,7 +17,8 @@ from cakravia_verify.monitor.alerts.book import open_book
 from cakravia_verify.monitor.alerts.evaluator import Evaluation, Evaluator
 from cakravia_verify.monitor.alerts.message import Surroundings
 from cakravia_verify.monitor.alerts.model import State
-from cakravia_verify.monitor.alerts.rules import View, rules_for
+from cakravia_verify.monitor.alerts.rules import rules_for
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.facts import LastChange, PlatformFacts, ProbeTarget, ReleaseStatus, RollbackFacts
 from cakravia_verify.monitor.notify.alive import AliveCalls
 from cakravia_verify.monitor.notify.assembly import least_urgencies, open_channel
@@ -187,7 +188,7 @@ class Monitor:
         platform: PlatformFacts | None = facts.get("platform")
         self._note_planned_changes(release, platform, now)
         if platform is not None:
-            self._note_restarts(platform, is_planned=now < self._settled_at)
+            self._note_restarts(platform, is_planned=now < self._settled_at or _is_maintained(release, platform.at))
         return View(
             now=now,
             rounds={target: facts[target] for target in ProbeTarget if facts.get(target) is not None},
@@ -280,6 +281,10 @@ class Monitor:
             "facts": facts_as_json(self._board.facts()),
             "alerts": [alert_as_json(alert) for alert in self._evaluator.alerts.values()],
         }
+
+
+def _is_maintained(release: ReleaseStatus | None, at: float) -> bool:
+    return release is not None and release.maintenance is not None and release.maintenance.overlaps(at, at)
 
 
 def retention_of(settings: Settings) -> Retention:

@@ -13,6 +13,7 @@ from cakravia_verify.plugin import hookspecs
 from cakravia_verify.plugin.command_line import names_suite, names_version, respelled
 from cakravia_verify.plugin.neighbours import StayOut, refuse_asked
 from cakravia_verify.plugin.options import add_options
+from cakravia_verify.plugin.reporter import TakeOver
 from cakravia_verify.plugin.sessions import PLUGIN_NAME
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         config.stash[HAS_OPTIONS] = True
         add_options(parser)
         pluginmanager.register(StayOut(), "cakravia-stay-out")
+        pluginmanager.register(TakeOver(lambda each: each.stash.get(IS_RELEASE, False)), "cakravia-reporter")
 
 
 def _is_over_a_suite(config: pytest.Config) -> bool:

@@ -157,5 +157,23 @@ def overrides(config: pytest.Config) -> Sequence[tuple[str, Any]]:
         key, equals, value = pair.partition("=")
         if not equals or "." not in key:
             raise pytest.UsageError(f"--set {pair!r}: write it as section.key=value, as in --set release.bake=5")
+        _refuse_contradiction(config, key.strip(), value.strip())
         found.append((key.strip(), value.strip()))
     return found
+
+
+def _refuse_contradiction(config: pytest.Config, key: str, value: str) -> None:
+    """Raise pytest.UsageError if an option of its own gives this setting another value than --set does."""
+    for dest, name in OVERRIDES.items():
+        number = config.getoption(dest)
+        if name != key or number is None:
+            continue
+        option = "--" + dest.removeprefix("cakravia_").replace("_", "-")
+        try:
+            is_same = float(value) == number
+        except ValueError:
+            is_same = False
+        if not is_same:
+            raise pytest.UsageError(
+                f"{option} {number:g} and --set {key}={value} contradict each other: keep one of them"
+            )

@@ -1,4 +1,4 @@
-"""The progress of a session: one line per step, the same on a terminal and in a CI log."""
+"""The progress of a session: one line per step, the same on a terminal and in a CI log. -q shows only what failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.runs.session_run import SessionRun
 
 MARKS = {"done": "ok", "failed": "FAILED", "undone": "undone", "undo failed": "UNDO FAILED"}
-COLOURS = {"done": {"green": True}, "failed": {"red": True}, "undone": {"yellow": True}, "undo failed": {"red": True}}
+FAILURES = frozenset({"failed", "undo failed"})
+COLOURS = {"done": {}, "failed": {"red": True, "bold": True}, "undone": {"yellow": True}, "undo failed": {"red": True}}
 
 
 class Progress:
@@ -45,14 +46,21 @@ class Progress:
 
     def introduce(self, run: SessionRun) -> None:
         """Write what the run will do, and what was noticed while it was prepared."""
-        for number, line in enumerate(run.introduction):
+        lines = run.introduction[:1] if self._is_quiet else run.introduction
+        for number, line in enumerate(lines):
             self.line(line, bold=number == 0)
         for notice in run.notices:
             self.line(f"  note: {notice}", yellow=True)
 
     def event(self, event: StepEvent) -> None:
-        if event.kind == "begins":
+        if event.kind == "begins" or (self._is_quiet and event.kind not in FAILURES):
             return
-        seconds = f"{event.seconds:6.2f} s" if event.seconds >= 0.005 else "   <0.01 s"[-8:]
-        text = f"  {event.step:<8} {MARKS[event.kind]:<7} {seconds}  {event.note}"
-        self.line(text.rstrip(), **COLOURS[event.kind])
+        from cakravia_verify.report.text.live_screen import step_line
+
+        self.line(
+            step_line(event.step, MARKS[event.kind], seconds=event.seconds, note=event.note), **COLOURS[event.kind]
+        )
+
+    @property
+    def _is_quiet(self) -> bool:
+        return int(self._config.option.verbose) < 0

@@ -142,8 +142,6 @@ class Checks:
                     "so its checks would be missing: install what it needs, correct it, or remove it from the suite"
                 )
         self.selected(session.items)
-        # One line a check from here on: their names are sentences.
-        session.config.option.verbose = max(1, session.config.option.verbose)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item):  # type: ignore[no-untyped-def]

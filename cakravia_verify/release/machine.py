@@ -11,6 +11,7 @@ from cakravia_verify.errors import CakraviaError, JournalError, ReleaseError, Ro
 from cakravia_verify.history.releases import PROMOTE, Intent
 from cakravia_verify.history.running_release import this_process
 from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline
@@ -23,12 +24,14 @@ class Step:
     """One step of a release.
 
     `undo` restores the state before the step, after `do` ran completely, in part or not at all. It may run twice. It is
-    None if the step leaves nothing to restore.
+    None if the step leaves nothing to restore. `limit` returns how many seconds the step may take, None if nothing
+    bounds it. The journal has it, so that `cakravia watch` can count down.
     """
 
     name: str
     do: Callable[[Release], dict[str, Any]]
     undo: Callable[[Release], dict[str, Any]] | None = None
+    limit: Callable[[Settings], float | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Release:
                 self._do(step)
 
     def _do(self, step: Step) -> None:
-        self.site.journal.append("step.intent", release=self.id, step=step.name)
+        self.site.journal.append("step.intent", release=self.id, step=step.name, limit=step.limit(self.site.settings))
         self.begun.append(step.name)
         began = self.site.clock.monotonic()
         self.publish(StepEvent(step.name, "begins", began))

@@ -26,7 +26,12 @@ from cakravia_verify.release.conditions import (
     was_seen,
     write_failures,
 )
-from cakravia_verify.release.direct_users import direct_users, direct_users_to_empty_slot, proxy_deadline
+from cakravia_verify.release.direct_users import (
+    PROXY_SECONDS,
+    direct_users,
+    direct_users_to_empty_slot,
+    proxy_deadline,
+)
 from cakravia_verify.release.machine import Release, Step
 from cakravia_verify.release.open_pages import keep_assets, pin_old_version, pins_old_slot, unpin_ill_slot
 from cakravia_verify.release.roles import correct_roles, set_roles
@@ -163,7 +168,8 @@ def switch(release: Release) -> dict[str, Any]:
     switchover = direct_users(site, slot, confirmations=0, deadline=proxy_deadline(site, "the switchover"))
     release.facts.switchovers.append(switchover)
     milliseconds = switchover.seconds * 1000
-    return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {milliseconds:.1f} ms"}
+    shown = f"{milliseconds:.1f}" if milliseconds >= 1 else f"{milliseconds:.2f}"
+    return {"milliseconds": round(milliseconds, 3), "note": f"users to {slot.colour} in {shown} ms"}
 
 
 def unswitch(release: Release) -> dict[str, Any]:
@@ -310,15 +316,15 @@ def restore_failover(release: Release) -> dict[str, Any]:
 
 
 STEPS: Final = (
-    Step("build", build),
-    Step("prepare", prepare, restore_failover),
-    Step("stage", stage, unstage),
-    Step("prove", prove),
+    Step("build", build, limit=lambda settings: settings.app.build_timeout),
+    Step("prepare", prepare, restore_failover, limit=lambda _: PROXY_SECONDS),
+    Step("stage", stage, unstage, limit=lambda settings: settings.app.grace + settings.health.deadline),
+    Step("prove", prove, limit=lambda settings: settings.health.deadline),
     Step("smoke", smoke),
-    Step("switch", switch, unswitch),
-    Step("confirm", confirm),
-    Step("drain", drain),
-    Step("bake", bake),
+    Step("switch", switch, unswitch, limit=lambda _: PROXY_SECONDS),
+    Step("confirm", confirm, limit=lambda settings: settings.release.confirm_timeout),
+    Step("drain", drain, limit=lambda settings: max(settings.release.drain, settings.release.drain_minimum)),
+    Step("bake", bake, limit=lambda settings: settings.release.bake),
     Step("promote", promote),
     Step("cleanup", cleanup),
 )

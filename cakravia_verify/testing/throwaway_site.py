@@ -128,9 +128,12 @@ class ThrowawaySite:
     ) -> Ended:
         return self.begin_pytest(*arguments, environment=environment).wait(wait)
 
-    def cakravia(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Ended:
+    def begin_cakravia(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Running:
         command = [sys.executable, "-m", "cakravia_verify.cli", *self.site, *arguments]
-        return self.begin(command, environment=environment or {}).wait()
+        return self.begin(command, environment=environment or {})
+
+    def cakravia(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Ended:
+        return self.begin_cakravia(*arguments, environment=environment).wait()
 
     def release(self, kind: str, version: str, *arguments: str, **options: Any) -> Ended:
         return self.pytest(str(SUITES / kind), *self.site, "--version", version, *arguments, **options)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cakravia_verify.cli.history import history_lines
 from cakravia_verify.history.journal import Journal
+from cakravia_verify.history.releases import records
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,3 +62,16 @@ def test_fewer_than_one_is_a_usage_error(command: tuple[str, ...], number: str, 
     done = cakravia(site, *command, number)
     assert done.returncode == 2
     assert b"is not in the range x>=1" in done.stderr
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_history_breaks_no_word_on_a_narrow_terminal(width: int, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "history.log")
+    why = "users got 2 error answers since the switch; candidate keeps within budget through the bake: missing"
+    for number in range(3):
+        release = f"r-{number}"
+        journal.append("release.started", release=release, kind="deploy", version=f"v1.{number}.0", slot="green")
+        journal.append("release.finished", release=release, outcome="rolled back", why=why, seconds=7.4)
+    lines = list(history_lines(records(journal.entries()), width=width))
+    assert max(map(len, lines)) <= width
+    assert why in " ".join(" ".join(lines).split())

@@ -51,6 +51,7 @@ def test_whatever_was_typed_can_be_written_as_text(typed: bytes) -> None:
         (("-p", "no:terminal"), "run it without -p no:terminal"),
         (("-p", "no:metadata"), "run it without -p no:metadata"),
         (("-p", "no:junitxml"), "run it without -p no:junitxml"),
+        (("--bake", "3", "--set", "release.bake=1"), "--bake 3 and --set release.bake=1 contradict each other"),
         (("--css", "nowhere.css"), "--css nowhere.css: there is no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

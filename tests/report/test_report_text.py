@@ -288,6 +288,19 @@ def test_failed_checks_stand_with_value_and_threshold_on_the_terminal() -> None:
     assert "FAILED     Error answers: 205 (1.731%), 205 (5.386%) since the switch (required: <= 0.000%)" in lines
 
 
+def test_first_failed_check_stands_out_from_its_consequences() -> None:
+    document = samples.rolled_back()
+    unknown = Check("bake", "The candidate stayed healthy", CheckStatus.UNKNOWN, "not reached", "5 s")
+    checks = (*document.verdict.checks, unknown, replace(unknown, name="more", title="No request was lost"))
+    document = replace(document, verdict=replace(document.verdict, checks=checks))
+    lines = terminal_summary(document, width=120, colour=True)
+    failed = [line for line in lines if "FAILED " in line]
+    assert [line for line in lines if line.startswith("\x1b[1;31mFAILED ")] == failed[:1]
+    assert len(failed) > 1
+    assert len([line for line in lines if line.startswith("UNKNOWN")]) == 1
+    assert "The candidate stayed healthy; No request was lost" in " ".join(" ".join(lines).split())
+
+
 def test_a_plain_terminal_gets_plain_lines() -> None:
     plain = terminal_summary(samples.rolled_back(), width=72, colour=False)
     coloured = terminal_summary(samples.rolled_back(), width=72, colour=True)

@@ -19,7 +19,8 @@ from cakravia_verify.monitor.alerts.machine import (
 from cakravia_verify.monitor.alerts.maintenance import window_at
 from cakravia_verify.monitor.alerts.message import Surroundings, Told, message_about
 from cakravia_verify.monitor.alerts.model import Alert, AlertEvent, AlertReading, Change, Judgement, Silence
-from cakravia_verify.monitor.alerts.rules import Rule, View
+from cakravia_verify.monitor.alerts.rules import Rule
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.notify.message import Message
 from cakravia_verify.monitor.notify.outbox import Outbox

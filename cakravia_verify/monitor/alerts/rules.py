@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cakravia_verify.monitor.alerts.burn import FAST, SLOW, BurnRate, in_words, is_burning
 from cakravia_verify.monitor.alerts.model import AlertReading, Judgement, Policy
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.facts import (
-    CertificateFacts,
-    DriftFacts,
-    HostFacts,
-    PlatformFacts,
     ProbeTarget,
-    ReleaseStatus,
     Round,
     SlotFacts,
-    TrafficFacts,
-    VantageFacts,
 )
 from cakravia_verify.monitor.notify.message import Urgency
 from cakravia_verify.settings.monitor import MonitorSettings
@@ -30,49 +24,6 @@ HYSTERESIS: Final = 0.05
 # A restart stays bad this long: an application that restarts every few minutes is one episode.
 RESTART_SECONDS: Final = 600.0
 LAST_DAYS: Final = 2.0
-
-
-@dataclass(frozen=True)
-class View:
-    """The newest facts of every source, None for a source that reported nothing.
-
-    `silent` maps a source that should have reported to the instant of its last report. `settled_at` is the end of the
-    last planned change and its after-effects.
-    """
-
-    now: float
-    rounds: Mapping[ProbeTarget, Round] = field(default_factory=dict)
-    release: ReleaseStatus | None = None
-    platform: PlatformFacts | None = None
-    host: HostFacts | None = None
-    certificate: CertificateFacts | None = None
-    drift: DriftFacts | None = None
-    vantage: VantageFacts | None = None
-    traffic: TrafficFacts | None = None
-    silent: Mapping[str, float] = field(default_factory=dict)
-    settled_at: float = 0.0
-    restarted: Mapping[Colour, float] = field(default_factory=dict)
-    trouble: str = ""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a release or another command changes the site, or did so a moment ago."""
-        return (self.release is not None and self.release.is_busy) or self.now < self.settled_at
-
-    @property
-    def is_planned_downtime(self) -> bool:
-        """Whether users need not get answers. This is assumed until the history was read, or cannot be read."""
-        if self.release is None:
-            return "release" not in self.silent
-        return self.release.is_planned_downtime
-
-    @property
-    def active(self) -> Colour | None:
-        """The slot that users get: by their own answers, else by the history."""
-        users = self.rounds.get(ProbeTarget.USERS)
-        if users is not None and users.served_slot is not None:
-            return users.served_slot
-        return self.release.active if self.release else None
 
 
 @dataclass(frozen=True)
@@ -106,11 +57,11 @@ def _of_round(
 
 def users(view: View) -> AlertReading | None:
     """Bad when an endpoint gives no good answer through the proxy. A release is no excuse; `cakravia down` is."""
-    return _of_round(view, ProbeTarget.USERS, view.rounds.get(ProbeTarget.USERS), is_planned=view.is_planned_downtime)
+    return _of_round(view, ProbeTarget.USERS, view.rounds.get(ProbeTarget.USERS), is_planned=view.are_users_away)
 
 
 def tls(view: View) -> AlertReading | None:
-    return _of_round(view, ProbeTarget.TLS, view.rounds.get(ProbeTarget.TLS), is_planned=view.is_planned_downtime)
+    return _of_round(view, ProbeTarget.TLS, view.rounds.get(ProbeTarget.TLS), is_planned=view.are_users_away)
 
 
 def outside(view: View) -> AlertReading | None:
@@ -118,7 +69,7 @@ def outside(view: View) -> AlertReading | None:
     seen = view.rounds.get(ProbeTarget.OUTSIDE)
     if seen is not None and view.vantage is not None and not view.vantage.is_online:
         return AlertReading(Judgement.MISSING, seen.at, "this machine is offline")
-    return _of_round(view, ProbeTarget.OUTSIDE, seen, is_planned=view.is_planned_downtime)
+    return _of_round(view, ProbeTarget.OUTSIDE, seen, is_planned=view.are_users_away)
 
 
 def active_slot(view: View) -> AlertReading | None:
@@ -126,7 +77,7 @@ def active_slot(view: View) -> AlertReading | None:
     if active is None:
         return None
     seen = view.rounds.get(ProbeTarget(active))
-    planned = view.is_busy or view.is_planned_downtime
+    planned = view.is_busy or view.are_users_away
     says = "" if seen is None or seen.is_there else f"{active}: nothing runs there"
     return _of_round(view, ProbeTarget(active), seen, is_planned=planned, says=says)
 
@@ -141,7 +92,7 @@ def idle_slot(view: View) -> AlertReading | None:
     if seen is None or (not seen.is_there and not release.has_previous):
         return None
     says = "" if seen.is_there else f"{idle}: nothing runs there, so a rollback has to start it first"
-    planned = view.is_busy or view.is_planned_downtime
+    planned = view.is_busy or view.are_users_away
     return _of_round(view, ProbeTarget(idle), seen, is_planned=planned, says=says)
 
 
@@ -160,7 +111,7 @@ def restarts(view: View) -> AlertReading | None:
     platform = view.platform
     if platform is None:
         return None
-    if view.is_busy or view.is_planned_downtime:
+    if view.is_busy or view.are_users_away:
         return AlertReading(Judgement.UNDECIDED, platform.at)
     recent = [colour for colour, at in view.restarted.items() if platform.at - at < RESTART_SECONDS]
     supervised = view.release.supervised if view.release else None
@@ -222,7 +173,7 @@ def drift(view: View) -> AlertReading | None:
     facts = view.drift
     if facts is None:
         return None
-    if view.is_busy or view.is_planned_downtime:
+    if view.is_busy or view.are_users_away:
         return AlertReading(Judgement.UNDECIDED, facts.at)
     return (
         AlertReading(Judgement.BAD, facts.at, "; ".join(facts.drift))
@@ -240,10 +191,22 @@ def unfinished_release(view: View) -> AlertReading | None:
     return AlertReading(Judgement.BAD, facts.at, facts.left) if facts.left else AlertReading(Judgement.GOOD, facts.at)
 
 
+def maintenance(view: View) -> AlertReading | None:
+    """Bad while users are sent away on purpose: a warning that reminds, and its end is told."""
+    if view.release is None:
+        return None
+    lasting = view.maintenance
+    if lasting is None:
+        return AlertReading(Judgement.GOOD, view.now)
+    return AlertReading(Judgement.BAD, view.now, f"users get 503 on purpose; begun by {lasting.who}")
+
+
 def budget(view: View, rate: BurnRate, objective: float) -> AlertReading | None:
     facts = view.traffic
     if facts is None:
         return None
+    if view.maintenance is not None:
+        return AlertReading(Judgement.UNDECIDED, facts.at)
     if is_burning(facts.windows, rate, objective=objective):
         return AlertReading(Judgement.BAD, facts.at, in_words(facts.windows, rate, objective=objective))
     return AlertReading(Judgement.GOOD, facts.at)
@@ -333,6 +296,15 @@ def _rules(
         lambda view: budget(view, SLOW, settings.objective),
         replace(rare, down=1),
         ("site", "budget"),
+    )
+    yield Rule(
+        "maintenance",
+        "users are sent away on purpose",
+        "release",
+        maintenance,
+        # Each begin and each end is told at once, also of the third maintenance of a day.
+        replace(warning, down=1, up=1, quiet=(0.0,)),
+        command="cakravia maintenance off",
     )
     yield Rule("offline", "this machine is offline", "vantage", offline, warning)
     yield Rule("no-data", "the monitor is blind in part", "", no_data, own)

@@ -26,6 +26,7 @@ from cakravia_verify.monitor.sampling.source import FactSource
 from cakravia_verify.monitor.sampling.traffic import TrafficSource
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.assembly import open_site
+from cakravia_verify.site.maintenance import read_maintenance
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Address, Colour
 
@@ -74,7 +75,8 @@ def _others(site: Site, platform: PlatformSource, on_probes: Callable[[], None])
     if shown := tls or _outside_tls(settings):
         yield CertificateSource(lambda: shown, server_name=urlsplit(settings.monitor.url).hostname or "")
     if settings.site.platform == "process" and settings.proxy.access_log == "file":
-        yield TrafficSource(settings.state / "nginx" / "everyday.log")
+        log = settings.state / "nginx" / "everyday.log"
+        yield TrafficSource(log, maintenance=lambda: read_maintenance(settings.state))
 
 
 def _reader(site: Site) -> tuple[SlotReader, float]:

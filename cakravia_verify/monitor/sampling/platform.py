@@ -15,6 +15,7 @@ from cakravia_verify.monitor.facts import PlatformFacts, SlotFacts
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.proxy.protocol import Admission
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.site import Site
 from cakravia_verify.slots import Address, Colour, Slot
@@ -56,7 +57,9 @@ class SlotReader(Protocol):
 
     def usage(self, slot: Slot) -> Usage | None: ...
 
-    def is_proxy_running(self) -> bool: ...
+    def proxy(self) -> tuple[bool, Admission | None]:
+        """Return whether the proxy runs, and whether it lets users in; None if that costs too much to know."""
+        ...
 
 
 class PlatformSource:
@@ -93,7 +96,8 @@ class PlatformSource:
         self._cpu = {
             slot.identity: self._cpu[slot.identity] for slot in slots.values() if slot and slot.identity in self._cpu
         }
-        return Collected(PlatformFacts(at, facts, self._reader.is_proxy_running()), list(_samples(facts, at)))
+        is_running, admission = self._reader.proxy()
+        return Collected(PlatformFacts(at, facts, is_running, admission), list(_samples(facts, at)))
 
     def _facts(self, colour: Colour, slot: Slot | None) -> SlotFacts | None:
         condition = self._reader.condition(colour, slot)
@@ -155,8 +159,9 @@ class ProcessReader:
                 memory += each.memory_info().rss
         return Usage(seconds, memory)
 
-    def is_proxy_running(self) -> bool:
-        return self._site.proxy.observe().is_running
+    def proxy(self) -> tuple[bool, Admission | None]:
+        state = self._site.proxy.observe()
+        return state.is_running, state.admission
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -205,6 +210,6 @@ class ContainerReader:
             sent=sum(int(each["tx_bytes"]) for each in networks),
         )
 
-    def is_proxy_running(self) -> bool:
+    def proxy(self) -> tuple[bool, Admission | None]:
         container = self._engine.ours(f"{self._project}-nginx", site=self._site)
-        return container is not None and container.status == "running"
+        return container is not None and container.status == "running", None

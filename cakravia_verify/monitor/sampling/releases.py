@@ -18,6 +18,7 @@ from cakravia_verify.monitor.facts import LastChange, ReleaseStatus
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
+from cakravia_verify.site.maintenance import read_maintenance
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 EVERY: Final = 1.0
@@ -36,6 +37,7 @@ class ReleaseSource:
     deadline = 30.0
 
     def __init__(self, settings: Settings, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._state = settings.state
         self._keeps_warm = settings.slots.keep_warm
         self._lock = Lock(settings.state / "lock")
         self._journal = Journal(settings.history)
@@ -49,7 +51,7 @@ class ReleaseSource:
             known, known_purpose, status = self._known
             # A release that runs may die without another entry, so what it left is looked at again.
             if known_purpose == purpose == "" and not status.left and _are_same(known, entries):
-                return Collected(replace(status, at=at))
+                return Collected(replace(status, at=at, maintenance=read_maintenance(self._state)))
         last = last_holding(entries)
         status = ReleaseStatus(
             at=at,
@@ -61,6 +63,7 @@ class ReleaseSource:
             left="" if holder else _left(entries),
             last_change=last_change(entries),
             supervised=last_supervision(entries),
+            maintenance=read_maintenance(self._state),
         )
         self._known = (entries, purpose, status)
         return Collected(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ from cakravia_verify.monitor.alerts.burn import WINDOWS
 from cakravia_verify.monitor.facts import TrafficFacts
 from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.monitor.store.samples import MetricSample
+from cakravia_verify.proxy.protocol import ADMISSION_SECONDS
+from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 EVERY: Final = 10.0
@@ -23,14 +26,25 @@ _STATUS: Final = re.compile(rb'" ([1-5]\d\d) ')
 
 
 class TrafficSource:
-    """Counts answers and failures (status 500 and above) per minute, for the windows of the error budget."""
+    """Counts answers and failures (status 500 and above) per minute, for the windows of the error budget.
+
+    Answers of a maintenance are no failures: what was written while it lasted is left out.
+    """
 
     name = "traffic"
     every = EVERY
     deadline = 60.0
 
-    def __init__(self, log: Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        log: Path,
+        *,
+        maintenance: Callable[[], Maintenance | None] = lambda: None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._log = log
+        self._maintenance = maintenance
+        self._looked_at = clock.wall()
         self._clock = clock
         self._minutes: deque[tuple[int, int, int]] = deque(maxlen=max(WINDOWS) // 60 + 2)
         self._inode = -1
@@ -39,6 +53,9 @@ class TrafficSource:
     def collect(self) -> Collected:
         at = self._clock.wall()
         failed, total = self._count(self._added())
+        maintenance, since, self._looked_at = self._maintenance(), self._looked_at, at
+        if maintenance is not None and maintenance.overlaps(since - ADMISSION_SECONDS, at):
+            failed = total = 0
         minute = int(at // 60)
         if self._minutes and self._minutes[-1][0] == minute:
             _, earlier_failed, earlier_total = self._minutes.pop()

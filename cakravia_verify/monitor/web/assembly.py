@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.monitor.alerts.model import Alert
-from cakravia_verify.monitor.alerts.rules import View
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.facts import ProbeTarget
 from cakravia_verify.monitor.store.samples import MetricSample

@@ -9,6 +9,7 @@ from cakravia_verify.monitor.web.snapshot import AlertRow, Headline, PublicSnaps
 
 # Alerts that say by themselves that users get no good answers.
 OUTAGES = ("site", "outside", "tls")
+MAINTENANCE = "maintenance"
 
 
 def headline_of(state: Mapping[str, Any], alerts: Sequence[AlertRow], *, active: str, version: str) -> Headline:
@@ -24,6 +25,8 @@ def headline_of(state: Mapping[str, Any], alerts: Sequence[AlertRow], *, active:
         return Headline(Standing.UNKNOWN, "Nothing is known", "the monitor never ran here")
     if any(alert.name in OUTAGES for alert in opened):
         return Headline(Standing.BAD, "Users get no good answer", detail)
+    if any(alert.name == MAINTENANCE for alert in opened):
+        return Headline(Standing.UNKNOWN, "Users are sent away on purpose: maintenance", detail)
     if release.get("is_down"):
         return Headline(Standing.UNKNOWN, "The site was taken down", detail)
     users = facts.get("users")
@@ -42,6 +45,8 @@ def public_of(snapshot: Snapshot) -> PublicSnapshot:
     opened = [alert for alert in snapshot.alerts if alert.is_open]
     if any(alert.name in OUTAGES for alert in opened):
         said = Headline(Standing.BAD, "The site has an outage", "it is being looked at")
+    elif any(alert.name == MAINTENANCE for alert in opened):
+        said = Headline(Standing.UNKNOWN, "The site is in maintenance", "")
     elif snapshot.headline.standing is Standing.UNKNOWN:
         said = Headline(Standing.UNKNOWN, "The site is not in service", "")
     else:

@@ -67,6 +67,9 @@ class Session(ABC, Generic[Run]):
         """Return what stands against a good verdict and is no check of the suite."""
         return ()
 
+    def end_progress(self) -> None:
+        """Remove what showed the progress, before the verdict is written."""
+
     # From before collection to the end of the process.
 
     def open(self) -> None:
@@ -101,6 +104,7 @@ class Session(ABC, Generic[Run]):
                 self.interrupts.hold(self.report_signal)
                 self._conclude(["the session stopped before its end: see the error of a hook above"])
         finally:
+            self.end_progress()
             self.run.close()
             self.interrupts.restore()
 
@@ -133,7 +137,10 @@ class Session(ABC, Generic[Run]):
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
-        self._finish(session)
+        try:
+            self._finish(session)
+        finally:
+            self.end_progress()
         try:
             return (yield)
         finally:

@@ -10,11 +10,15 @@ import pytest
 
 from cakravia_verify.command_options import with_options
 from cakravia_verify.gate.model import Exit
+from cakravia_verify.history.journal import Journal
+from cakravia_verify.plugin.live_screen import LiveScreen, live_screen
+from cakravia_verify.plugin.reporter import ENDS_EARLY
 from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.plugin.snapshot import snapshot_of
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.attestation.keys import read_signer
 from cakravia_verify.report.attestation.verification import Wanted
+from cakravia_verify.report.live.follower import ReleaseFollower
 from cakravia_verify.runs.permit import Permit, permit_of
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
@@ -25,6 +29,7 @@ class ReleaseSession(Session[ReleaseRun]):
     """A session that moves users to another version, or keeps them where they are."""
 
     exit_without_report: ClassVar[Exit] = Exit.NEEDS_A_PERSON
+    _screen: LiveScreen | None = None
 
     def new_run(self) -> ReleaseRun:
         option = self.config.getoption
@@ -56,6 +61,23 @@ class ReleaseSession(Session[ReleaseRun]):
             raise pytest.UsageError("--digest is for a deploy; a rollback goes to what was promoted here")
         if request.digest and request.digest != request.only_digest:
             raise pytest.UsageError(f"--digest {request.digest} is not what the verdict permits: {request.only_digest}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        super().pytest_sessionstart()
+        self._screen = live_screen(self.config, self._follower)
+        if self._screen is not None:
+            self._screen.start()
+
+    def end_progress(self) -> None:
+        if self._screen is not None:
+            self._screen.stop()
+            self._screen = None
+
+    def _follower(self) -> ReleaseFollower:
+        # A journal of its own: the one of the site belongs to the session's thread.
+        settings = self.run.settings
+        return ReleaseFollower(Journal(settings.history), reports=settings.reports, release=self.run.id)
 
     def _permit(self, version: str, *, now: float) -> Permit | None:
         """Return what the signed verdict on the command line permits, None if none is required. Raises UsageError."""
@@ -94,5 +116,5 @@ class ReleaseSession(Session[ReleaseRun]):
     def pytest_runtest_makereport(self, item: pytest.Item):  # type: ignore[no-untyped-def]
         report = yield
         if report.failed and not hasattr(report, "wasxfail") and self.checks.outcomes().get(item.name) is not None:
-            item.session.shouldfail = f"{item.name} failed: users do not sit through the rest"
+            item.session.shouldfail = f"{item.name} {ENDS_EARLY}"
         return report

@@ -21,6 +21,7 @@ _WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", Che
 _COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
 _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
+_PROBLEMS: Final = 12
 # In bytes. A pipeline shows at most 1 MB for all steps of a job.
 LARGEST_SUMMARY: Final = 100_000
 _LEFT_OUT: Final = "A part was left out here because it is too long. The report has all of it.\n"
@@ -115,17 +116,30 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
     elif not document.verdict.is_promote and document.verdict.why:
         # No check decided, or the deciding check passed in the end.
         lines += ["", *_wrapped(document.verdict.why, room, label="Why:    ")]
-    for check in not_passed[:12]:
-        text = f"{check.title}: {check.value} (required: {check.threshold})"
-        body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")
-        hue = "31" if check.standing is CheckStatus.FAILED else "33"
-        lines += [_painted(body[0], hue, colour), *body[1:]]
-    if len(not_passed) > 12:
-        lines.append(f"... and {len(not_passed) - 12} more; the report has all of them")
+    lines += _problem_lines(not_passed, room, colour=colour)
     lines.append("")
     if report:
         lines += _wrapped(report, room, label="Report: ")
     lines += _wrapped(what_to_do(document), room, label="Next:   ")
+    return lines
+
+
+def _problem_lines(not_passed: list[CheckLine], room: int, *, colour: bool) -> list[str]:
+    """Return the checks that did not pass. The first failed one stands out; what is only unknown after it is named."""
+    failed = [check for check in not_passed if check.standing is CheckStatus.FAILED]
+    lines: list[str] = []
+    for number, check in enumerate((failed or not_passed)[:_PROBLEMS]):
+        text = f"{check.title}: {check.value} (required: {check.threshold})"
+        body = _wrapped(text, room, label=f"{_WORDS[check.standing]:<11}")
+        hue = "33" if not failed else "31" if number else "1;31"
+        # The first one is painted as a whole.
+        painted = len(body) if failed and not number else 1
+        lines += [_painted(line, hue, colour) for line in body[:painted]] + body[painted:]
+    if (more := len(failed or not_passed) - _PROBLEMS) > 0:
+        lines.append(f"... and {more} more; the report has all of them")
+    unknown = [check.title for check in not_passed if failed and check.standing is CheckStatus.UNKNOWN]
+    if unknown:
+        lines += _wrapped("; ".join(unknown), room, label=f"{_WORDS[CheckStatus.UNKNOWN]:<11}")
     return lines
 
 

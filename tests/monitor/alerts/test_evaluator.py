@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from cakravia_verify.monitor.alerts import book
 from cakravia_verify.monitor.alerts.machine import Topic
 from cakravia_verify.monitor.facts import LastChange
 from cakravia_verify.monitor.notify.message import Urgency
+from cakravia_verify.proxy.protocol import Admission
 from cakravia_verify.settings.monitor import MaintenanceWindow
+from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.slots import Colour
 from tests.monitor.alerts.world import INTERVAL, World, simulated
 
@@ -62,6 +65,68 @@ def test_probes_that_are_faster_than_the_history_page_nobody(world: World) -> No
 def test_a_history_that_cannot_be_read_hides_no_outage(world: World) -> None:
     world.set(is_history_read=False, users=REFUSED, silent={"release": world.now})
     assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
+
+
+def maintain(world: World) -> None:
+    """`cakravia maintenance on`: the record comes first, then users get 503."""
+    world.set(maintenance=Maintenance(world.now, "ops@host"), admission=Admission.MAINTENANCE, outside="status 503")
+
+
+def end_maintenance(world: World) -> None:
+    assert world.maintenance is not None
+    over = replace(world.maintenance, ended=world.now)
+    world.set(maintenance=over, admission=Admission.OPEN, outside="", users="")
+
+
+def test_maintenance_pages_for_nothing_and_its_end_is_told(world: World) -> None:
+    for _ in range(3):
+        maintain(world)
+        world.slots[Colour.BLUE] = None
+        world.set(users="status 503", drift=("nothing runs in blue",))
+        begin = world.pass_time(600)
+        assert [(each.topic, each.urgency) for each in begin] == [(Topic.FIRING, Urgency.WARNING)]
+        world.slots[Colour.BLUE] = ""
+        world.set(drift=())
+        end_maintenance(world)
+        end = world.pass_time(600)
+        assert [each.topic for each in end] == [Topic.RESOLVED]
+        assert "maintenance" in end[0].text
+
+
+def test_outage_after_a_maintenance_pages_in_time(world: World) -> None:
+    maintain(world)
+    world.pass_time(60)
+    end_maintenance(world)
+    world.set(users=REFUSED)
+    assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
+
+
+def test_maintenance_that_is_forgotten_is_told_again(world: World) -> None:
+    maintain(world)
+    topics = [message.topic for message in world.pass_time(5 * 3600, step=30)]
+    assert topics == [Topic.FIRING, Topic.REMINDER]
+
+
+def test_record_of_a_maintenance_that_is_none_hides_no_outage(world: World) -> None:
+    world.set(maintenance=Maintenance(world.now - 60, "ops@host"), admission=Admission.OPEN, users=REFUSED)
+    assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
+
+
+def test_maintenance_without_a_record_pages_for_nothing_once_the_proxy_was_seen(world: World) -> None:
+    world.set(admission=Admission.MAINTENANCE, outside="status 503")
+    assert {message.urgency for message in world.pass_time(120)} == {Urgency.WARNING}
+
+
+def test_nginx_that_dies_in_a_maintenance_pages(world: World) -> None:
+    maintain(world)
+    world.pass_time(60)
+    world.set(is_proxy_running=False, users=REFUSED, outside=REFUSED)
+    assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
+
+
+def test_hold_pages_for_nothing(world: World) -> None:
+    world.set(purpose="cakravia hold", users="no answer in time", outside="no answer in time")
+    assert world.pass_time(60) == []
 
 
 @pytest.mark.parametrize("count", MANY)

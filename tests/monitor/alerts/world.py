@@ -10,7 +10,8 @@ from typing import Any
 from cakravia_verify.monitor.alerts.book import open_book
 from cakravia_verify.monitor.alerts.evaluator import Evaluator
 from cakravia_verify.monitor.alerts.message import Surroundings
-from cakravia_verify.monitor.alerts.rules import View, rules_for
+from cakravia_verify.monitor.alerts.rules import rules_for
+from cakravia_verify.monitor.alerts.view import View
 from cakravia_verify.monitor.database import Database
 from cakravia_verify.monitor.facts import (
     DriftFacts,
@@ -26,7 +27,9 @@ from cakravia_verify.monitor.facts import (
 )
 from cakravia_verify.monitor.notify.message import Message, Urgency
 from cakravia_verify.monitor.notify.outbox import Outbox
+from cakravia_verify.proxy.protocol import Admission
 from cakravia_verify.settings.monitor import MaintenanceWindow, MonitorSettings
+from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.slots import Colour
 
 ENDPOINTS = ("health", "ready", "live", "status")
@@ -54,6 +57,8 @@ class World:
         self.restarted: dict[Colour, float] = {}
         self.last_change: LastChange | None = None
         self.supervised: LastChange | None = None
+        self.maintenance: Maintenance | None = None
+        self.admission: Admission | None = None
         self.messages: list[Message] = []
         self._settled_at = 0.0
         self._maintenance = maintenance
@@ -99,6 +104,7 @@ class World:
                     for colour, problem in self.slots.items()
                 ),
                 self.is_proxy_running,
+                self.admission,
             ),
             drift=DriftFacts(self.now, self.drift),
             vantage=VantageFacts(self.now, self.is_online, "the gateway does not answer"),
@@ -109,7 +115,16 @@ class World:
 
     def _release(self) -> ReleaseStatus:
         return ReleaseStatus(
-            self.now, self.purpose, True, self.is_down, self.served, True, "", self.last_change, self.supervised
+            self.now,
+            self.purpose,
+            True,
+            self.is_down,
+            self.served,
+            True,
+            "",
+            self.last_change,
+            self.supervised,
+            self.maintenance,
         )
 
     def pass_time(self, seconds: float, *, step: float = INTERVAL) -> list[Message]:

@@ -23,6 +23,7 @@ from cakravia_verify.monitor.store.query import raw_samples
 from cakravia_verify.monitor.store.sample_store import SampleStore
 from cakravia_verify.monitor.store.samples import MetricSample
 from cakravia_verify.settings.models import Settings
+from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.slots import Address
 from cakravia_verify.testing.memory import FakeClock
 from tests.memory_stage import Stage
@@ -226,6 +227,23 @@ def test_requests_since_the_start_are_counted_and_earlier_ones_are_not(
     with log.open("a") as file:
         file.write("ne\n" + line(503, request="GET /\\x22 500 HTTP/1.1"))
     assert counted(source) == (2, 6)
+
+
+def test_answers_of_a_maintenance_are_no_failures(tmp_path: Path) -> None:
+    log, clock = tmp_path / "everyday.log", FakeClock()
+    log.write_text("")
+    maintenance = [Maintenance(clock.wall(), "ops", clock.wall() + 5)]
+    source = TrafficSource(log, maintenance=lambda: maintenance[0], clock=clock)
+    source.collect()
+    for _ in range(2):
+        clock.sleep(10)
+        with log.open("a") as file:
+            file.write(line(503) * 4)
+    assert counted(source) == (0, 0)
+    clock.sleep(10)
+    with log.open("a") as file:
+        file.write(line(503) * 4)
+    assert counted(source) == (4, 4)
 
 
 def test_a_rotated_log_is_read_from_its_start(traffic: tuple[TrafficSource, Path, FakeClock]) -> None:

@@ -54,7 +54,7 @@ def test_the_complete_suite_passes_in_order_and_leaves_the_site_as_it_was(shop: 
     told = verdict(shop)
     assert (told["decision"], told["kind"], told["outcome"]) == ("PASSED", "check", "checked")
     assert told["evidence"]["measured"]["lost"] == 0
-    order = [ended.output.index(f"{suite}/test_") for suite in ("prerequisites", "health", "config", "load")]
+    order = [ended.output.index(f"\n{suite}\n") for suite in ("prerequisites", "health", "config", "load")]
     assert order == sorted(order)
     assert "deploy/test_" not in ended.output
     assert altered_files(read_verdict(shop.reports / "latest-check" / "verdict.json")) == []

@@ -1,0 +1,1 @@
+"""A release while it runs, read from its own files."""
