@@ -11,8 +11,9 @@ from typing import Final
 DEFAULT_SITE: Final = "cakravia.toml"
 # A command of ours in a text, unless it has its options already.
 COMMAND: Final = re.compile(
-    r"(?<![\w/.-])(cakravia(?= (?:backup|check|completion|demo|deploy|doctor|down|gate|history|hold|init|install|"
-    r"keys|load|logs|maintenance|migrate|monitor|plan|prune|recover|report|restore|rollback|status|supervise|uninstall|up)\b)"
+    r"(?<![\w/.-])(cakravia(?= (?:backup|build|check|completion|demo|deploy|doctor|down|gate|history|hold|init|install|"
+    r"keys|lint|load|logs|maintenance|migrate|monitor|plan|prune|recover|report|restore|rollback|status|supervise|uninstall|up|"
+    r"watch)\b)"
     r"|pytest suites/[a-z]+\b)"
     r"(?! --(?:site|set))"
 )
