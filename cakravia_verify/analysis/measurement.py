@@ -75,6 +75,7 @@ def measure(
         broken_pages=None,
         content_compared=None,  # `runs.content_watch` asks for them
         content_changes={},
+        growth=None,
         sent_after_switch=since[0],
         errors_after_switch=since[1],
         excused=attribution.excused,

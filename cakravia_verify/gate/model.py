@@ -67,6 +67,7 @@ class Measured:
     `open_pages` were loaded before a switch; `broken_pages` of them missed a file after one.
     `content_compared` is the number of kinds of requests whose answers were compared with those of the active version;
     `content_changes` are their large changes, in words, by the name of the request.
+    `growth` says what of the candidate grew through the bake.
     `old_sessions` were opened before the switch and used after it, `new_sessions` were opened after it.
     `share_held` is achieved over planned arrivals; `integrity` holds what the ledger cannot account for. None: was not
     measured."""
@@ -99,6 +100,7 @@ class Measured:
     new_sessions_failed: int | None = None
     content_compared: int | None = None
     content_changes: Mapping[str, str] = field(default_factory=dict)
+    growth: tuple[str, ...] | None = None
     judgement: str | None = None
     judgement_gross: str | None = None
     judgement_why: str = ""
@@ -155,7 +157,7 @@ class Budget:
     `errors` is a share, of all requests sent and of those sent since the switch. `p99` is in seconds. `left_open`
     counts requests that the old slot may still have open when its drain ends, such as streams. `judge` says if a
     comparison without a result stops the promotion ("require") or is only reported ("inform"). `content` says the same
-    of answers that changed too much.
+    of answers that changed too much, and `growth` of a candidate that grows through the bake.
     """
 
     lost: int = 0
@@ -170,6 +172,7 @@ class Budget:
     judge: str = "inform"
     judge_warm_up: float = 1.0
     content: str = "require"
+    growth: str = "inform"
 
 
 @dataclass(frozen=True)

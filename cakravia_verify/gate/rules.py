@@ -192,6 +192,7 @@ def traffic_checks(measured: Measured, budget: Budget, *, has_previous: bool) ->
         *checks,
         *_page_checks(measured, budget),
         *_content_checks(measured, budget),
+        *_growth_checks(measured, budget),
         *_session_checks(measured, budget),
         *_judgement_checks(measured, budget),
     ]
@@ -266,6 +267,19 @@ def _content_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
             "no large change that was not accepted",
         )
     ]
+
+
+def _growth_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
+    """Fail a candidate that grows, if that is required. Otherwise there is a check only if it grows."""
+    is_required = budget.growth == "require"
+    if measured.growth is None and is_required:
+        status = CheckStatus.UNKNOWN
+    elif measured.growth or is_required:
+        status = _passed_if(not (measured.growth and is_required))
+    else:
+        return []
+    value = "; ".join(measured.growth or ()) or ("not measured" if measured.growth is None else "nothing grows")
+    return [Check("growth", "The candidate does not grow through the bake", status, value, "no growth")]
 
 
 def _session_checks(measured: Measured, budget: Budget) -> Sequence[Check]:

@@ -10,6 +10,7 @@ from cakravia_verify.platforms.commands import RunningCommand, VersionCommand
 from cakravia_verify.platforms.companions import CompanionPlatform
 from cakravia_verify.slots import Artifact, Colour, Slot
 from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.resources import SlotUse
 
 
 class Platform(Protocol):
@@ -126,6 +127,10 @@ class Platform(Protocol):
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         """Return one line for each kind of write that failed in the slot, with its correction. Changes nothing."""
+        ...
+
+    def use(self, colour: Colour) -> SlotUse | None:
+        """Return what the slot's processes use now, None if it is not known. Changes nothing."""
         ...
 
     def request_log(self, colour: Colour) -> Path | None:

@@ -15,6 +15,7 @@ from cakravia_verify.history.releases import UNPROVEN, Intent
 from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
+from cakravia_verify.report.failing_users import failing_users
 from cakravia_verify.system.clock import to_seconds
 from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.run import TrafficRun
@@ -85,7 +86,7 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
         seconds=clock.monotonic() - ended.began,
         outcome=ended.ending.outcome,
         exit_status=int(ended.ending.exit),
-        next_step=with_options(_next_step(release.intent, ended.ending)),
+        next_step=with_options(_next_step(release.intent, ended)),
         verdict=ended.verdict,
         evidence=ended.evidence,
         budget=ended.budget,
@@ -118,7 +119,8 @@ def _findings(ended: RunEnd) -> Iterator[str]:
             yield f"{late} more requests were lost after the verdict, while the old slot retired"
 
 
-def _next_step(intent: Intent, ending: Ending) -> str:
+def _next_step(intent: Intent, ended: RunEnd) -> str:
+    ending = ended.ending
     if ending.stuck is not None:
         remedy = f"{ending.stuck.remedy}. " if ending.stuck.remedy else ""
         return (
@@ -135,6 +137,11 @@ def _next_step(intent: Intent, ending: Ending) -> str:
     if ending.outcome == NOT_BEGUN:
         return "Nothing was touched."
     where = f"Users are on {intent.active} ({intent.active_version})." if intent.active else "The site is empty again."
+    if failing_users(ended.final.figures if ended.final else {}):
+        return (
+            f"{where} It fails: see 'cakravia logs {intent.active}'. If a migration changed its data, bring them back, "
+            "or release a version that works."
+        )
     return f"{where} Correct what failed and release again."
 
 

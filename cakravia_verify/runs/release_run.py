@@ -275,6 +275,8 @@ class ReleaseRun(SessionRun):
         stuck = roll_back(release, verdict, notices=self.notices) if self.has_started else None
         if stuck is not None:
             return Ending(Exit.NEEDS_A_PERSON, STUCK, verdict, stuck)
+        if self._traffic_watch is not None:
+            self._traffic_watch.ask_version_of_users()
         if self.has_started:
             self.notices += warm_again(self.site, is_over=lambda: release.shutdown_deadline is not None)
         if self.interrupted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.analysis.recorded_content import recorded_changes
 from cakravia_verify.analysis.run_timeline import RunTimeline
 from cakravia_verify.analysis.since_switch import began_after, ended_before
+from cakravia_verify.analysis.users_left import users_left
 from cakravia_verify.errors import CakraviaError, NotHealthy, ReleaseError, TrafficError
 from cakravia_verify.kinds import SessionPolicy
 from cakravia_verify.proxy.protocol import Switchover
 from cakravia_verify.release.candidate_watch import CandidateWatch
 from cakravia_verify.release.machine import Release, StepEvent
 from cakravia_verify.runs.content_watch import ContentWatch
+from cakravia_verify.runs.control_sample import planned_between
 from cakravia_verify.runs.failures import describe, describe_and_log
+from cakravia_verify.runs.growth_watch import GrowthWatch
 from cakravia_verify.runs.open_pages import OpenPages
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import NOT_YET, SECOND, Microseconds, to_microseconds, to_seconds
@@ -35,6 +39,9 @@ WARM_UP_REQUESTS = 20
 OLD_WORKERS_SECONDS = 1.0
 # What a bake may take longer than planned: a last bad round, and the reading of the records.
 OVERTIME_SECONDS = 5.0
+# How often the version that users are left on is asked after a rollback, and the longest time for it.
+LEFT_REQUESTS = 20
+LEFT_SECONDS = 5.0
 
 
 class TrafficWatch:
@@ -53,6 +60,8 @@ class TrafficWatch:
         self._cuts = LogCuts()
         self._open_pages: OpenPages | None = None
         self._content: ContentWatch | None = None
+        self._growth = GrowthWatch(release)
+        self._left_at: Microseconds | None = None
 
     def start(self, plan: TrafficPlan, *, on_event: Callable[[StepEvent], None]) -> None:
         """Start the traffic and stop the release when users suffer more than the budget permits.
@@ -135,6 +144,7 @@ class TrafficWatch:
                 return
             raise
         if switchovers:
+            self._growth.look()
             self._require_budget(traffic_run, switchovers[0])
             if self._open_pages is not None:
                 self._open_pages.require_whole(self.release)
@@ -260,6 +270,24 @@ class TrafficWatch:
             self.trouble = self.trouble or describe_and_log(error, folder=self.folder)
             return None
 
+    def ask_version_of_users(self) -> None:
+        """Let the traffic ask the version that users are left on, now that the release is undone.
+
+        It may fail now: a migration may have changed its data. Returns after LEFT_REQUESTS more, or LEFT_SECONDS.
+        """
+        release, clock = self.release, self.release.site.clock
+        if self.traffic_run is None or self.trouble or release.shutdown_deadline is not None:
+            return
+        if release.intent.active is None or not self.traffic_run.is_alive:
+            return
+        began = clock.monotonic()
+        self._left_at = to_microseconds(began)
+        zero = to_seconds(self.traffic_run.first_planned)
+        while clock.monotonic() - began < LEFT_SECONDS:
+            clock.sleep(0.05)
+            if planned_between(self.traffic_run.plan, began - zero, clock.monotonic() - zero) >= LEFT_REQUESTS:
+                return
+
     def end(self) -> None:
         """End the traffic at once."""
         if self.traffic_run is not None:
@@ -299,6 +327,11 @@ class TrafficWatch:
                 )
                 if self._content is not None:
                     measurement = self._content.added_to(measurement, recorded_changes(ledger, timeline))
+                if self._policy.compares_slots:
+                    measurement = self._growth.added_to(measurement)
+                if self._left_at is not None:
+                    left = users_left(ledger, timeline, left_at=self._left_at)
+                    measurement = replace(measurement, figures={**measurement.figures, "users_left": left})
             return self._open_pages.added_to(measurement, self.release) if self._open_pages else measurement
         finally:
             if until is not None:

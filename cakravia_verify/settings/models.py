@@ -243,6 +243,7 @@ class BudgetSettings(Section):
     judge: Literal["require", "inform"] = "inform"
     judge_warm_up: Seconds = 1.0
     content: Literal["require", "inform"] = "require"
+    growth: Literal["require", "inform"] = "inform"
 
     @model_validator(mode="after")
     def _leaves_something_to_judge(self) -> BudgetSettings:

@@ -1,12 +1,16 @@
-"""Resources that a rollback needs: disk space and file descriptors."""
+"""Resources that a rollback needs, disk space and file descriptors, and those that processes use."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from cakravia_verify.errors import UsageError
 
@@ -14,6 +18,35 @@ from cakravia_verify.errors import UsageError
 NEEDED_FOR_ROLLBACK: Final = 32
 # One page. With less, the next journal entry may not fit.
 LEAST_BYTES: Final = 4096
+
+
+@dataclass(frozen=True)
+class SlotUse:
+    """What the processes of a slot use: bytes of memory, threads, open descriptors and the limit of one process.
+
+    None is not known.
+    """
+
+    memory: int
+    threads: int | None = None
+    descriptors: int | None = None
+    descriptor_limit: int | None = None
+
+
+def use_of(process: psutil.Process) -> SlotUse | None:
+    """Return what a process and its children use; None if it has ended."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error), each.oneshot():
+                found.append((each.memory_info().rss, each.num_threads(), each.num_fds()))
+    if not found:
+        return None
+    limit = None
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
+        limit = process.rlimit(psutil.RLIMIT_NOFILE)[0]
+    memory, threads, descriptors = (sum(numbers) for numbers in zip(*found, strict=True))
+    return SlotUse(memory, threads, descriptors, None if limit in (None, resource.RLIM_INFINITY) else limit)
 
 
 class DescriptorReserve:

@@ -14,6 +14,7 @@ from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
+from cakravia_verify.system.resources import SlotUse
 from cakravia_verify.testing.memory_companions import MemoryCompanions
 
 ENDPOINTS = ("health", "ready", "live", "status")
@@ -52,7 +53,8 @@ class MemorySite:
     `served` maps a version to what it answers by path, with its media type; every other path of it is 404.
     `failing` maps an operation, such as `start` or `point_at`, to how many more times it raises. `acted` lists the
     operations in order. `scripted` maps the first word of a command to its duration and status; `commands` lists the
-    commands. `before` is called ahead of each operation with its name.
+    commands. `uses` is what the slots use, at one look after the other. `before` is called ahead of each operation with
+    its name.
     """
 
     clock: Clock
@@ -85,6 +87,7 @@ class MemorySite:
     refused_settings: str = ""
     configuration: ConfigurationState = field(default_factory=ConfigurationState)
     slot_logs: dict[Colour, str] = field(default_factory=dict)
+    uses: list[SlotUse] = field(default_factory=list)
     name: str = "memory"
     companions: MemoryCompanions = field(init=False)
     _starts: int = 0
@@ -195,6 +198,9 @@ class MemorySite:
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return self.failed_writes
+
+    def use(self, colour: Colour) -> SlotUse | None:
+        return self.uses.pop(0) if self.uses else None
 
     def request_log(self, colour: Colour) -> Path | None:
         return None

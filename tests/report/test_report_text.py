@@ -360,6 +360,38 @@ def test_test_ids_and_environment_are_escaped_for_pytest_html() -> None:
     assert "<b>" not in str(safe_environment({"branch": "<b>", "plugins": {"<b>": "<b>"}, "list": ["<b>"]}))
 
 
+def test_requests_of_the_gate_and_of_the_whole_run_stand_beside_each_other() -> None:
+    document = replace(samples.promoted(), traffic={"total": {"sent": 30_400}})
+    sent = next(figure for figure in key_figures(document) if figure.label == "Sent")
+    assert sent.value == "30,124"
+    assert sent.note.endswith("until the verdict; 30,400 in the whole run")
+    same = replace(document, traffic={"total": {"sent": 30_124}})
+    assert "whole run" not in next(figure for figure in key_figures(same) if figure.label == "Sent").note
+
+
+def test_growth_that_does_not_decide_is_never_shown_as_passed() -> None:
+    sample = samples.promoted()
+    assert sample.evidence.measured is not None
+    seen = replace(sample.evidence.measured, growth=("its memory grows by 50 MiB a minute",))
+    evidence = replace(sample.evidence, measured=seen)
+    document = replace(sample, evidence=evidence, verdict=judge(evidence, sample.budget))
+    assert document.verdict.is_promote
+    first = check_lines(document)[0]
+    assert (first.standing, first.title) == (CheckStatus.UNKNOWN, "The candidate grows; this does not decide")
+
+
+def test_the_version_that_users_are_on_fails_is_said_first() -> None:
+    left = {"sent": 20, "failed": 20, "example": "GET page: status 500", "sent_before": 300, "failed_before": 0}
+    document = replace(samples.inconclusive(), traffic={"users_left": left})
+    words = "THE VERSION THAT USERS ARE ON FAILS: 20 of 20 requests failed since the release was undone (GET page: "
+    assert what_happened(document).startswith(words)
+    assert tone_of(document) is Tone.BAD
+    ill = replace(document, traffic={"users_left": {**left, "failed_before": 300}})
+    assert "It failed before this release as well." in what_happened(ill)
+    for well in ({**left, "failed": 0}, {**left, "failed": 1}, {**left, "failed": 2, "sent": 300}, {}, "odd"):
+        assert "FAILS" not in what_happened(replace(document, traffic={"users_left": well}))
+
+
 @pytest.mark.parametrize(
     ("judgement", "gross", "told"),
     [

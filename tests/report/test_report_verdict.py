@@ -190,6 +190,8 @@ UNWEIGHED = {
     ("evidence", "measured", "p50"),
     ("evidence", "measured", "longest_gap"),
     ("evidence", "measured", "idle_closes"),
+    ("evidence", "measured", "growth"),
+    ("budget", "growth"),
     ("budget", "left_open"),
     ("budget", "judge_warm_up"),
 }

@@ -74,7 +74,9 @@ def watch(
         platform=SimpleNamespace(request_log=lambda _: None),
     )
     facts = SimpleNamespace(
-        switchovers=[Switchover.timed(Colour.GREEN, decided=SWITCHED, effective=SWITCHED)], bake_began=bake_began
+        candidate=None,
+        switchovers=[Switchover.timed(Colour.GREEN, decided=SWITCHED, effective=SWITCHED)],
+        bake_began=bake_began,
     )
     release: Any = SimpleNamespace(site=site, facts=facts, intent=SimpleNamespace(policy=policy_of(kind)))
     traffic_watch = TrafficWatch(release, folder=Path())

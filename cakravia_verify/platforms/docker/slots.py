@@ -19,6 +19,7 @@ from cakravia_verify.platforms.docker.companions import DockerCompanions
 from cakravia_verify.platforms.docker.compose import ComposeFile
 from cakravia_verify.platforms.docker.compose_neighbours import refuse_foreign_file, refuse_shared_project
 from cakravia_verify.platforms.docker.connections import proxy_connections
+from cakravia_verify.platforms.docker.container_use import use_in
 from cakravia_verify.platforms.docker.containers import Spec
 from cakravia_verify.platforms.docker.engine.engine import Engine
 from cakravia_verify.platforms.docker.engine.files import RemoteLog, names_below
@@ -47,6 +48,7 @@ from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline
 from cakravia_verify.system.commands import end_told_processes
 from cakravia_verify.system.files import write_atomically
+from cakravia_verify.system.resources import SlotUse
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -277,6 +279,10 @@ class DockerPlatform:
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return tuple(write_failures_in(self.logs(colour, lines=LOG_LINES)))
+
+    def use(self, colour: Colour) -> SlotUse | None:
+        container = self._container(colour)
+        return use_in(self._engine, container) if container is not None else None
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._copy(colour)

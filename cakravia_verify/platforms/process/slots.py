@@ -33,6 +33,7 @@ from cakravia_verify.system.files import make_folder
 from cakravia_verify.system.log_files import empty_long, keep_long_twice, set_long_aside
 from cakravia_verify.system.ports import await_free_port, require_free_port
 from cakravia_verify.system.processes import identity_of, process_named
+from cakravia_verify.system.resources import SlotUse, use_of
 
 # Seconds. After the end of a slot, a process of its group may hold the port a little longer.
 PORT_SECONDS: Final = 2.0
@@ -298,6 +299,11 @@ class ProcessPlatform:
 
     def write_failures(self, colour: Colour) -> tuple[str, ...]:
         return ()
+
+    def use(self, colour: Colour) -> SlotUse | None:
+        slot = self.observe(colour)
+        process = process_named(slot.identity) if slot else None
+        return use_of(process) if process else None
 
     def request_log(self, colour: Colour) -> Path | None:
         return self._records.request_log(colour)

@@ -38,7 +38,9 @@ def check_lines(document: ReleaseDocument) -> tuple[CheckLine, ...]:
 
 
 def _as_told(check: Check, measured: Measured) -> Check:
-    """Return the check as people see it: a comparison that only informs is no pass if it proved nothing good."""
+    """Return the check as people see it: what only informs is no pass if it showed nothing good."""
+    if check.name == "growth" and check.standing is CheckStatus.PASSED and measured.growth:
+        return replace(check, standing=CheckStatus.UNKNOWN, title="The candidate grows; this does not decide")
     if check.name != "judgement" or check.standing is not CheckStatus.PASSED or measured.judgement == "PASS":
         return check
     if measured.judgement == "INCONCLUSIVE" and measured.judgement_gross == "PASS":

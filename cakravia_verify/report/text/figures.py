@@ -57,7 +57,7 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
     wrong = zero_in_words(measured.errors, measured.sent) or _share(measured.errors, measured.sent)
     wrong = "; ".join(filter(None, (wrong, _excused(measured, "errors"))))
     figures = [
-        Figure("Sent", count_in_words(measured.sent), held, standings.get("samples")),
+        Figure("Sent", count_in_words(measured.sent), _sent_note(document, held), standings.get("samples")),
         Figure("Lost", lost, bound, standings.get("lost")),
         Figure(
             "Duplicated",
@@ -88,6 +88,14 @@ def key_figures(document: ReleaseDocument) -> tuple[Figure, ...]:
     if not policy.switches_users:
         figures = [one for one in figures if one.label not in ("Old slot after switch", "Switch")]
     return tuple(figures)
+
+
+def _sent_note(document: ReleaseDocument, held: str) -> str:
+    """Return what share of the plan was sent, and how many requests the whole run has if the verdict came before."""
+    measured, total = document.evidence.measured, document.traffic.get("total")
+    whole = total.get("sent") if isinstance(total, Mapping) else None
+    is_more = isinstance(whole, int) and measured is not None and whole > (measured.sent or 0)
+    return "; ".join(filter(None, (held, f"until the verdict; {whole:,} in the whole run" if is_more else "")))
 
 
 def _of_checks(document: ReleaseDocument) -> tuple[Figure, ...]:

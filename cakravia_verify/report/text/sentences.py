@@ -9,6 +9,7 @@ from cakravia_verify.gate.model import CheckStatus, Decision, Exit, Measured
 from cakravia_verify.history.releases import PROMOTED, ROLLED_BACK, UNPROVEN
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.report.document import ReleaseDocument
+from cakravia_verify.report.failing_users import failing_users
 from cakravia_verify.report.switch_times import returned_at, switched_at
 from cakravia_verify.report.text.formats import seconds_in_words
 
@@ -30,7 +31,8 @@ def tone_of(document: ReleaseDocument) -> Tone:
         return Tone.GOOD if is_good else Tone.BAD if is_bad else Tone.UNSURE
     if decision is Decision.PROMOTE and document.exit_status == Exit.PROMOTED and document.outcome == PROMOTED:
         return Tone.GOOD
-    if document.exit_status == Exit.NEEDS_A_PERSON or decision is Decision.ROLL_BACK:
+    is_failing = bool(failing_users(document.traffic))
+    if is_failing or document.exit_status == Exit.NEEDS_A_PERSON or decision is Decision.ROLL_BACK:
         return Tone.BAD
     return Tone.UNSURE
 
@@ -45,7 +47,8 @@ def what_happened(document: ReleaseDocument) -> str:
     policy, measured = policy_of(document.kind), document.evidence.measured
     if not policy.switches_users and not policy.is_about_load:
         return f"{_check_result(document)} {_what_they_lost(measured) if measured else ''}".rstrip()
-    return f"{_where_users_are(document)} {_what_they_lost(measured)}"
+    said = (failing_users(document.traffic), _where_users_are(document), _what_they_lost(measured))
+    return " ".join(filter(None, said))
 
 
 def _where_users_are(document: ReleaseDocument) -> str:

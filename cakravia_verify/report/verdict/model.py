@@ -70,6 +70,9 @@ class BudgetRecord(TypedDict):
     judge_warm_up: NotRequired[
         Annotated[float, Field(description="Seconds at the beginning of each side that are not compared.")]
     ]
+    growth: NotRequired[
+        Annotated[str, Field(description="require or inform: whether a candidate that grows prevents PROMOTE.")]
+    ]
     content: NotRequired[
         Annotated[str, Field(description="require or inform: whether answers that changed too much prevent PROMOTE.")]
     ]
@@ -143,6 +146,9 @@ class MeasuredRecord(TypedDict):
     ]
     content_changes: NotRequired[
         Annotated[dict[str, str], Field(description="Large changes that were not accepted, by the request's name.")]
+    ]
+    growth: NotRequired[
+        Annotated[list[str] | None, Field(description="What of the candidate grew through the bake, in words.")]
     ]
     judgement: NotRequired[
         Annotated[

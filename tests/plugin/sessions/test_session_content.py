@@ -13,7 +13,7 @@ from tests.plugin.sessions.test_session_foreign_application import write_setting
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     made = Shop(tmp_path_factory.mktemp("site"))
-    write_settings(made, environment='FRONT = "html"')
+    write_settings(made, environment=f'FRONT = "html", SPOILED = "{made.folder / "spoiled"}"')
     ended = made.deploy("v1.0.0")
     assert ended.status == 0, ended.output
     yield made
@@ -50,6 +50,19 @@ def test_a_front_page_without_content_reaches_no_user(shop: Shop, front: str, wh
     assert active is not None
     assert active.version == "v1.0.0"
     assert "Answers side by side" in (shop.folder / "reports" / "latest" / "report.html").read_text()
+
+
+def test_a_version_that_fails_once_users_are_back_on_it_is_told_first(shop: Shop) -> None:
+    spoiled = shop.folder / "spoiled"
+    told = ("--set", f'app.environment.SPOILS="{spoiled}"', "--set", 'app.environment.SPOILED=""')
+    try:
+        assert shop.deploy("v1.2.0", *told, "-k", "not lost").status == 10
+    finally:
+        spoiled.unlink(missing_ok=True)
+    verdict = shop.verdict()
+    assert verdict["what_happened"].startswith("THE VERSION THAT USERS ARE ON FAILS: ")
+    assert "GET page" in verdict["what_happened"]
+    assert "It fails: see " in verdict["next_step"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@
 | `SESSIONS` | a file that holds the sessions; without it they are in memory |
 | `ASSETS` | the page names a script of its version; other versions' names get this: `404` or `page` |
 | `FRONT` | the front page: `html`, `changed`, or an answer that is none: `empty`, `null`, `traceback`, `202`, `204` |
+| `SPOILS` | a file that its 21st front page writes, as a migration would; `SPOILED` answers 500 once it is there |
 | `SLOW`, `DIE_AFTER_PAGES` | seconds that a page takes; it ends after so many pages |
 """
 
@@ -100,7 +101,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "you") if is_in else self.answer(401, "log in")
         elif self.path == "/headers":
             self.answer(200, json.dumps(dict(self.headers.items())), kind="application/json")
+        elif self.path == "/" and SETTING("SPOILED") and Path(SETTING("SPOILED", "")).exists():
+            self.answer(500, "no such column")
         elif self.path == "/" and SETTING("FRONT"):
+            if next(PAGES) > 20 and (spoils := SETTING("SPOILS")):
+                Path(spoils).touch()
             code, body, kind = FRONTS[SETTING("FRONT", "")]
             self.answer(code, body, kind=kind)
         elif self.path == "/":
