@@ -157,6 +157,13 @@ def test_status_and_logs_show_the_containers(shop: DockerSite) -> None:
     assert "reference_app v1.0.0 (blue)" in shop.cakravia("logs", "blue").output
 
 
+def test_memory_and_threads_of_a_slot_are_read_from_its_container(shop: DockerSite) -> None:
+    use = shop.open().platform.use(Colour.GREEN)
+    assert use is not None
+    assert use.memory > 1 << 20
+    assert (use.threads or 0) >= 1
+
+
 @pytest.mark.check
 def test_a_warm_rollback_brings_users_back(shop: DockerSite) -> None:
     ended = shop.roll_back()
