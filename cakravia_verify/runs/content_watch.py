@@ -42,12 +42,25 @@ class Compared:
 
     def weigh(self, before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> None:
         """Compare two sets of answers. A large change stays, whatever comes later."""
-        good = [answer for answer in before if answer.status in self.entry.successes]
-        found = difference(good, [answer for answer in after if answer.status in self.entry.successes])
+        good, new = self._good(before), self._good(after)
+        found = difference(good, new)
         if not self.before or (found.change and not self.found.change):
-            self.before, self.after = good, after
+            self.before, self.after = good, new or after
         told = tuple(dict.fromkeys((*self.found.told, *found.told)))
         self.found = ContentDifference(self.found.change or found.change, told)
+
+    def require_good(self, before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> None:
+        """Note a change if only errors came instead of good answers.
+
+        The measured requests name themselves, these do not: an application may recognise the measured ones.
+        """
+        if self._good(before) and after and not self._good(after) and not self.found.change:
+            self.before, self.after = self._good(before), after
+            change = f"status {after[0].status} to each request that looks like an ordinary one"
+            self.found = ContentDifference(change, self.found.told)
+
+    def _good(self, answers: Sequence[ContentAnswer]) -> list[ContentAnswer]:
+        return [answer for answer in answers if answer.status in self.entry.successes]
 
 
 class ContentWatch:
@@ -103,6 +116,7 @@ class ContentWatch:
         quick = [kind for kind in self.kinds if not kind.is_slow]
         for kind, answers in zip(quick, self._ask(quick, ""), strict=True):
             kind.weigh(kind.users, answers)
+            kind.require_good(kind.users, answers)
 
     def added_to(self, measurement: Measurement, recorded: Mapping[str, str]) -> Measurement:
         """Return the measurement with the comparison. `recorded` are the changes that the ledger shows, by name."""

@@ -1,4 +1,4 @@
-"""A client that asks as a user of the site does, beside the measured traffic."""
+"""A client that asks as a browser of a user does, beside the measured traffic: its requests have no id of ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import httpx
 
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings.headers import merged, with_files
+from cakravia_verify.traffic.plan.mix import ORDINARY_AGENT
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 
 
@@ -20,7 +21,7 @@ def user_client(
     return httpx.Client(
         base_url=url or plan.url,
         headers={
-            "User-Agent": "cakravia-verify",
+            "User-Agent": ORDINARY_AGENT,
             **header_texts(plan.headers),
             **({"Host": plan.host} if plan.host else {}),
         },

@@ -138,6 +138,17 @@ def test_errors_are_counted_elsewhere_and_an_ill_version_before_is_no_measure() 
         assert watch.changes == {}
 
 
+def test_errors_for_all_but_the_measured_requests_are_seen_once_users_are_there() -> None:
+    site = Answering(new=httpx.Response(500))
+    watch = site.watch()
+    site.preview(watch)
+    site.users = "new"
+    with pytest.raises(ReleaseError, match="status 500 to each request that looks like an ordinary one"):
+        watch.require_unchanged(released(1))
+    assert {"cakravia" in request.headers["User-Agent"] for request in site.asked} == {False}
+    assert {"X-Request-ID" in request.headers for request in site.asked} == {False}
+
+
 def test_a_change_that_only_the_records_show_is_measured_too() -> None:
     site = Answering()
     watch = site.watch()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, ECHO, JOURNEY_ID, REQUEST_ID
+from cakravia_verify.traffic.plan.mix import (
+    CHECKSUM_HEADER,
+    ECHO,
+    JOURNEY_ID,
+    ORDINARY_AGENT,
+    ORDINARY_EVERY,
+    OUR_AGENT,
+    REQUEST_ID,
+)
 
 if TYPE_CHECKING:
     from cakravia_verify.traffic.plan.mix import MixEntry
@@ -40,13 +48,17 @@ class RequestTemplate:
         given = {name.lower() for name, _ in entry.headers}
         lines += [f"{name}: {value}" for name, value in entry.headers]
         lines += [f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in given]
+        agent = -1 if "user-agent" in given else lines.index(f"User-Agent: {OUR_AGENT}")
         body = entry.body
         kind = body.content_type or _CONTENT_TYPES.get(body.kind, "")
         if kind and "content-type" not in given:
             lines.append(f"Content-Type: {kind}")
         if body.kind != "none" and body.chunked:
             lines.append("Transfer-Encoding: chunked")
-        self._head = _pieces("\r\n".join(lines) + "\r\n")
+        self._head = self._ordinary_head = _pieces("\r\n".join(lines) + "\r\n")
+        if agent >= 0:
+            lines[agent] = f"User-Agent: {ORDINARY_AGENT}"
+            self._ordinary_head = _pieces("\r\n".join(lines) + "\r\n")
         self._text: tuple[bytes, ...] | None = None
         self._bodies: list[tuple[bytes, bytes, str]] = []
         if body.kind in ("text", "order"):
@@ -71,7 +83,7 @@ class RequestTemplate:
         return bodies
 
     def render(self, ident: bytes, number: int, *, journey: bytes = b"") -> tuple[bytes, bytes, str]:
-        head = ident.join(self._head)
+        head = ident.join(self._head if number % ORDINARY_EVERY else self._ordinary_head)
         if self._names_journey:
             head = head.replace(_JOURNEY, journey or ident)
         if self._bodies:
@@ -116,7 +128,7 @@ class TextSearch:
         return self._digest.hexdigest() if self._digest is not None else ""
 
 
-_DEFAULTS = (("User-Agent", "cakravia-verify"), ("Accept", "*/*"))
+_DEFAULTS = (("User-Agent", OUR_AGENT), ("Accept", "*/*"))
 _CONTENT_TYPES = {
     "order": "application/json",
     "random": "application/octet-stream",

@@ -9,6 +9,13 @@ CHECKSUM_HEADER = "X-Content-SHA256"
 ECHO, SEQUENCE = "echo", "sequence"
 """Values of `verify`: the sent body comes back; the numbered ids of an event stream follow each other."""
 
+OUR_AGENT = "cakravia-verify"
+"""The User-Agent of most requests of ours."""
+ORDINARY_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+"""The User-Agent of some requests: an application that treats our client otherwise shows it."""
+ORDINARY_EVERY = 4
+"""One request in so many has the ordinary User-Agent."""
+
 REQUEST_ID = "{id}"
 """Replaced by the request's own id wherever it stands in a path, a header value or a text body."""
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cakravia_verify.traffic.client.http1 import RequestTemplate
 from cakravia_verify.traffic.plan.mix import Body, MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 from cakravia_verify.traffic.plan.profiles import DEFAULT_MIX, GENERIC_MIX
@@ -43,3 +44,13 @@ def test_the_traffic_process_does_not_import_what_it_does_not_need(module: str) 
     imports = "from cakravia_verify.traffic.generator import generator; from cakravia_verify.traffic import process"
     program = f"import sys; {imports}; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_share_of_the_requests_has_an_ordinary_user_agent() -> None:
+    template = RequestTemplate(MixEntry("page"), host="site", request_id_header="X-Request-ID", seed=1)
+    heads = [template.render(b"run-%d" % number, number)[0] for number in range(8)]
+    assert [b"cakravia" in head for head in heads] == [False, True, True, True] * 2
+    assert {head.count(b"User-Agent: ") for head in heads} == {1}
+    own = MixEntry("page", headers=(("User-Agent", "mine"),))
+    template = RequestTemplate(own, host="site", request_id_header="X-Request-ID", seed=1)
+    assert {template.render(b"run-%d" % number, number)[0].count(b"User-Agent: mine\r\n") for number in range(8)} == {1}
