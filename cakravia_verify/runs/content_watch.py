@@ -27,6 +27,8 @@ SAMPLES: Final = 3
 SLOW_SECONDS: Final = 0.5
 _AT_ONCE: Final = 8
 _IDENT: Final = "content"
+# Headers of the mix that say how a connection is used and a body packed.
+_NOT_ASKED: Final = frozenset({"accept-encoding", "connection"})
 
 
 @dataclass
@@ -198,13 +200,13 @@ def with_namesakes(names: Collection[str], plan: TrafficPlan) -> frozenset[str]:
 
 def _question(entry: MixEntry) -> tuple[object, ...]:
     """Return what two entries have in common that ask for the same."""
-    return entry.method, entry.path, tuple(each for each in entry.headers if each[0].lower() != "connection")
+    return entry.method, entry.path, tuple(each for each in entry.headers if each[0].lower() not in _NOT_ASKED)
 
 
 def _answer(client: httpx.Client, entry: MixEntry, ident: str, *, until: float) -> ContentAnswer | None:
     """Return the answer to one request, None if there is none in time."""
     headers = {name: _filled(value, ident) for name, value in header_texts(entry.headers).items()}
-    headers = {name: value for name, value in headers.items() if name.lower() not in ("accept-encoding", "connection")}
+    headers = {name: value for name, value in headers.items() if name.lower() not in _NOT_ASKED}
     headers["Accept-Encoding"] = "identity"
     body, size = bytearray(), 0
     try:

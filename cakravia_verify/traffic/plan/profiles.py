@@ -7,10 +7,11 @@ from cakravia_verify.traffic.plan.mix import CHECKSUM_HEADER, Body, MixEntry
 _CLOSE = (("Connection", "close"),)
 
 GENERIC_MIX = (
-    MixEntry("page", weight=9.0),
+    MixEntry("page", weight=7.0),
     MixEntry("page, fresh connection", weight=1.0, headers=_CLOSE),
+    MixEntry("page, packed", weight=2.0, headers=(("Accept-Encoding", "gzip"),)),
 )
-"""For any application: its front page, nine times of ten over a kept connection."""
+"""For any application: its front page, nine times of ten over a kept connection, and packed if the site packs."""
 
 _TITLE = "<h1>Cakravia</h1>"
 
