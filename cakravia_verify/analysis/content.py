@@ -15,6 +15,8 @@ from typing import Final
 from cakravia_verify.analysis.answer_shape import NOT_JSON, ContentAnswer, Family, kind_of_json
 from cakravia_verify.foreign_text import LONGEST_NAME, one_line
 
+DANGEROUS: Final = "DANGEROUS"
+"""Stands in remarks on changes that may harm users beyond a rollback."""
 SHRUNK: Final = 10
 """A body is much smaller if this many of it would fit into the smallest one before."""
 LEAST_BYTES: Final = 500
@@ -126,7 +128,7 @@ def _fields(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> 
 def _told(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> Iterator[str]:
     clears = [any("clear-site-data" in answer.headers for answer in side) for side in (before, after)]
     if clears == [False, True]:
-        yield "DANGEROUS: Clear-Site-Data is new: browsers delete cookies and stored data of the site"
+        yield f"{DANGEROUS}: Clear-Site-Data is new: browsers delete cookies and stored data of the site"
     yield from _caching(before, after)
     yield from _cookies(before, after)
     for name in SECURITY_HEADERS:
@@ -134,7 +136,7 @@ def _told(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> It
             yield f"the security header {name} vanished"
     everyone = "access-control-allow-origin"
     if all(answer.headers.get(everyone) == "*" for answer in after) and before[0].headers.get(everyone) != "*":
-        yield "DANGEROUS: access-control-allow-origin is * now: every site may read the answers"
+        yield f"{DANGEROUS}: access-control-allow-origin is * now: every site may read the answers"
     if all(answer.family is Family.JSON and answer.json is not NOT_JSON for answer in (*before, *after)):
         gone = sorted(_fields(before, after)[1])
         if gone:
@@ -147,10 +149,10 @@ def _caching(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) ->
     if was and not now:
         yield "the header Cache-Control vanished"
     elif was & private and not now & private:
-        yield one_line(f"DANGEROUS: Cache-Control allows shared caches now: {after[0].headers['cache-control']}")
+        yield one_line(f"{DANGEROUS}: Cache-Control allows shared caches now: {after[0].headers['cache-control']}")
     if after[0].family is Family.HTML and _lasts(now) and not _lasts(was):
         yield one_line(
-            f"DANGEROUS: browsers keep this page, also after a rollback: Cache-Control: "
+            f"{DANGEROUS}: browsers keep this page, also after a rollback: Cache-Control: "
             f"{after[0].headers.get('cache-control', '')}"
         )
 
@@ -174,7 +176,7 @@ def _cookies(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) ->
             continue
         lost = was[0][name] - frozenset[str]().union(*(flags.get(name, frozenset()) for flags in now))
         if lost:
-            yield f"DANGEROUS: the cookie {shown} lost {', '.join(sorted(lost))}"
+            yield f"{DANGEROUS}: the cookie {shown} lost {', '.join(sorted(lost))}"
 
 
 def _flags(answer: ContentAnswer) -> dict[str, frozenset[str]]:

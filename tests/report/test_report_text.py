@@ -369,6 +369,13 @@ def test_requests_of_the_gate_and_of_the_whole_run_stand_beside_each_other() -> 
     assert "whole run" not in next(figure for figure in key_figures(same) if figure.label == "Sent").note
 
 
+def test_a_dangerous_header_is_said_on_the_terminal() -> None:
+    danger = "page: DANGEROUS: Clear-Site-Data is new"
+    document = replace(samples.promoted(), findings=("nothing of note", danger))
+    lines = terminal_summary(document, width=100, colour=False)
+    assert [line for line in lines if line.startswith("Finding:")] == [f"Finding:   {danger}"]
+
+
 def test_growth_that_does_not_decide_is_never_shown_as_passed() -> None:
     sample = samples.promoted()
     assert sample.evidence.measured is not None

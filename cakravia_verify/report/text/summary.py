@@ -6,6 +6,7 @@ import re
 import textwrap
 from typing import Final
 
+from cakravia_verify.analysis.content import DANGEROUS
 from cakravia_verify.gate.model import CheckStatus
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.switch_times import switch_seconds
@@ -21,6 +22,7 @@ _WORDS: Final = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "FAILED", Che
 _COLOURS: Final = {Tone.GOOD: "32", Tone.BAD: "31", Tone.UNSURE: "33"}
 _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
+_MOST_DANGERS: Final = 5
 _PROBLEMS: Final = 12
 # In bytes. A pipeline shows at most 1 MB for all steps of a job.
 LARGEST_SUMMARY: Final = 100_000
@@ -117,6 +119,8 @@ def terminal_summary(document: ReleaseDocument, *, width: int, colour: bool, rep
         # No check decided, or the deciding check passed in the end.
         lines += ["", *_wrapped(document.verdict.why, room, label="Why:    ")]
     lines += _problem_lines(not_passed, room, colour=colour)
+    dangers = [finding for finding in document.findings if DANGEROUS in finding]
+    lines += [line for each in dangers[:_MOST_DANGERS] for line in _wrapped(each, room, label="Finding:   ")]
     lines.append("")
     if report:
         lines += _wrapped(report, room, label="Report: ")
