@@ -119,7 +119,7 @@ def _words(site: Site, state: SiteState, version: str) -> dict[str, str]:
     smoke = ", ".join(f"{each.method} {each.path}" for each in release.smoke)
     return {
         "build": f"makes {version} from {_source(site)}",
-        "prepare": "withdraws failover, and loads the proxy's configuration if it changed",
+        "prepare": f"withdraws failover, and {_reload(site, state)}",
         "stage": f"starts {version} in {candidate}" + (f"; {idle.version}, which runs there, ends" if idle else ""),
         "prove": f"waits for {health.consecutive} good rounds of {paths}, at most {health.deadline:g} s",
         "smoke": f"sends {smoke}",
@@ -130,6 +130,17 @@ def _words(site: Site, state: SiteState, version: str) -> dict[str, str]:
         "promote": _of_old(old, keep_warm=settings.slots.keep_warm),
         "cleanup": f"keeps {release.retain} versions for rollbacks, and removes older ones",
     }
+
+
+def _reload(site: Site, state: SiteState) -> str:
+    """Return what the release does to the proxy's configuration, and what that changes for users."""
+    try:
+        changes = site.proxy.changes() if state.proxy.is_running else ()
+    except CakraviaError:  # it is among the problems
+        changes = ()
+    if not changes:
+        return "loads the proxy's configuration if it changed"
+    return f"reloads the proxy's configuration: {'; '.join(changes)}"
 
 
 def _source(site: Site) -> str:

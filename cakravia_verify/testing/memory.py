@@ -11,6 +11,7 @@ from cakravia_verify.health.models import Reading
 from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
+from cakravia_verify.proxy.nginx.changes import changes_in_words
 from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
@@ -352,7 +353,7 @@ class MemoryProxy:
             raise UsageError(self.site.refused_settings, remedy="correct it")
 
     def changes(self) -> tuple[str, ...]:
-        return ()
+        return changes_in_words(self.site.configuration.loaded, self.site.configuration.wanted)
 
     def stop(self, *, deadline: Deadline) -> None:
         self.site._act("stop_proxy")

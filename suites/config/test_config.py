@@ -19,6 +19,10 @@ def test_the_file_in_place_is_what_the_settings_make(configuration: ChecksView) 
     configuration.require("drift")
 
 
+def test_the_configuration_loses_doubles_and_hides_no_request(configuration: ChecksView) -> None:
+    configuration.require("rules")
+
+
 def test_the_settings_fit_together(configuration: ChecksView) -> None:
     configuration.require("settings")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import UsageError
+from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.recovery.release_preview import ReleasePreview, preview_release
 from cakravia_verify.settings.hooks import HookMoment, HookSettings
 from tests.memory_stage import Stage
@@ -37,6 +38,14 @@ def test_preview_tells_the_slots_and_what_ends(site_with_v1: Stage) -> None:
     assert told["stage"] == "starts v3 in blue; v1, which runs there, ends"
     assert told["switch"] == "sends users from green (v2) to blue"
     assert told["promote"].startswith("keeps green (v2) warm")
+
+
+def test_preview_tells_what_a_reload_will_change_for_users(site_with_v1: Stage) -> None:
+    assert words(preview_release(site_with_v1.site, "v2"))["prepare"].endswith("if it changed")
+    before, after = (f"http {{ client_max_body_size {size}; }}" for size in ("1m", "9m"))
+    site_with_v1.memory.configuration = ConfigurationState(wanted=after, written=before, loaded=before)
+    told = words(preview_release(site_with_v1.site, "v2"))["prepare"]
+    assert "reloads the proxy's configuration: everywhere: request bodies may have 9m, before 1m" in told
 
 
 def test_first_release_has_no_version_before(stage: Stage) -> None:

@@ -69,6 +69,19 @@ def test_settings_that_nginx_refuses_are_found(tmp_path: Path) -> None:
     assert ("host not found" in finding.found, finding.remedy) == (True, "correct it")
 
 
+def test_a_configuration_that_would_lose_requests_is_found(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert not remarks(world, "rules")
+    health = "server {{ location = /health {{ {} }} location / {{ return 404; }} }}"
+    kept = "proxy_set_header Host $host; proxy_http_version 1.1; proxy_buffer_size 8k; proxy_pass http://127.0.0.1:1;"
+    world.memory.configuration = ConfigurationState(wanted=health.format(kept))
+    assert not remarks(world, "rules")
+    world.memory.configuration = ConfigurationState(wanted=health.format("return 200;") + f"location / {{ {kept} }}")
+    (finding,) = bad_findings(world, "rules")
+    assert "health-by-proxy" in finding.found
+    assert "docs/LINT.md#health-by-proxy" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
