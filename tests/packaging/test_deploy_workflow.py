@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from cakravia_verify.setup.pipeline import pipeline_text
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.testing.throwaway_site import ThrowawaySite
 from tests.packaging.conftest import MORE, PROJECT, ROOT, run
 from tests.packaging.workflow_runner import Runner
@@ -25,6 +26,14 @@ from tests.ssh_server import SshServer, ssh_server
 WORKFLOW: dict[Any, Any] = yaml.safe_load(pipeline_text("github"))
 REASON = """it's "quoted"; $(touch pwned) `touch pwned` \\ and more
 a second line"""
+
+CHANNEL = """
+[[notify.channels]]
+name = "file"
+kind = "command"
+command = ["sh", "-c", "(cat && echo) >> {file}"]
+least = "info"
+"""
 
 
 class Server:
@@ -40,7 +49,8 @@ class Server:
         run("git", "init", "--quiet", "--initial-branch=main", str(self.repository))
         shutil.copy(PROJECT / "shop.py", self.repository)
         ports = {"$users": self.site.users, "$blue": self.site.blue, "$green": self.site.green}
-        settings = (PROJECT / "cakravia.toml").read_text() + MORE
+        self.messages = folder / "messages"
+        settings = (PROJECT / "cakravia.toml").read_text() + MORE + CHANNEL.format(file=self.messages)
         for name, port in ports.items():
             settings = settings.replace(name, str(port))
         (self.repository / "cakravia.toml").write_text(settings.replace("bake = 5.0", "bake = 1.0"))
@@ -92,6 +102,16 @@ class Server:
         runner = self.runner(**options)
         return runner.run(WORKFLOW["jobs"]["release"], cancel=cancel), runner
 
+    def told(self, version: str) -> list[str]:
+        """Return the topics of the messages about a version."""
+        lines = self.messages.read_text().splitlines() if self.messages.exists() else []
+        found = [json.loads(line) for line in lines if line]
+        assert not [each for each in found if "https://git.example.com/shop/shop/actions/runs/" not in each["text"]]
+        return [each["topic"] for each in found if version in each["title"]]
+
+    def await_told(self, version: str, *topics: str) -> None:
+        poll(lambda: self.told(version) == list(topics), deadline=Deadline(f"messages about {version}", 30.0))
+
     def serving(self) -> str:
         return str(json.loads(self.site.cakravia("status", "--json").output)["version"])
 
@@ -138,6 +158,7 @@ def test_a_push_is_built_once_released_and_gated_on_its_digest(server: Server, f
     assert "\r" not in runner.output
     assert not (runner.folder / "temp" / "site").exists()
     assert not list(server.folder.rglob("pwned"))
+    server.await_told(version, "release-begun", "release-verdict")
 
 
 def test_a_host_key_that_is_not_pinned_is_not_talked_to(server: Server) -> None:
@@ -171,6 +192,7 @@ def test_a_cancelled_job_leaves_users_served_a_verdict_and_a_free_lock(server: S
     verdict = json.loads((runner.workspace / "report" / "verdict.json").read_text())
     assert (verdict["version"], verdict["outcome"], verdict["exit_status"]) == ("v2.0.0", "rolled back", 2)
     assert "v2.0.0" in runner.summary
+    server.await_told("v2.0.0", "release-begun", "release-rolled-back")
     holder = next(entry for entry in server.site.history()[server.before :] if entry["event"] == "release.started")
     assert holder["release"] == verdict["release"]
 
