@@ -33,6 +33,20 @@ name = "file"
 kind = "command"
 command = ["sh", "-c", "(cat && echo) >> {file}"]
 least = "info"
+[policy]
+file = "policies.toml"
+"""
+POLICY = """
+[production]
+required = ["{check}"]
+[production.budget]
+min_requests = 100
+"""
+OWN_CHECK = """
+import httpx
+
+def test_shop_is_open(candidate):
+    assert httpx.get(f"{candidate.url}/").status_code == 200
 """
 
 
@@ -54,8 +68,15 @@ class Server:
         for name, port in ports.items():
             settings = settings.replace(name, str(port))
         (self.repository / "cakravia.toml").write_text(settings.replace("bake = 5.0", "bake = 1.0"))
+        self.require("test_shop_is_open")
+        own = self.repository / "suites" / "deploy" / "test_own.py"
+        own.parent.mkdir(parents=True)
+        own.write_text(OWN_CHECK)
         (self.repository / ".gitignore").write_text("reports/\n.cakravia/\n")
         self.jobs = 0
+
+    def require(self, check: str) -> None:
+        (self.repository / "policies.toml").write_text(POLICY.format(check=check))
 
     def commit(self, text: str, *, tag: str = "") -> str:
         with (self.repository / "shop.py").open("a") as program:
@@ -153,6 +174,10 @@ def test_a_push_is_built_once_released_and_gated_on_its_digest(server: Server, f
     verdict = json.loads((runner.workspace / "report" / "verdict.json").read_text())
     assert (verdict["decision"], verdict["version"], verdict["evidence"]["measured"]["lost"]) == ("PROMOTE", version, 0)
     assert verdict["digest"] == runner.variables["DIGEST"]
+    assert "test_shop_is_open" in verdict["evidence"]["required"]
+    told = "\n".join(verdict["findings"])
+    assert "held to the policy production of policies.toml (sha256:" in told
+    assert "[budget] min_requests = 50, the policy says 100" in told
     assert verdict["reason"] == REASON.splitlines()[0]
     assert (version in runner.summary, "PROMOTE" in runner.summary) == (True, True), runner.summary
     assert "\r" not in runner.output
@@ -261,3 +286,17 @@ def test_the_scripts_of_the_gitlab_pipeline_release_too(server: Server) -> None:
     assert server.serving() == "v5.0.0"
     assert (runner.workspace / "report" / "junit.xml").is_file()
     assert not (runner.folder / "tools").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("first")
+def test_a_release_without_a_test_that_the_policy_requires_is_inconclusive(server: Server) -> None:
+    before = server.serving()
+    server.require("test_that_is_not_there")
+    server.commit("sixth", tag="v6.0.0")
+    result, _ = server.release(deployment_version="v6.0.0")
+    assert (result, server.serving()) == ("failure", before)
+    verdict = server.site.verdict()
+    assert (verdict["version"], verdict["decision"]) == ("v6.0.0", "INCONCLUSIVE")
+    assert verdict["evidence"]["required"]["test_that_is_not_there"] != "passed"
+    server.require("test_shop_is_open")

@@ -116,6 +116,10 @@ class ReleaseSession(Session[ReleaseRun]):
         wanted = Wanted(version, policy=option("policy"), days=option("max_age"))
         return permit_of(file, trust=option("trust"), wanted=wanted, now=now)
 
+    def more_required(self) -> Sequence[str]:
+        reviewed = self.run.settings.reviewed
+        return reviewed.profile.required if reviewed and not self.policy.goes_back else ()
+
     def objections(self) -> Sequence[str]:
         """Return the objections of operators' own gates. A gate that fails objects."""
         if self._is_failed:
