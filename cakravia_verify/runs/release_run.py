@@ -28,6 +28,7 @@ from cakravia_verify.runs.preflight import require_answers, require_enough_reque
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
+from cakravia_verify.settings.policy import policy_lines
 from cakravia_verify.setup.backup import make_backup
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
@@ -79,7 +80,7 @@ class ReleaseRun(SessionRun):
         preparation = prepare_run(self.request, self.site, on_event=self.on_event, waiting=waiting)
         self._require_answers(plan, preparation)
         self.state = preparation.state
-        self.notices += preparation.notices
+        self.notices += (*policy_lines(self.settings.reviewed, self.settings.budget), *preparation.notices)
         self.notices += self._back_up()
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)

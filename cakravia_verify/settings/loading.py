@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.settings.hooks import is_fact_of_a_hook
 from cakravia_verify.settings.models import ENVIRONMENT_PREFIX, OTHER_ENVIRONMENT, Settings
+from cakravia_verify.settings.policy import apply_policy
 from cakravia_verify.settings.section import Section
 
 # Fields of Settings that no file may set: the loader knows them.
-_OWN_FIELDS = frozenset({"root", "file"})
+_OWN_FIELDS = frozenset({"root", "file", "reviewed"})
 
 
 def load_settings(
@@ -51,8 +52,9 @@ def load_settings(
     _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key", "pages"))
     if isinstance(proxy := table.get("proxy"), dict):
         _start_from(path.resolve().parent, proxy.get("snippets"), ("http", "server", "locations"))
+    reviewed = apply_policy(table, root=path.resolve().parent)
     try:
-        return Settings(root=path.resolve().parent, file=path.resolve(), **table)
+        return Settings(root=path.resolve().parent, file=path.resolve(), reviewed=reviewed, **table)
     except ValidationError as error:
         raise SettingsError(
             "\n".join(_explain(problem, path=path, text=text, origins=origins) for problem in error.errors()),

@@ -11,12 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from cakravia_verify.settings.budget import BudgetSettings
 from cakravia_verify.settings.companions import CompanionSettings
 from cakravia_verify.settings.contract import ContractSettings
 from cakravia_verify.settings.docker import DockerSettings
 from cakravia_verify.settings.hooks import HookSettings
 from cakravia_verify.settings.monitor import MonitorSettings, NotifySettings
 from cakravia_verify.settings.names import is_covered
+from cakravia_verify.settings.policy import PolicySettings, ReviewedPolicy
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.section import (
     MEMORY_LEAST,
@@ -228,39 +230,15 @@ class TrafficSettings(Section):
         return self
 
 
-class BudgetSettings(Section):
-    """Limits for loss, errors and latency. Latencies are in seconds from the planned send time."""
-
-    lost: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    duplicated: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    broken_pages: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    left_open: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    errors: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
-    p99: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 2.5
-    min_requests: Annotated[int, Field(ge=1)] = 200
-    min_each: Annotated[int, Field(ge=0, le=1_000_000)] = 5
-    min_rate_held: Annotated[float, Field(ge=0.5, le=1)] = 0.99
-    judge: Literal["require", "inform"] = "inform"
-    judge_warm_up: Seconds = 1.0
-    content: Literal["require", "inform"] = "require"
-    growth: Literal["require", "inform"] = "inform"
-
-    @model_validator(mode="after")
-    def _leaves_something_to_judge(self) -> BudgetSettings:
-        for name in ("lost", "duplicated"):
-            if (allowed := getattr(self, name)) >= self.min_requests:
-                raise ValueError(
-                    f"{name} = {allowed} would permit it for all of min_requests = {self.min_requests} requests; "
-                    f"set {name} lower than min_requests"
-                )
-        return self
-
-
 class Settings(Section):
-    """All sections of cakravia.toml. `root` is the start of relative paths, `file` the settings file itself."""
+    """All sections of cakravia.toml.
+
+    `root` is the start of relative paths, `file` the settings file itself, `reviewed` the policy that [policy] names.
+    """
 
     root: Path = Path()
     file: Path = Path("cakravia.toml")
+    reviewed: ReviewedPolicy | None = None
     site: SiteSettings = SiteSettings()
     slots: SlotSettings = SlotSettings()
     proxy: ProxySettings = ProxySettings()
@@ -271,6 +249,7 @@ class Settings(Section):
     release: ReleaseSettings = ReleaseSettings()
     traffic: TrafficSettings = TrafficSettings()
     budget: BudgetSettings = BudgetSettings()
+    policy: PolicySettings = PolicySettings()
     monitor: MonitorSettings = MonitorSettings()
     notify: NotifySettings = NotifySettings()
     hooks: Annotated[tuple[HookSettings, ...], Field(strict=False)] = ()

@@ -113,7 +113,10 @@ class ChannelSettings(Section):
 
 
 class NotifySettings(Section):
-    """Where messages of the monitor go, and the dead man's switch: a URL that is called while all is well."""
+    """Where messages of the monitor and of releases go.
+
+    The dead man's switch is a URL that is called while all is well.
+    """
 
     channels: Annotated[tuple[ChannelSettings, ...], Field(strict=False)] = ()
     alive_url: HttpUrl = ""

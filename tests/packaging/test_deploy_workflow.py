@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from cakravia_verify.setup.pipeline import pipeline_text
+from cakravia_verify.system.clock import Deadline, poll
 from cakravia_verify.testing.throwaway_site import ThrowawaySite
 from tests.packaging.conftest import MORE, PROJECT, ROOT, run
 from tests.packaging.workflow_runner import Runner
@@ -25,6 +26,28 @@ from tests.ssh_server import SshServer, ssh_server
 WORKFLOW: dict[Any, Any] = yaml.safe_load(pipeline_text("github"))
 REASON = """it's "quoted"; $(touch pwned) `touch pwned` \\ and more
 a second line"""
+
+CHANNEL = """
+[[notify.channels]]
+name = "file"
+kind = "command"
+command = ["sh", "-c", "(cat && echo) >> {file}"]
+least = "info"
+[policy]
+file = "policies.toml"
+"""
+POLICY = """
+[production]
+required = ["{check}"]
+[production.budget]
+min_requests = 100
+"""
+OWN_CHECK = """
+import httpx
+
+def test_shop_is_open(candidate):
+    assert httpx.get(f"{candidate.url}/").status_code == 200
+"""
 
 
 class Server:
@@ -40,12 +63,20 @@ class Server:
         run("git", "init", "--quiet", "--initial-branch=main", str(self.repository))
         shutil.copy(PROJECT / "shop.py", self.repository)
         ports = {"$users": self.site.users, "$blue": self.site.blue, "$green": self.site.green}
-        settings = (PROJECT / "cakravia.toml").read_text() + MORE
+        self.messages = folder / "messages"
+        settings = (PROJECT / "cakravia.toml").read_text() + MORE + CHANNEL.format(file=self.messages)
         for name, port in ports.items():
             settings = settings.replace(name, str(port))
         (self.repository / "cakravia.toml").write_text(settings.replace("bake = 5.0", "bake = 1.0"))
+        self.require("test_shop_is_open")
+        own = self.repository / "suites" / "deploy" / "test_own.py"
+        own.parent.mkdir(parents=True)
+        own.write_text(OWN_CHECK)
         (self.repository / ".gitignore").write_text("reports/\n.cakravia/\n")
         self.jobs = 0
+
+    def require(self, check: str) -> None:
+        (self.repository / "policies.toml").write_text(POLICY.format(check=check))
 
     def commit(self, text: str, *, tag: str = "") -> str:
         with (self.repository / "shop.py").open("a") as program:
@@ -92,6 +123,16 @@ class Server:
         runner = self.runner(**options)
         return runner.run(WORKFLOW["jobs"]["release"], cancel=cancel), runner
 
+    def told(self, version: str) -> list[str]:
+        """Return the topics of the messages about a version."""
+        lines = self.messages.read_text().splitlines() if self.messages.exists() else []
+        found = [json.loads(line) for line in lines if line]
+        assert not [each for each in found if "https://git.example.com/shop/shop/actions/runs/" not in each["text"]]
+        return [each["topic"] for each in found if version in each["title"]]
+
+    def await_told(self, version: str, *topics: str) -> None:
+        poll(lambda: self.told(version) == list(topics), deadline=Deadline(f"messages about {version}", 30.0))
+
     def serving(self) -> str:
         return str(json.loads(self.site.cakravia("status", "--json").output)["version"])
 
@@ -133,11 +174,16 @@ def test_a_push_is_built_once_released_and_gated_on_its_digest(server: Server, f
     verdict = json.loads((runner.workspace / "report" / "verdict.json").read_text())
     assert (verdict["decision"], verdict["version"], verdict["evidence"]["measured"]["lost"]) == ("PROMOTE", version, 0)
     assert verdict["digest"] == runner.variables["DIGEST"]
+    assert "test_shop_is_open" in verdict["evidence"]["required"]
+    told = "\n".join(verdict["findings"])
+    assert "held to the policy production of policies.toml (sha256:" in told
+    assert "[budget] min_requests = 50, the policy says 100" in told
     assert verdict["reason"] == REASON.splitlines()[0]
     assert (version in runner.summary, "PROMOTE" in runner.summary) == (True, True), runner.summary
     assert "\r" not in runner.output
     assert not (runner.folder / "temp" / "site").exists()
     assert not list(server.folder.rglob("pwned"))
+    server.await_told(version, "release-begun", "release-verdict")
 
 
 def test_a_host_key_that_is_not_pinned_is_not_talked_to(server: Server) -> None:
@@ -171,6 +217,7 @@ def test_a_cancelled_job_leaves_users_served_a_verdict_and_a_free_lock(server: S
     verdict = json.loads((runner.workspace / "report" / "verdict.json").read_text())
     assert (verdict["version"], verdict["outcome"], verdict["exit_status"]) == ("v2.0.0", "rolled back", 2)
     assert "v2.0.0" in runner.summary
+    server.await_told("v2.0.0", "release-begun", "release-rolled-back")
     holder = next(entry for entry in server.site.history()[server.before :] if entry["event"] == "release.started")
     assert holder["release"] == verdict["release"]
 
@@ -239,3 +286,17 @@ def test_the_scripts_of_the_gitlab_pipeline_release_too(server: Server) -> None:
     assert server.serving() == "v5.0.0"
     assert (runner.workspace / "report" / "junit.xml").is_file()
     assert not (runner.folder / "tools").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("first")
+def test_a_release_without_a_test_that_the_policy_requires_is_inconclusive(server: Server) -> None:
+    before = server.serving()
+    server.require("test_that_is_not_there")
+    server.commit("sixth", tag="v6.0.0")
+    result, _ = server.release(deployment_version="v6.0.0")
+    assert (result, server.serving()) == ("failure", before)
+    verdict = server.site.verdict()
+    assert (verdict["version"], verdict["decision"]) == ("v6.0.0", "INCONCLUSIVE")
+    assert verdict["evidence"]["required"]["test_that_is_not_there"] != "passed"
+    server.require("test_shop_is_open")

@@ -8,7 +8,8 @@ import pytest
 
 from cakravia_verify.errors import SettingsError
 from cakravia_verify.runs.preflight import require_enough_requests
-from cakravia_verify.settings.models import BudgetSettings, ReleaseSettings, Settings
+from cakravia_verify.settings.budget import BudgetSettings
+from cakravia_verify.settings.models import ReleaseSettings, Settings
 from cakravia_verify.traffic.plan.mix import MixEntry
 from cakravia_verify.traffic.plan.plan import TrafficPlan
 

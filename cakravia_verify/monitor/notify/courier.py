@@ -91,6 +91,11 @@ class Courier(threading.Thread):
             self._outbox.mark_delivered(self._channel.name, due, at=self._clock.wall())
         return 0.0
 
+    @property
+    def has_work(self) -> bool:
+        """Whether a message of the outbox waits for the channel."""
+        return self._outbox.head(self._channel.name) is not None
+
     def _deliver_unstored(self) -> float:
         if not self._unstored:
             return LONGEST_REST

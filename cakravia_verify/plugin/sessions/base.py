@@ -43,7 +43,6 @@ class Session(ABC, Generic[Run]):
     def __init__(self, config: pytest.Config, policy: SessionPolicy, *, required: Sequence[str]) -> None:
         self.config = config
         self.policy = policy
-        self.checks = Checks(required)
         self.progress = Progress(config)
         self.interrupts = Interrupts()
         self.outcome: SessionOutcome | None = None
@@ -52,6 +51,11 @@ class Session(ABC, Generic[Run]):
             self.run: Run = self.new_run()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
+        self.checks = Checks((*required, *self.more_required()))
+
+    def more_required(self) -> Sequence[str]:
+        """Return the tests that this site requires beside those of its suite."""
+        return ()
 
     @abstractmethod
     def new_run(self) -> Run:

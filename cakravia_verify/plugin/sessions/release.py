@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -23,6 +23,9 @@ from cakravia_verify.runs.permit import Permit, permit_of
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
 from cakravia_verify.slots import checked_version
+
+if TYPE_CHECKING:
+    from cakravia_verify.plugin.release_messages import ReleaseMessages
 
 
 class ReleaseSession(Session[ReleaseRun]):
@@ -55,6 +58,27 @@ class ReleaseSession(Session[ReleaseRun]):
         )
         self._refuse_other_digest(request)
         return ReleaseRun(site, request, on_event=self._on_event)
+
+    def open(self) -> None:
+        messages = self._messages()
+        try:
+            super().open()
+        except pytest.exit.Exception as ended:
+            if messages and ended.returncode == Exit.NEEDS_A_PERSON:
+                reason = ended.msg
+                self.notify(lambda: messages.tell_stuck(reason))
+            raise
+        if messages:
+            self.config.pluginmanager.register(messages)
+            self.notify(messages.tell_begun)
+
+    def _messages(self) -> ReleaseMessages | None:
+        """Return what tells the channels of the site about this release, None if it has none."""
+        if not self.run.settings.notify.channels:
+            return None
+        from cakravia_verify.plugin.release_messages import ReleaseMessages
+
+        return ReleaseMessages(self.run)
 
     def _refuse_other_digest(self, request: Request) -> None:
         if request.digest and self.policy.goes_back:
@@ -91,6 +115,10 @@ class ReleaseSession(Session[ReleaseRun]):
             raise pytest.UsageError("--require-verdict is for a deploy; a rollback goes to what was promoted here")
         wanted = Wanted(version, policy=option("policy"), days=option("max_age"))
         return permit_of(file, trust=option("trust"), wanted=wanted, now=now)
+
+    def more_required(self) -> Sequence[str]:
+        reviewed = self.run.settings.reviewed
+        return reviewed.profile.required if reviewed and not self.policy.goes_back else ()
 
     def objections(self) -> Sequence[str]:
         """Return the objections of operators' own gates. A gate that fails objects."""
