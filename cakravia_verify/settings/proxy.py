@@ -67,6 +67,7 @@ class ProxySettings(Section):
     connect_timeout: Annotated[float, Field(gt=0, le=75)] = 2.0
     read_timeout: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     stream_timeout: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
+    gzip: bool = False
     max_body: Annotated[str, Field(pattern=r"^[0-9]+[kKmMgG]?$")] = "64m"
     header_size: Annotated[str, Field(pattern=r"^[0-9]{1,3}[kK]$")] = "32k"
     header_timeout: Annotated[float, Field(gt=0, le=3600)] = 15.0

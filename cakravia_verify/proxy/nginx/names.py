@@ -55,7 +55,7 @@ def _redirects(settings: ProxySettings, status: int, scheme: str, host: str) -> 
     own_scheme = "https" if goes_secure else scheme
     plain = f"$path_redirect_{status}"
     if goes_secure:
-        plain = f"https://$host{_port_of_tls(settings)}$request_uri" if goes_secure[0].status == status else ""
+        plain = f"https://$asked_name{_port_of_tls(settings)}$request_uri" if goes_secure[0].status == status else ""
     hosts = [
         (each.source.lower(), _other_host(each, own_scheme) if each.status == status else "")
         for each in by_kind[RedirectKind.HOST]

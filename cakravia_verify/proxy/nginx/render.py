@@ -145,6 +145,7 @@ def render_nginx(
             read_timeout=_milliseconds(settings.read_timeout),
             stream_timeout=_milliseconds(settings.stream_timeout),
             max_body=settings.max_body,
+            gzip=settings.gzip,
             limits=limits,
             connections_per_address=settings.connections_per_address,
             header_timeout=_milliseconds(settings.header_timeout),

@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
+from cakravia_verify.settings.names import Redirect
 from cakravia_verify.settings.own_nginx import PathSettings
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.settings.skew import SkewSettings
@@ -137,7 +138,12 @@ class Ground:
             tls_listen=f"127.0.0.1:{tls}",
             tls_certificate=str(certificate),
             tls_key=str(key),
-            # All other tests have the defaults. Here every request passes what open pages and own paths add.
+            # All other tests have the defaults. Here every request passes what names, compression, open pages and own
+            # paths add.
+            server_names=("127.0.0.1", "x"),
+            strangers="close",
+            redirects=(Redirect.model_validate({"from": "/old/*", "to": "/new/*"}),),
+            gzip=True,
             skew=SkewSettings(header="x-deployment-id", query="dpl"),
             assets=("/_next/static/",),
             path=(PathSettings(path="/api/upload", max_body="1g"),),

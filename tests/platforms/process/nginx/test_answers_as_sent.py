@@ -101,7 +101,8 @@ def sent_raw(front: Front, text: str) -> tuple[int, dict[str, str]]:
         connection.sendall(text.encode())
         answer = http.client.HTTPResponse(connection)
         answer.begin()
-        return answer.status, json.loads(answer.read()).get("headers", {})
+        body = answer.read()
+        return answer.status, json.loads(body).get("headers", {}) if body[:1] == b"{" else {}
 
 
 def test_a_request_of_http_1_0_without_a_host_is_answered(front: Front, running: LocalNginx) -> None:
@@ -113,3 +114,34 @@ def test_a_request_with_a_whole_url_is_answered(front: Front, running: LocalNgin
     status, headers = sent_raw(front, "GET http://shop.example/cart?a=1 HTTP/1.1\r\nHost: shop.example\r\n\r\n")
     assert (status, headers["Host"]) == (200, "shop.example")
     assert front.blue.seen == ["GET /cart?a=1"]
+
+
+ODD_REQUESTS = {
+    "GET /a/../b%2Fc?d=%00&e HTTP/1.1\r\nHost: x\r\n\r\n": "GET /a/../b%2Fc?d=%00&e",
+    "POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n": "POST /p",
+    "POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": "POST /p",
+    "DELETE /d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc": "DELETE /d",
+    "GET /g HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc": "GET /g",
+    "\r\nGET /after-an-empty-line HTTP/1.1\r\nHost: x\r\n\r\n": "GET /after-an-empty-line",
+    "GET /no-colon-space HTTP/1.1\r\nHost:x\r\nX-A:b\r\n\r\n": "GET /no-colon-space",
+}
+
+
+def test_unusual_but_legal_requests_reach_the_application(front: Front, running: LocalNginx) -> None:
+    for text, told in ODD_REQUESTS.items():
+        status, _ = sent_raw(front, text)
+        assert (status, front.blue.seen[-1:]) == (200, [told]), text
+
+
+def test_options_for_the_server_as_a_whole_is_refused(front: Front, running: LocalNginx) -> None:
+    assert sent_raw(front, "OPTIONS * HTTP/1.1\r\nHost: shop.example\r\n\r\n")[0] == 400
+
+
+def test_a_client_that_waits_for_100_continue_may_go_on(front: Front, running: LocalNginx) -> None:
+    with contextlib.closing(socket.create_connection(("127.0.0.1", front.port), timeout=10)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert json.loads(answer.read())["received"] == 3

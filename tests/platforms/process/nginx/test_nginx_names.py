@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,9 @@ def test_a_stranger_gets_no_answer_and_users_and_our_own_requests_do(front: Fron
     for host in ("evil.example", "127.0.0.1", "notshop.example"):
         with pytest.raises(http.client.RemoteDisconnected):
             ask(front, host)
+    with contextlib.closing(socket.create_connection(("127.0.0.1", front.port), timeout=10)) as connection:
+        connection.sendall(b"GET http://shop.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        assert connection.recv(100) == b""
     assert front.blue.seen == []
     assert ask(front, "127.0.0.1", "/.cakravia/proxy").status == 200
     assert ask(front, "127.0.0.1", **{"X-Cakravia-Pass": key_of(front.folder)}).slot == "blue"
