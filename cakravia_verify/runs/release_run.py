@@ -28,7 +28,7 @@ from cakravia_verify.runs.preflight import require_answers, require_enough_reque
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
-from cakravia_verify.runs.users_first import MovedUsers
+from cakravia_verify.runs.users_first import MovedUsers, leave_out_proof
 from cakravia_verify.setup.backup import make_backup
 from cakravia_verify.site.site import Site
 from cakravia_verify.system.resources import DescriptorReserve, full_disks
@@ -358,6 +358,9 @@ class ReleaseRun(SessionRun):
 
     def _keeps_users(self, evidence: Evidence) -> bool:
         """Return True if users stay on the candidate without a PROMOTE."""
+        if self.has_moved_users_first and isinstance(self.release.failure, KeyboardInterrupt):
+            # The operator wants users there, and no longer waits for the proof.
+            return leave_out_proof(self.release)
         if self.release.failure is not None or not self.release.intent.policy.keeps_unproven_target:
             return False
         return is_candidate_well(evidence)

@@ -9,7 +9,7 @@ import pytest
 from cakravia_verify.errors import LockHeld, NotHealthy, NothingToDo
 from cakravia_verify.history.releases import ROLLED_BACK, UNPROVEN, last_holding, unfinished
 from cakravia_verify.runs.preparation import Request
-from cakravia_verify.runs.users_first import MovedUsers, hand_over, leave, move_users, take_over
+from cakravia_verify.runs.users_first import MovedUsers, hand_over, leave, leave_out_proof, move_users, take_over
 from cakravia_verify.slots import Colour
 from tests.memory_stage import Stage, events
 
@@ -108,6 +108,19 @@ def test_users_stay_on_the_target_if_no_session_begins(stage: Stage) -> None:
     assert last is not None
     assert (last.intent.version, last.outcome) == ("v1", UNPROVEN)
     assert (serving(stage), stage.site.lock.holder()) == ("v1", None)
+
+
+@pytest.mark.parametrize(("is_ill", "kept"), [(False, True), (True, False)])
+def test_a_signal_during_the_proof_leaves_users_on_a_healthy_target(stage: Stage, is_ill: bool, kept: bool) -> None:
+    made = moved(stage)
+    assert made is not None
+    made.release.failure = KeyboardInterrupt()
+    if is_ill:
+        stage.memory.sick.add("v1")
+    assert leave_out_proof(made.release) is kept
+    if kept:
+        made.release.advance("promote")
+        assert serving(stage) == "v1"
 
 
 def test_a_release_is_handed_over_once(stage: Stage) -> None:
