@@ -6,7 +6,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -123,12 +123,12 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
 
     context.with_resource(options_remembered(site_file, pairs))
 
-    def open_site() -> Site:
+    def open_site(*, file: Path = Path(site_file), more: Sequence[str] = ()) -> Site:
         with _no_plugins_of_pydantic():
             from cakravia_verify.settings.loading import load_settings
         from cakravia_verify.site import assembly
 
-        return assembly.open_site(load_settings(Path(site_file), overrides=[_override(pair) for pair in pairs]))
+        return assembly.open_site(load_settings(file, overrides=[_override(pair) for pair in (*pairs, *more)]))
 
     context.obj = open_site
 

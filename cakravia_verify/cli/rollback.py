@@ -33,6 +33,7 @@ def rollback() -> None:
     \b
       cakravia rollback --reason "why"                    to the version before
       cakravia rollback --version v1.2.0 --reason "why"   to another retained version
+      cakravia rollback --now --reason "why"              users first, proof after, if the target runs already
     The other arguments are pytest's. The commands below change nothing.
     """
 

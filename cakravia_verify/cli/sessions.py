@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from cakravia_verify.errors import UsageError
 from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SUITES
 
+if TYPE_CHECKING:
+    from cakravia_verify.site.site import Site
+
 # Suites that check a site and release nothing, in their order. The complete suite is all of them.
 CHECKS: Final = ("prerequisites", "health", "config", "containers", "load", "failover", "monitor")
 # pytest's errors name the command that was typed. -P: a module of the project must not replace one of Python's.
 _PROGRAM: Final = "import sys; from pytest import console_main; sys.argv[0] = {name!r}; sys.exit(console_main())"
 _ARGUMENTS: Final = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+# Arguments with which pytest runs no check.
+_LISTING: Final = frozenset({"-h", "--help", "--collect-only", "--co", "--markers", "--fixtures"})
 _PASS_ON: Final = {"ignore_unknown_options": True}
 
 
@@ -95,19 +101,76 @@ class RollbackGroup(click.Group):
 @click.pass_context
 def now(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
     """Roll back."""
+    if "--now" in arguments:
+        arguments = tuple(argument for argument in arguments if argument != "--now")
+        if not _LISTING.intersection(arguments):
+            roll_back_now(arguments, context=context)
     run_suites([ROLLBACK.name], arguments, context=context)
+
+
+def roll_back_now(arguments: Sequence[str], *, context: click.Context) -> None:
+    """Bring users back first, then become the session that proves their version. Returns if the target is not warm."""
+    from cakravia_verify.runs.preparation import Request
+    from cakravia_verify.runs.users_first import hand_over, leave, move_users, take_over
+
+    open_site: Callable[..., Site] = context.obj
+    site = open_site(file=_site_of(context, arguments), more=values_of("--set", arguments))
+    request = Request(
+        kind=ROLLBACK.name,
+        version=_last([*values_of("--version", arguments), *values_of("--release", arguments)]),
+        reason=_last(values_of("--reason", arguments)),
+    )
+    moved = move_users(request, site)
+    if moved is None:
+        click.echo("the target does not run, so it is started and proven before users go back")
+        return
+    if moved.release.failure is None:
+        click.echo(f"users are back on {moved.release.facts.candidate}; the session now proves it")
+    hand_over(moved)
+    try:
+        _become_session([ROLLBACK.name], arguments, context=context)
+    finally:
+        if left := take_over():
+            leave(left)
+
+
+def _last(values: Sequence[str]) -> str:
+    return values[-1] if values else ""
+
+
+def values_of(option: str, arguments: Sequence[str]) -> list[str]:
+    """Return the values of an option, written as `--option value` or as `--option=value`."""
+    found = []
+    for number, argument in enumerate(arguments, 1):
+        if argument == option and number < len(arguments):
+            found.append(arguments[number])
+        elif argument.startswith(f"{option}="):
+            found.append(argument.partition("=")[2])
+    return found
 
 
 def run_suites(names: Sequence[str], arguments: Sequence[str], *, context: click.Context) -> NoReturn:
     """Become the pytest session over these suites. Its exit status is that of the command."""
-    site = _site_of(context, arguments)
-    folders = [folder for name in names for folder in folders_of(name, site=site)]
     command = [sys.executable, "-P", "-c", _PROGRAM.format(name=f"cakravia {names[0]}")]
-    command += [*map(str, folders), "-c", str(SUITES / "pytest.ini"), "--rootdir", str(SUITES)]
-    command += ["--confcutdir", str(folders[-1].parent), *_options_of(context), *_respelled(arguments)]
+    command += _pytest_arguments(names, arguments, context=context)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(command[0], command)  # noqa: S606 - no shell
+
+
+def _become_session(names: Sequence[str], arguments: Sequence[str], *, context: click.Context) -> NoReturn:
+    """Run the pytest session over these suites in this process, and exit with its status."""
+    if sys.path[0] in ("", str(Path.cwd())):  # a module of the project must not replace one of Python's
+        del sys.path[0]
+    sys.argv[:] = [f"cakravia {names[0]}", *_pytest_arguments(names, arguments, context=context)]
+    # From here on this process is pytest's, as after the exec of the other commands.
+    sys.exit(import_module("pytest").console_main())
+
+
+def _pytest_arguments(names: Sequence[str], arguments: Sequence[str], *, context: click.Context) -> list[str]:
+    folders = [folder for name in names for folder in folders_of(name, site=_site_of(context, arguments))]
+    given = [*map(str, folders), "-c", str(SUITES / "pytest.ini"), "--rootdir", str(SUITES)]
+    return [*given, "--confcutdir", str(folders[-1].parent), *_options_of(context), *_respelled(arguments)]
 
 
 def folders_of(name: str, *, site: Path) -> list[Path]:
@@ -131,13 +194,7 @@ def _version_first(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 def _site_of(context: click.Context, arguments: Sequence[str]) -> Path:
     """Return the settings file that the session will read: the last --site counts."""
-    named = _main_options(context)["site_file"]
-    for number, argument in enumerate(arguments, 1):
-        if argument == "--site" and number < len(arguments):
-            named = arguments[number]
-        elif argument.startswith("--site="):
-            named = argument.partition("=")[2]
-    return Path(named)
+    return Path([_main_options(context)["site_file"], *values_of("--site", arguments)][-1])
 
 
 def _options_of(context: click.Context) -> list[str]:

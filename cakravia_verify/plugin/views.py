@@ -111,8 +111,10 @@ class ReleaseView:
 
     @property
     def served(self) -> SlotView | None:
-        """The slot that answered users when the release began; None if users got no answer."""
-        state = self._run.state
+        """The slot that answered users when the release began to prove its version; None if users got no answer."""
+        state, candidate = self._run.state, self._run.release.facts.candidate
+        if self._run.has_moved_users_first and candidate is not None:
+            return SlotView(candidate, self._run.site)
         return self._active if state and state.active and state.served is state.active.colour else None
 
     @property

@@ -72,12 +72,18 @@ def _require_permitted(digest: str, release: Release) -> None:
 def prepare(release: Release) -> dict[str, Any]:
     """Withdraw failover, and load the present configuration into the proxy."""
     site = release.site
-    site.proxy.set_failover(allowed=False)
+    withdraw_failover(release)
     if not site.proxy.observe().is_running:
         return {}
     changes = site.proxy.changes()
     reloaded = site.proxy.refresh(deadline=proxy_deadline(site, "the proxy takes its configuration"))
     return {"reloaded": reloaded, "note": _reload_note(changes) if reloaded else ""}
+
+
+def withdraw_failover(release: Release) -> dict[str, Any]:
+    """Withdraw failover: a stand-in would hide a broken candidate."""
+    release.site.proxy.set_failover(allowed=False)
+    return {}
 
 
 def stage(release: Release) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cakravia_verify.errors import UsageError
 from cakravia_verify.history.journal_file import JournalEntry
 from cakravia_verify.history.releases import records
-from cakravia_verify.report.attestation.keys import read_trusted
-from cakravia_verify.report.attestation.verification import Wanted, verify
+
+if TYPE_CHECKING:
+    from cakravia_verify.report.attestation.verification import Wanted
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Permit:
 
 def permit_of(file: Path, *, trust: Sequence[Path], wanted: Wanted, now: float) -> Permit:
     """Return what a signed verdict permits. Raises UsageError with every reason if it does not permit `wanted`."""
+    # Only a release that needs a permit imports what verifies signatures.
+    from cakravia_verify.report.attestation.keys import read_trusted
+    from cakravia_verify.report.attestation.verification import verify
+
     if not trust:
         raise UsageError("--require-verdict needs --trust", remedy="name the public key of the site that signed it")
     keys = [read_trusted(each) for each in trust]

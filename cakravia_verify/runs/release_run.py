@@ -28,6 +28,7 @@ from cakravia_verify.runs.preflight import require_answers, require_enough_reque
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
+from cakravia_verify.runs.users_first import MovedUsers, leave_out_proof
 from cakravia_verify.settings.policy import policy_lines
 from cakravia_verify.setup.backup import make_backup
 from cakravia_verify.site.site import Site
@@ -53,11 +54,23 @@ class Weighed:
 
 
 class ReleaseRun(SessionRun):
-    """One release from `open` to `close`: it goes forward, or back. The run holds the site's lock."""
+    """One release from `open` to `close`: it goes forward, or back. The run holds the site's lock.
 
-    def __init__(self, site: Site, request: Request, *, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
+    With `moved`, users are on the rollback target already, or a release failed to bring them there; this run goes on
+    from there.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        request: Request,
+        *,
+        on_event: Callable[[StepEvent], None] = lambda _: None,
+        moved: MovedUsers | None = None,
+    ) -> None:
         super().__init__(site, on_event=on_event)
         self.request = request
+        self._moved = moved
         self._release: Release | None = None
         self._traffic_watch: TrafficWatch | None = None
         self._reserve = DescriptorReserve()
@@ -71,6 +84,9 @@ class ReleaseRun(SessionRun):
         Raises UsageError, LockHeld or RollbackFailed.
         """
         self._reserve.take()
+        if self._moved is not None:
+            self._go_on_from(self._moved)
+            return
         self.site.platform.check()
         self.site.proxy.check()
         plan = self.traffic_plan(self.settings.reports, run="unnamed")
@@ -86,6 +102,19 @@ class ReleaseRun(SessionRun):
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)
         self._release.migration_guard = self._guard_migration
         self._release.permitted_digest = self.request.only_digest
+
+    def _go_on_from(self, moved: MovedUsers) -> None:
+        """Make the release of another site object of this process the release of this run, with its lock."""
+        self.site.lock, self.site.journal.token = moved.site.lock, moved.site.journal.token
+        self.state = moved.preparation.state
+        self.notices += moved.preparation.notices
+        self._release = release = moved.release
+        release.site, release.on_event = self.site, self.on_event
+        began = release.events[0].at if release.events else self._began
+        self._began_wall -= self._began - began
+        self._began = began
+        if release.failure is None:
+            self.notices.append("users went back first (--now); the traffic begins after the switch")
 
     def _require_answers(self, plan: TrafficPlan, preparation: Preparation) -> None:
         """Refuse settings that the active version shows to be impossible. The site is free then."""
@@ -139,6 +168,8 @@ class ReleaseRun(SessionRun):
     def introduction(self) -> tuple[str, ...]:
         intent = self.release.intent
         users = f"users are on {intent.active} ({intent.active_version or 'unknown'})"
+        if self.has_moved_users_first and self.release.failure is None:
+            users = "users are there already"
         return (
             f"{intent.policy.opening} {intent.version} into {intent.candidate}; "
             f"{users if intent.active else 'the site is empty'}",
@@ -147,7 +178,12 @@ class ReleaseRun(SessionRun):
 
     @property
     def has_started(self) -> bool:
-        return self._has_started
+        return self._has_started or self._moved is not None
+
+    @property
+    def has_moved_users_first(self) -> bool:
+        """Whether users were on the target before this run began to prove it."""
+        return self._moved is not None
 
     @property
     def traffic_watch(self) -> TrafficWatch:
@@ -167,7 +203,8 @@ class ReleaseRun(SessionRun):
         if self._has_started:
             return
         self._has_started = True
-        self.release.start()
+        if self._moved is None:
+            self.release.start()
         for notice in self.notices:
             self.site.journal.append("notice", release=self.release.id, text=notice)
         if self.release.intent.active is not None and self.release.intent.proxy_was_running:
@@ -324,6 +361,9 @@ class ReleaseRun(SessionRun):
 
     def _keeps_users(self, evidence: Evidence) -> bool:
         """Return True if users stay on the candidate without a PROMOTE."""
+        if self.has_moved_users_first and isinstance(self.release.failure, KeyboardInterrupt):
+            # The operator wants users there, and no longer waits for the proof.
+            return leave_out_proof(self.release)
         if self.release.failure is not None or not self.release.intent.policy.keeps_unproven_target:
             return False
         return is_candidate_well(evidence)

@@ -22,6 +22,7 @@ from cakravia_verify.report.live.follower import ReleaseFollower
 from cakravia_verify.runs.permit import Permit, permit_of
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.release_run import ReleaseRun
+from cakravia_verify.runs.users_first import take_over
 from cakravia_verify.slots import checked_version
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class ReleaseSession(Session[ReleaseRun]):
             digest=option("digest") or "",
         )
         self._refuse_other_digest(request)
-        return ReleaseRun(site, request, on_event=self._on_event)
+        return ReleaseRun(site, request, on_event=self._on_event, moved=take_over())
 
     def open(self) -> None:
         messages = self._messages()

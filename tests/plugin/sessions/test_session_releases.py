@@ -203,13 +203,24 @@ def test_rollback_to_a_version_that_is_not_retained_touches_nothing(shop: Shop, 
 
 @pytest.fixture(scope="module")
 def forward(shop: Shop, back: tuple[Ended, Witness]) -> Ended:
-    """To a named version, which was rolled back from and still runs."""
-    return shop.roll_back("--version", "v1.1.0", "--reason", "it was not that")
+    """To a named version, which was rolled back from and still runs; users first."""
+    return shop.cakravia("rollback", "--now", "--version", "v1.1.0", "--reason", "it was not that")
 
 
 def test_rollback_goes_to_a_named_version(shop: Shop, forward: Ended) -> None:
     assert forward.status == 0, forward.output
     assert shop.serving() == "v1.1.0"
+
+
+def test_rollback_now_moves_users_before_its_session_proves_the_version(shop: Shop, forward: Ended) -> None:
+    verdict = shop.verdict()
+    assert (verdict["decision"], verdict["version"]) == ("PROMOTE", "v1.1.0")
+    assert verdict["evidence"]["measured"]["sent"] >= 100
+    entries = shop.history()
+    (release,) = {each["release"] for each in entries if each.get("reason") == "it was not that"}
+    steps = [(each["event"], each["step"]) for each in entries if each.get("release") == release and each.get("step")]
+    assert steps.index(("step.done", "confirm")) < steps.index(("step.intent", "prove"))
+    assert steps.index(("step.done", "bake")) < steps.index(("step.intent", "promote"))
 
 
 def test_redeploy_releases_the_active_version_again(shop: Shop, forward: Ended) -> None:
