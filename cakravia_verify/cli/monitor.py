@@ -38,6 +38,13 @@ def monitor() -> None:
 @click.pass_obj
 def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
     """Watch the site in the foreground until a signal ends it."""
+    from cakravia_verify.system.memory import left_out_of_imports
+
+    # httpx takes its command, trio and HTTP/2 along if they are installed: 10 MiB that the monitor does not use.
+    with left_out_of_imports("pygments", "trio", "h2"):
+        import httpcore  # noqa: F401
+        import httpx  # noqa: F401
+
     from cakravia_verify.monitor.log import open_log
     from cakravia_verify.monitor.service import Monitor, run_until_signal
 

@@ -37,6 +37,7 @@ from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
+from cakravia_verify.system.memory import give_back_free_memory
 
 # Facts are judged this often at least, and at most three times a second.
 JUDGE_EVERY: Final = 0.5
@@ -49,6 +50,8 @@ LONGEST_WAITING: Final = 900.0
 # After a command let go of the site, its last steps still show in older readings.
 SETTLE_ROUNDS: Final = 4
 DAY: Final = 86_400.0
+FIRST_TRIM: Final = 10.0
+TRIM_EVERY: Final = 600.0
 
 
 class Monitor:
@@ -94,6 +97,8 @@ class Monitor:
         self._sources = [self._rollback, self._platform, *others]
         self._alive = AliveCalls(settings.notify, settings.root, is_well=self._is_well, log=log)
         self._started_at = clock.wall()
+        # What the start took is free some rounds later.
+        self._trimmed_at = clock.monotonic() - TRIM_EVERY + FIRST_TRIM
         self._settled_at = 0.0
         self._changed_at = 0.0
         self._last_change: LastChange | None = None
@@ -152,6 +157,9 @@ class Monitor:
         while not self._over.is_set():
             known = self._board.wait_for_news(known, seconds=JUDGE_EVERY)
             self._judge()
+            if not 0 <= self._clock.monotonic() - self._trimmed_at < TRIM_EVERY:
+                self._trimmed_at = self._clock.monotonic()
+                give_back_free_memory()
             self._over.wait(JUDGE_PAUSE)
 
     def _judge(self) -> None:

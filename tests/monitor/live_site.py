@@ -128,14 +128,14 @@ class LiveSite:
     def open(self) -> Site:
         return open_site(load_settings(self.settings_file, environment={}))
 
-    def deploy(self, version: str, *, after_switch: Callable[[], None] = lambda: None) -> None:
+    def deploy(self, version: str, *, kind: str = "deploy", after_switch: Callable[[], None] = lambda: None) -> None:
         """Take every step of a release to the version, under the lock."""
         site = self.open()
         lease = site.lock.acquire(f"deploy of {version}")
         site.journal.token = lease.token
         state = site.observe()
         self._number += 1
-        intent = planned(site, state, release=f"r-{version}-{self._number}", kind="deploy", version=version)
+        intent = planned(site, state, release=f"r-{version}-{self._number}", kind=kind, version=version)
         release = Release(site, intent, STEPS)
         release.start()
         release.advance("bake")

@@ -73,7 +73,8 @@ def outside(view: View) -> AlertReading | None:
 
 
 def active_slot(view: View) -> AlertReading | None:
-    active = view.active
+    """The slot that should have the users. That failover serves them from the other one hides no dead slot."""
+    active = view.intended or view.active
     if active is None:
         return None
     seen = view.rounds.get(ProbeTarget(active))

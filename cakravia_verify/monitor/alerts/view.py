@@ -85,4 +85,9 @@ class View:
         users = self.rounds.get(ProbeTarget.USERS)
         if users is not None and users.served_slot is not None:
             return users.served_slot
+        return self.intended
+
+    @property
+    def intended(self) -> Colour | None:
+        """The slot that should have the users, by the history. While failover serves them, it is not `active`."""
         return self.release.active if self.release else None

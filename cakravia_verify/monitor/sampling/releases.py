@@ -11,7 +11,7 @@ from typing import Final
 from cakravia_verify.errors import JournalError
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries, JournalEntry
-from cakravia_verify.history.releases import STUCK, is_taken_down, last_holding, unfinished
+from cakravia_verify.history.releases import HOLDING, STUCK, is_taken_down, last_holding, unfinished
 from cakravia_verify.history.running_release import runs_still
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.monitor.facts import LastChange, ReleaseStatus
@@ -19,9 +19,12 @@ from cakravia_verify.monitor.sampling.source import Collected
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.lock import Lock
 from cakravia_verify.site.maintenance import read_maintenance
+from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock
 
 EVERY: Final = 1.0
+# Entries that name the slot which users were brought to.
+_BROUGHT: Final = ("site.up", "site.repaired")
 _SITE_EVENTS: Final[Mapping[str, str]] = {
     "site.down": "the site was taken down",
     "site.up": "the site was started",
@@ -58,8 +61,8 @@ class ReleaseSource:
             purpose=purpose,
             has_users=last is not None,
             is_down=is_taken_down(entries),
-            active=last.intent.candidate if last else None,
-            has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
+            active=active_slot(entries) if last else None,
+            has_previous=self._keeps_warm and last is not None and last.intent.active is not None and is_warm(entries),
             left="" if holder else _left(entries),
             last_change=last_change(entries),
             supervised=last_supervision(entries),
@@ -83,6 +86,25 @@ def _left(entries: Entries) -> str:
             what = "cannot be undone" if record.outcome == STUCK else "died and is neither finished nor undone"
             return f"the {record.intent.kind} of {record.intent.version} ({record.intent.release}) {what}"
     return ""
+
+
+def active_slot(entries: Entries) -> Colour | None:
+    """Return the slot that users were brought to last: by a release that holds, a start or a repair of the site."""
+    for entry in reversed(entries):
+        is_end = entry.event == "release.finished" and entry.facts.get("outcome") in HOLDING
+        if (is_end or entry.event in _BROUGHT) and entry.facts.get("slot") in set(Colour):
+            return Colour(entry.facts["slot"])
+    return None
+
+
+def is_warm(entries: Entries) -> bool:
+    """Return whether the idle slot should run: a start of the whole site starts only the version that users get."""
+    for entry in reversed(entries):
+        if entry.event == "site.up":
+            return False
+        if entry.event == "release.finished" and entry.facts.get("outcome") in HOLDING:
+            return True
+    return False
 
 
 def last_change(entries: Entries) -> LastChange | None:

@@ -124,6 +124,15 @@ def test_nginx_that_dies_in_a_maintenance_pages(world: World) -> None:
     assert any(message.urgency is Urgency.PAGE for message in world.pass_time(PAGE_WITHIN))
 
 
+def test_dead_active_slot_pages_though_failover_serves_users(world: World) -> None:
+    world.pass_time(30)
+    world.set(answering=Colour.GREEN)
+    world.slots[Colour.BLUE] = REFUSED
+    sent = world.pass_time(PAGE_WITHIN)
+    assert [message.urgency for message in sent] == [Urgency.PAGE]
+    assert "active-slot" in sent[0].text
+
+
 def test_hold_pages_for_nothing(world: World) -> None:
     world.set(purpose="cakravia hold", users="no answer in time", outside="no answer in time")
     assert world.pass_time(60) == []

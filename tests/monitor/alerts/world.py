@@ -39,14 +39,25 @@ GRACE = 8.0
 
 
 class World:
-    """What the sources would report. Change the attributes, then let time pass; `messages` is what was sent."""
+    """What the sources would report. Change the attributes, then let time pass; `messages` is what was sent.
 
-    def __init__(self, database: Database, *, maintenance: tuple[MaintenanceWindow, ...] = ()) -> None:
+    `answering` is the slot that answers users while failover serves them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        maintenance: tuple[MaintenanceWindow, ...] = (),
+        channels: tuple[str, ...] = ("ops",),
+    ) -> None:
+        self._channels = dict.fromkeys(channels, Urgency.INFO)
         self.now = 1_700_000_000.0
         self.users = ""
         self.outside = ""
         self.slots: dict[Colour, str | None] = {Colour.BLUE: "", Colour.GREEN: ""}
         self.served = Colour.BLUE
+        self.answering: Colour | None = None
         self.purpose = ""
         self.drift: tuple[str, ...] = ()
         self.is_proxy_running = True
@@ -67,7 +78,7 @@ class World:
 
     def restart_monitor(self) -> None:
         """A new monitor with what the last one stored."""
-        self.outbox = Outbox(self._database, channels={"ops": Urgency.INFO})
+        self.outbox = Outbox(self._database, channels=self._channels)
         self.evaluator = Evaluator(
             rules_for(MonitorSettings()),
             self._database,
@@ -87,7 +98,7 @@ class World:
         return View(
             now=self.now,
             rounds={
-                ProbeTarget.USERS: _round(ProbeTarget.USERS, self.now, self.users, slot=self.served),
+                ProbeTarget.USERS: _round(ProbeTarget.USERS, self.now, self.users, slot=self.answering or self.served),
                 ProbeTarget.OUTSIDE: _round(ProbeTarget.OUTSIDE, self.now, self.outside),
                 **{
                     ProbeTarget(colour): _round(
