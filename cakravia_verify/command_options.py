@@ -11,8 +11,8 @@ from typing import Final
 DEFAULT_SITE: Final = "cakravia.toml"
 # A command of ours in a text, unless it has its options already.
 COMMAND: Final = re.compile(
-    r"(?<![\w/.-])(cakravia(?= (?:backup|check|completion|demo|deploy|doctor|down|gate|history|hold|init|install|"
-    r"keys|load|logs|maintenance|migrate|monitor|plan|prune|recover|report|restore|rollback|status|supervise|uninstall|up)\b)"
+    r"(?<![\w/.-])(cakravia(?= (?:backup|check|completion|demo|deploy|doctor|down|failover|gate|history|hold|init|"
+    r"install|keys|load|logs|maintenance|migrate|monitor|plan|prune|recover|regression|report|restore|rollback|status|supervise|uninstall|up)\b)"
     r"|pytest suites/[a-z]+\b)"
     r"(?! --(?:site|set))"
 )
