@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         open_container_site,
     )
     from cakravia_verify.plugin.monitor_view import MonitorView
+    from cakravia_verify.runs.failover_cell import CellResult
+    from cakravia_verify.runs.regression_run import Night
 
 __all__ = [
     "CONTAINER_PARTS",
@@ -47,6 +49,7 @@ __all__ = [
     "BakeView",
     "Budget",
     "CakraviaError",
+    "CellResult",
     "Check",
     "CheckStatus",
     "ChecksView",
@@ -59,6 +62,7 @@ __all__ = [
     "LoadView",
     "Measured",
     "MonitorView",
+    "Night",
     "OutageRecord",
     "ReleaseSnapshot",
     "ReleaseView",
@@ -87,7 +91,9 @@ _PLACES: Final = {
         _CONTAINERS,
     ),
     **dict.fromkeys(("ChecksView", "HealthPlace", "OutageRecord"), _CHECKS),
+    "CellResult": "cakravia_verify.runs.failover_cell",
     "MonitorView": "cakravia_verify.plugin.monitor_view",
+    "Night": "cakravia_verify.runs.regression_run",
 }
 
 

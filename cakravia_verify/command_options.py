@@ -11,9 +11,9 @@ from typing import Final
 DEFAULT_SITE: Final = "cakravia.toml"
 # A command of ours in a text, unless it has its options already.
 COMMAND: Final = re.compile(
-    r"(?<![\w/.-])(cakravia(?= (?:backup|build|check|completion|demo|deploy|doctor|down|gate|history|hold|init|install|"
-    r"keys|lint|load|logs|maintenance|migrate|monitor|plan|prune|recover|report|restore|rollback|status|supervise|uninstall|up|"
-    r"watch)\b)"
+    r"(?<![\w/.-])(cakravia(?= (?:backup|build|check|completion|demo|deploy|doctor|down|failover|gate|history|hold|init|"
+    r"install|keys|lint|load|logs|maintenance|migrate|monitor|plan|prune|recover|regression|report|restore|rollback|"
+    r"status|supervise|uninstall|up|watch)\b)"
     r"|pytest suites/[a-z]+\b)"
     r"(?! --(?:site|set))"
 )

@@ -65,8 +65,14 @@ ROLLBACK: Final = SessionPolicy(
 )
 LOAD: Final = SessionPolicy(name="load", title="Load", opening="Loading", switches_users=False, is_about_load=True)
 CHECK: Final = SessionPolicy(name="check", title="Check", opening="Checking", switches_users=False, needs_traffic=False)
+FAILOVER: Final = SessionPolicy(
+    name="failover", title="Failover", opening="Trying faults", switches_users=False, needs_traffic=False
+)
+REGRESSION: Final = SessionPolicy(
+    name="regression", title="Regression", opening="Regression", switches_users=False, needs_traffic=False
+)
 
-_POLICIES: Final = {policy.name: policy for policy in (DEPLOY, ROLLBACK, LOAD, CHECK)}
+_POLICIES: Final = {policy.name: policy for policy in (DEPLOY, ROLLBACK, LOAD, CHECK, FAILOVER, REGRESSION)}
 # A history or a verdict of a later version may name a kind that is unknown here: it is read as a plain release.
 _UNKNOWN: Final = SessionPolicy(name="", title="Release", opening="Releasing")
 

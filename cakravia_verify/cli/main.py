@@ -20,6 +20,7 @@ from cakravia_verify.errors import CakraviaError, LockHeld, RollbackFailed, Usag
 from cakravia_verify.gate.model import Exit
 
 if TYPE_CHECKING:
+    from cakravia_verify.settings.models import Settings
     from cakravia_verify.site.site import Site
 
 
@@ -36,6 +37,8 @@ _MODULES: Final = {
     "watch": "watch",
     "load": "sessions",
     "check": "sessions",
+    "failover": "sessions",
+    "regression": "sessions",
     "doctor": "doctor",
     "lint": "lint",
     "status": "site",
@@ -128,7 +131,9 @@ def main(context: click.Context, site_file: str, pairs: tuple[str, ...]) -> None
             from cakravia_verify.settings.loading import load_settings
         from cakravia_verify.site import assembly
 
-        return assembly.open_site(load_settings(file, overrides=[_override(pair) for pair in (*pairs, *more)]))
+        settings = load_settings(file, overrides=[_override(pair) for pair in (*pairs, *more)])
+        _heal(settings)
+        return assembly.open_site(settings)
 
     context.obj = open_site
 
@@ -145,6 +150,19 @@ def _no_plugins_of_pydantic() -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
+
+
+def _heal(settings: Settings) -> None:
+    """Heal the faults that a killed session of `cakravia failover` left."""
+    if not (settings.state / "faults").is_dir():
+        return
+    from cakravia_verify.faults.heal_journal import heal_left
+
+    try:
+        for line in heal_left(settings.state):
+            click.echo(line, err=True)
+    except CakraviaError as error:
+        click.echo(f"cakravia: {error}", err=True)
 
 
 def _override(pair: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.kinds import DEPLOY, LOAD, ROLLBACK, SUITES
+from cakravia_verify.kinds import DEPLOY, FAILOVER, LOAD, REGRESSION, ROLLBACK, SUITES
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site
@@ -80,6 +80,41 @@ def check(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
     chosen = [argument for argument in arguments if argument in known]
     rest = [argument for argument in arguments if argument not in known]
     run_suites(chosen or _fitting(known, context), rest, context=context)
+
+
+@click.command(context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def failover(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Try what users see when a part dies, on a throw-away copy of the site.
+
+    \b
+      cakravia failover                                    every fault at every moment: about an hour
+      cakravia failover --moment steady                    without releases: six minutes
+      cakravia failover --fault slot-killed --moment during
+    The names are in docs/FAILOVER.md. With --i-know-this-hurts the faults come to the live site.
+
+    \b
+    Exit status: 0 users saw what the table says, 1 they lost more, 10 inconclusive, 4 wrong use.
+    """
+    run_suites([FAILOVER.name], arguments, context=context)
+
+
+@click.command(context_settings=_PASS_ON)
+@_ARGUMENTS
+@click.pass_context
+def regression(context: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Release, break and mend a copy of the site for a while, every night.
+
+    \b
+      cakravia regression --duration 1800
+    Each round has good versions, a bad one, a fault, a load and a rollback. Figures are held against earlier nights
+    (docs/FAILOVER.md). The live site is not touched.
+
+    \b
+    Exit status: 0 all was as it should be, 1 it was not, or a figure drifts, 10 inconclusive, 4 wrong use.
+    """
+    run_suites([REGRESSION.name], arguments, context=context)
 
 
 def _fitting(names: Sequence[str], context: click.Context) -> list[str]:

@@ -19,6 +19,8 @@ OVERRIDES = {
     "cakravia_rate": "traffic.rate",
     "cakravia_round_trip": "traffic.round_trip",
 }
+# Tables in an array, which --set replaces as a whole.
+TABLES = ("hooks", "companions")
 # Parts of pytest that every session needs: without one of them it would stop half-way, or leave no report.
 PARTS = {
     "terminal": "pytest's terminal shows the progress",
@@ -80,13 +82,33 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--policy", metavar="SHA256", default="", help="the policy that its release must be held to")
     group.addoption("--max-age", metavar="DAYS", type=finite, default=30.0, help="its greatest age in days (30)")
     group.addoption(
-        "--duration", metavar="SECONDS", type=float, default=None, help="how long suites/load loads the site (60)"
+        "--duration",
+        metavar="SECONDS",
+        type=float,
+        default=None,
+        help="seconds of a load (60), or of each fault that suites/failover tries (3)",
     )
     group.addoption(
         "--i-know-this-hurts",
         action="store_true",
         dest="cakravia_hurts",
         help="let a check take away what users of the live site need, as [contract] outage says",
+    )
+    group.addoption(
+        "--fault",
+        metavar="NAME",
+        action="append",
+        default=[],
+        dest="cakravia_faults",
+        help="a fault that suites/failover tries; may be given again (docs/FAILOVER.md)",
+    )
+    group.addoption(
+        "--moment",
+        metavar="NAME",
+        action="append",
+        default=[],
+        dest="cakravia_moments",
+        help="when it comes: steady, before, during or after a switch; may be given again",
     )
     for dest, key in OVERRIDES.items():
         option = "--" + dest.removeprefix("cakravia_").replace("_", "-")
@@ -155,7 +177,7 @@ def overrides(config: pytest.Config) -> Sequence[tuple[str, Any]]:
             found.append((key, int(number) if key == "traffic.users" and number == int(number) else number))
     for pair in config.getoption("cakravia_set"):
         key, equals, value = pair.partition("=")
-        if not equals or "." not in key:
+        if not equals or ("." not in key and key.strip() not in TABLES):
             raise pytest.UsageError(f"--set {pair!r}: write it as section.key=value, as in --set release.bake=5")
         _refuse_contradiction(config, key.strip(), value.strip())
         found.append((key.strip(), value.strip()))

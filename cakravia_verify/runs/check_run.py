@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cakravia_verify import __version__
 from cakravia_verify.checks.model import Ground
@@ -17,7 +17,7 @@ from cakravia_verify.command_options import with_options
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.gate.checks import judge_checks
 from cakravia_verify.gate.model import CheckStatus, Decision, Evidence, Exit, Verdict
-from cakravia_verify.kinds import CHECK
+from cakravia_verify.kinds import CHECK, FAILOVER, SessionPolicy
 from cakravia_verify.release.machine import StepEvent
 from cakravia_verify.report.document import ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant
@@ -27,6 +27,9 @@ from cakravia_verify.site.site import Site
 from cakravia_verify.system.machine import Machine
 from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.run import TrafficRun
+
+if TYPE_CHECKING:
+    from cakravia_verify.runs.failover_trials import FailoverTrials
 
 CHECKED: Final = "checked"
 NO_VERSION: Final = "no version"
@@ -47,18 +50,33 @@ class LoadOfCheck(LoadRun):
 
 
 class CheckRun(SessionRun):
-    """One check of a site from `open` to `close`. `duration` is how long its load lasts, in seconds.
+    """One check of a site from `open` to `close`. `duration` is how long its load or each of its faults lasts, in s.
 
     The session says in `reasons` why checks did not pass.
     """
 
-    def __init__(self, site: Site, *, duration: float, on_event: Callable[[StepEvent], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        duration: float,
+        on_event: Callable[[StepEvent], None] = lambda _: None,
+        kind: SessionPolicy = CHECK,
+        pairs: Sequence[tuple[str, Any]] = (),
+        told: Callable[[str], None] = lambda _: None,
+        is_live: bool = False,
+    ) -> None:
         super().__init__(site, on_event=on_event)
         self.ground = Ground(site, Machine())
+        self.kind = kind
+        self.is_live = is_live
+        self._pairs = pairs
+        self._told = told
         self.reasons: dict[str, str] = {}
         self._duration = duration
         self._load: LoadOfCheck | None = None
-        self._id = f"{datetime.fromtimestamp(self._began_wall, UTC):%Y%m%d-%H%M%S}-check-{secrets.token_hex(2)}"
+        self._trials: FailoverTrials | None = None
+        self._id = f"{datetime.fromtimestamp(self._began_wall, UTC):%Y%m%d-%H%M%S}-{kind.name}-{secrets.token_hex(2)}"
 
     def open(self, *, waiting: Callable[[str], None] = lambda _: None) -> None:
         """Observe the site. A site that cannot be observed is checked all the same."""
@@ -79,8 +97,27 @@ class CheckRun(SessionRun):
             self._load = load
         return self._load
 
+    @property
+    def trials(self) -> FailoverTrials:
+        """The faults that this check tries: on a copy of the site, unless the run is about the live site."""
+        # Only a check with faults loads what they need.
+        from cakravia_verify.runs.failover_trials import HOLD, FailoverTrials
+
+        if self._trials is None:
+            self._trials = FailoverTrials(
+                self.site,
+                folder=self.folder,
+                hold=self._duration if self.kind is FAILOVER else HOLD,
+                is_live=self.is_live,
+                pairs=self._pairs,
+                told=self._told,
+            )
+        return self._trials
+
     def close(self) -> None:
-        """End the load."""
+        """End the load and the copy."""
+        if self._trials is not None:
+            self._trials.close()
         if self._load is not None:
             self._load.close()
 
@@ -121,6 +158,8 @@ class CheckRun(SessionRun):
             trouble="; ".join(filter(None, (*self.objections, trouble))),
         )
         status = self._exit(verdict)
+        if self._trials is not None:
+            self._trials.write()
         document = self._document(verdict, required, status=status)
         return SessionOutcome(status, verdict, _with_load(document, load) if load else document)
 
@@ -135,7 +174,7 @@ class CheckRun(SessionRun):
         site, active = self.site, self.state.active if self.state else None
         return ReleaseDocument(
             release=self._id,
-            kind=CHECK.name,
+            kind=self.kind.name,
             version=self.subject,
             digest=active.digest if active else "",
             slot=str(active.colour) if active else "",
@@ -154,7 +193,7 @@ class CheckRun(SessionRun):
             verdict=verdict,
             evidence=Evidence(
                 release=self._id,
-                kind=CHECK.name,
+                kind=self.kind.name,
                 version=self.subject,
                 serving=str(active or ""),
                 interrupted=self.interrupted,
@@ -162,10 +201,15 @@ class CheckRun(SessionRun):
             ),
             budget=self.budget,
             drift=self.state.drift if self.state else (),
-            findings=(*self.notices, *_left_out(required)),
+            findings=(*self.notices, *self.users_saw(), *_left_out(required)),
             settings_digest=digest_of(site.settings),
             tool=f"cakravia-verify {__version__}",
         )
+
+    def users_saw(self) -> Iterator[str]:
+        """Yield what the report says about faults."""
+        if self._trials is not None:
+            yield from self._trials.sentences()
 
     def _exit(self, verdict: Verdict) -> Exit:
         if verdict.decision is Decision.PASSED:

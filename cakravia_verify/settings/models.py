@@ -230,6 +230,12 @@ class TrafficSettings(Section):
         return self
 
 
+class FailoverSettings(Section):
+    """What the copies of the site get on which faults and the nightly regression are tried."""
+
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
 class Settings(Section):
     """All sections of cakravia.toml.
 
@@ -252,6 +258,7 @@ class Settings(Section):
     policy: PolicySettings = PolicySettings()
     monitor: MonitorSettings = MonitorSettings()
     notify: NotifySettings = NotifySettings()
+    failover: FailoverSettings = FailoverSettings()
     hooks: Annotated[tuple[HookSettings, ...], Field(strict=False)] = ()
     companions: Annotated[tuple[CompanionSettings, ...], Field(strict=False)] = ()
 
@@ -268,6 +275,12 @@ class Settings(Section):
         host = self.site.host.partition(":")[0]
         if host and self.proxy.strangers != "serve" and not is_covered(host, self.proxy.known_names):
             raise ValueError(f"[site] host = {host!r} is not in [proxy] server_names: its users would be strangers")
+        return self
+
+    @model_validator(mode="after")
+    def _detour_has_a_way(self) -> Settings:
+        if self.site.platform == "docker" and (self.proxy.detour.blue or self.proxy.detour.green):
+            raise ValueError('[proxy] detour needs [site] platform = "process"; set both ports to 0')
         return self
 
     @model_validator(mode="after")
@@ -338,3 +351,8 @@ class Settings(Section):
         # "localhost" has two addresses, and an application may listen on one of them.
         host = "127.0.0.1" if self.slots.host == "localhost" else self.slots.host
         return Address(host, self.slots.port(colour))
+
+    def upstream_address(self, colour: Colour) -> Address:
+        """Return where nginx finds the slot: at its own address, or at a program in between."""
+        detour = self.proxy.detour.port(colour)
+        return Address("127.0.0.1", detour) if detour else self.slot_address(colour)

@@ -11,7 +11,7 @@ from cakravia_verify.settings.own_nginx import PathSettings, SnippetSettings
 from cakravia_verify.settings.section import NGINX_PATH, Listens, OptionalListens, Section, address_of
 from cakravia_verify.settings.skew import AssetPrefix, SkewSettings
 from cakravia_verify.settings.trusted_peers import networks_of
-from cakravia_verify.slots import Address
+from cakravia_verify.slots import Address, Colour
 
 # nginx's configuration contains the value between double quotes.
 HeaderValue: TypeAlias = Annotated[str, Field(pattern=r"""^[^"$\\\x00-\x1f\x7f]*$""")]
@@ -47,6 +47,16 @@ class MaintenanceSettings(Section):
     def _addresses_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         networks_of(value)
         return value
+
+
+class DetourSettings(Section):
+    """Ports of programs between nginx and the slots, as failover tests put there. 0: none."""
+
+    blue: Annotated[int, Field(ge=0, le=65_535)] = 0
+    green: Annotated[int, Field(ge=0, le=65_535)] = 0
+
+    def port(self, colour: Colour) -> int:
+        return self.blue if colour is Colour.BLUE else self.green
 
 
 class ProxySettings(Section):
@@ -86,6 +96,7 @@ class ProxySettings(Section):
     skew: SkewSettings = SkewSettings()
     snippets: SnippetSettings = SnippetSettings()
     path: Annotated[tuple[PathSettings, ...], Field(strict=False)] = ()
+    detour: DetourSettings = DetourSettings()
 
     @model_validator(mode="after")
     def _skew_needs_the_flag(self) -> ProxySettings:

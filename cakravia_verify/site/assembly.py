@@ -40,7 +40,7 @@ def _parts(settings: Settings, clock: Clock) -> tuple[Platform, Proxy, SharedLea
     from cakravia_verify.platforms.process.nginx import LocalNginx
     from cakravia_verify.platforms.process.slots import ProcessPlatform
 
-    upstreams = {colour: settings.slot_address(colour) for colour in Colour}
+    upstreams = {colour: settings.upstream_address(colour) for colour in Colour}
     proxy = LocalNginx(
         settings.proxy,
         folder=settings.state / "nginx",

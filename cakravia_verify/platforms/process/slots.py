@@ -236,7 +236,7 @@ class ProcessPlatform:
             ) from error
 
     def connections(self, colour: Colour) -> int:
-        return proxy_connections(self._settings.slots.port(colour), self._nginx.everyone())
+        return proxy_connections(self._settings.upstream_address(colour).port, self._nginx.everyone())
 
     def stop(self, colour: Colour, *, deadline: Deadline) -> None:
         self._end(colour, deadline=deadline)

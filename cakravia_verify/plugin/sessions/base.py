@@ -65,7 +65,17 @@ class Session(ABC, Generic[Run]):
         """Return the site that the command line names. Raises UsageError if its reports cannot be written."""
         settings = load_settings(Path(self.config.getoption("site")), overrides=overrides(self.config))
         require_writable(settings.reports)
+        self._heal(settings.state)
         return open_site(settings)
+
+    def _heal(self, state: Path) -> None:
+        """Heal the faults that a killed session left. Usually there are none, and nothing is imported for it."""
+        if not (state / "faults").is_dir():
+            return
+        from cakravia_verify.faults.heal_journal import heal_left
+
+        for line in heal_left(state):
+            self.progress.line(f"  note: {line}", yellow=True)
 
     def objections(self) -> Sequence[str]:
         """Return what stands against a good verdict and is no check of the suite."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import pytest
 
-from cakravia_verify.kinds import DEPLOY, ROLLBACK
+from cakravia_verify.kinds import DEPLOY, REGRESSION, ROLLBACK
+from cakravia_verify.plugin.options import overrides
 from cakravia_verify.plugin.sessions.base import Session
 from cakravia_verify.runs.check_run import CheckRun
+
+if TYPE_CHECKING:
+    from cakravia_verify.runs.failover_cell import FailoverCell
 
 # The order of the complete suite. Folders that are not named here come last.
 SUITES_IN_ORDER: Final = ("prerequisites", "health", "config", "containers", "load", "failover", "monitor")
 OF_DOCKER: Final = "containers"
-RELEASE_SUITES: Final = (DEPLOY.name, ROLLBACK.name)
+RELEASE_SUITES: Final = (DEPLOY.name, ROLLBACK.name, REGRESSION.name)
 DEFAULT_SECONDS: Final = 20.0
 LONGEST_SECONDS: Final = 86_400.0
 LONGEST_REASON: Final = 400
@@ -28,23 +32,44 @@ class CheckSession(Session[CheckRun]):
     latest: ClassVar[str] = "latest-check"
 
     def new_run(self) -> CheckRun:
+        self.refuse_options_of_releases()
+        site = self.open_site()
+        if site.settings.site.platform != "docker" and any(path.name == OF_DOCKER for path in self._named):
+            raise pytest.UsageError(
+                f"{self.config.getoption('site')} describes a site on platform {site.settings.site.platform!r}, and "
+                "this suite checks containers: name a site on Docker, as in "
+                "cakravia --site cakravia.docker.toml check"
+            )
+        return CheckRun(
+            site,
+            duration=self.duration(DEFAULT_SECONDS),
+            on_event=self.progress.event,
+            pairs=overrides(self.config),
+            told=self.progress.line,
+        )
+
+    def refuse_options_of_releases(self) -> None:
+        """Raise pytest.UsageError if the command line has an option that only releases use."""
         option = self.config.getoption
         names = {"--version": "release", "--redeploy": "redeploy", "--wait": "wait", "--digest": "digest"}
         given = {name: option(dest) for name, dest in names.items()}
         for name, is_given in given.items():
             if is_given:
                 raise pytest.UsageError(f"{name} is for releases: a check does not use it")
-        site = self.open_site()
-        if site.settings.site.platform != "docker" and any(path.name == OF_DOCKER for path in self._named):
-            raise pytest.UsageError(
-                f"{option('site')} describes a site on platform {site.settings.site.platform!r}, and this suite checks "
-                "containers: name a site on Docker, as in cakravia --site cakravia.docker.toml check"
-            )
-        return CheckRun(site, duration=self._duration(), on_event=self.progress.event)
 
-    def _duration(self) -> float:
+    def cells(self) -> Sequence[FailoverCell]:
+        """Return the faults of suites/failover: those that the command line names, else the essential ones."""
+        from cakravia_verify.faults.catalogue import FAULTS
+        from cakravia_verify.faults.model import Moment
+        from cakravia_verify.plugin.fault_choice import chosen_cells
+
+        names = [fault.name for fault in FAULTS if fault.is_essential]
+        return chosen_cells(self.config, names=names, moments=[Moment.STEADY])
+
+    def duration(self, default: float) -> float:
+        """Return the seconds of --duration. Raises pytest.UsageError if they make no sense."""
         given = self.config.getoption("duration")
-        seconds: float = DEFAULT_SECONDS if given is None else given
+        seconds: float = default if given is None else given
         if math.isfinite(seconds) and 0 < seconds <= LONGEST_SECONDS:
             return seconds
         raise pytest.UsageError(f"--duration {seconds:g}: give seconds, more than 0 and at most {LONGEST_SECONDS:g}")

@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from cakravia_verify.kinds import CHECK, DEPLOY, LOAD, ROLLBACK, SessionPolicy
-from cakravia_verify.plugin.fixtures import checks as check_fixtures
-from cakravia_verify.plugin.fixtures import load as load_fixtures
-from cakravia_verify.plugin.fixtures import release as release_fixtures
-from cakravia_verify.plugin.sessions.base import Session
-from cakravia_verify.plugin.sessions.checks import CheckSession
-from cakravia_verify.plugin.sessions.load import LoadSession
-from cakravia_verify.plugin.sessions.release import ReleaseSession
+from cakravia_verify.kinds import CHECK, DEPLOY, FAILOVER, LOAD, REGRESSION, ROLLBACK, SessionPolicy
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from cakravia_verify.plugin.sessions.base import Session
 
 
 @dataclass(frozen=True)
 class SessionType:
     """One kind of session.
 
-    `required` names its checks in the order of the session. A session in which one of them is missing is inconclusive,
-    so a command line or a conftest.py cannot take one away.
+    `module` in plugin/sessions has the class `name`; `fixtures_module` is the file in plugin/fixtures. Only
+    those of the present session are imported. `required` names its checks in the order of the session. A session in
+    which one of them is missing is inconclusive, so a command line or a conftest.py cannot take one away.
     """
 
     policy: SessionPolicy
-    session: type[Session[Any]]
-    fixtures: ModuleType
+    module: str
+    name: str
+    fixtures_module: str
     required: tuple[str, ...]
+
+    @property
+    def session(self) -> type[Session[Any]]:
+        """The class of the session."""
+        found: type[Session[Any]] = getattr(import_module(f"cakravia_verify.plugin.sessions.{self.module}"), self.name)
+        return found
+
+    @property
+    def fixtures(self) -> ModuleType:
+        """The module with its fixtures."""
+        return import_module(f"cakravia_verify.plugin.fixtures.{self.fixtures_module}")
 
 
 SESSION_TYPES: Final = (
     SessionType(
         policy=DEPLOY,
-        session=ReleaseSession,
-        fixtures=release_fixtures,
+        module="release",
+        name="ReleaseSession",
+        fixtures_module="release",
         required=(
             "test_candidate_is_staged_in_the_idle_slot",
             "test_users_stay_on_the_active_slot_while_the_candidate_warms_up",
@@ -49,8 +61,9 @@ SESSION_TYPES: Final = (
     ),
     SessionType(
         policy=ROLLBACK,
-        session=ReleaseSession,
-        fixtures=release_fixtures,
+        module="release",
+        name="ReleaseSession",
+        fixtures_module="release",
         required=(
             "test_target_is_healthy_before_users_return",
             "test_users_stay_where_they_are_until_then",
@@ -61,8 +74,9 @@ SESSION_TYPES: Final = (
     ),
     SessionType(
         policy=LOAD,
-        session=LoadSession,
-        fixtures=load_fixtures,
+        module="load",
+        name="LoadSession",
+        fixtures_module="load",
         required=(
             "test_site_bears_the_load_to_its_end",
             "test_no_request_was_lost_under_load",
@@ -70,7 +84,15 @@ SESSION_TYPES: Final = (
         ),
     ),
     # Which suites are checked is the operator's choice; every check that they have counts.
-    SessionType(policy=CHECK, session=CheckSession, fixtures=check_fixtures, required=()),
+    SessionType(policy=CHECK, module="checks", name="CheckSession", fixtures_module="checks", required=()),
+    SessionType(policy=FAILOVER, module="failover", name="FailoverSession", fixtures_module="checks", required=()),
+    SessionType(
+        policy=REGRESSION,
+        module="regression",
+        name="RegressionSession",
+        fixtures_module="regression",
+        required=("test_no_figure_is_worse_than_in_earlier_nights",),
+    ),
 )
 
 

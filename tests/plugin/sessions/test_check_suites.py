@@ -11,7 +11,7 @@ import pytest
 
 from cakravia_verify.report.verdict.file import read_verdict
 from cakravia_verify.report.verdict.surrounding import altered_files
-from tests.plugin.sessions.shop import SUITES, Ended, Shop
+from tests.plugin.sessions.shop import SUITES, Ended, Shop, wait_for
 
 # A busy machine answers late.
 PATIENT = ("--set", "health.timeout=8", "--set", "budget.p99=8", "--set", "traffic.timeout=10")
@@ -48,16 +48,38 @@ def state_of(shop: Shop) -> dict[str, Any]:
 
 def test_the_complete_suite_passes_in_order_and_leaves_the_site_as_it_was(shop: Shop) -> None:
     before = state_of(shop)
-    ended = check(shop, more=SHORT)
+    ended = check(shop, more=(*SHORT, "--fault", "slot-killed"))
     assert ended.status == 0, ended.output
     assert state_of(shop) == before
     told = verdict(shop)
     assert (told["decision"], told["kind"], told["outcome"]) == ("PASSED", "check", "checked")
     assert told["evidence"]["measured"]["lost"] == 0
-    order = [ended.output.index(f"\n{suite}\n") for suite in ("prerequisites", "health", "config", "load")]
+    suites = ("prerequisites", "health", "config", "load", "failover")
+    order = [ended.output.index(f"\n{suite}\n") for suite in suites]
     assert order == sorted(order)
     assert "deploy/test_" not in ended.output
     assert altered_files(read_verdict(shop.reports / "latest-check" / "verdict.json")) == []
+    (cell,) = json.loads((shop.reports / "latest-check" / "failover.json").read_text())
+    assert (cell["problems"], cell["executed_twice"], cell["moment"]) == ([], 0, "steady")
+    assert sum(cell["sent"].values()) > 100
+    assert "the active slot is killed" in (shop.reports / "latest-check" / "report.html").read_text()
+
+
+def test_a_fault_of_a_killed_session_is_healed_by_the_next_command(shop: Shop) -> None:
+    """The faults come to this live site: nothing else could show that its slot goes on."""
+    options = ("--i-know-this-hurts", "--fault", "slot-stopped", "--duration", "120")
+    session = shop.begin_pytest(str(SUITES / "failover"), *shop.site, *PATIENT, *options)
+    active = shop.observe().active
+    assert active is not None
+    slot = psutil.Process(int(active.identity.partition("@")[0]))
+    assert wait_for(lambda: slot.status() == psutil.STATUS_STOPPED, seconds=60), session.text
+    assert "LIVE site shop" in session.text
+    session.process.kill()
+    session.process.wait(10)
+    ended = shop.cakravia("status")
+    assert "healed a fault whose session died" in ended.output
+    assert wait_for(lambda: slot.status() != psutil.STATUS_STOPPED, seconds=10)
+    assert not (shop.state / "faults").exists()
 
 
 def test_a_hand_edited_nginx_conf_fails_the_check_and_recover_mends_it(shop: Shop) -> None:
