@@ -11,8 +11,8 @@ from typing import Final
 DEFAULT_SITE: Final = "cakravia.toml"
 # A command of ours in a text, unless it has its options already.
 COMMAND: Final = re.compile(
-    r"(?<![\w/.-])(cakravia(?= (?:backup|build|check|completion|demo|deploy|doctor|down|failover|gate|history|hold|init|"
-    r"install|keys|lint|load|logs|maintenance|migrate|monitor|plan|prune|recover|regression|report|restore|rollback|"
+    r"(?<![\w/.-])(cakravia(?= (?:backup|build|check|completion|demo|deploy|doctor|down|failover|gate|history|hold|"
+    r"init|install|keys|lint|load|logs|maintenance|migrate|monitor|plan|prune|recover|regression|report|restore|rollback|"
     r"status|supervise|uninstall|up|watch)\b)"
     r"|pytest suites/[a-z]+\b)"
     r"(?! --(?:site|set))"

@@ -14,7 +14,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "MONITORING.md").read_text(encoding
 
 
 def test_every_alert_stands_in_the_table_with_its_urgency() -> None:
-    listed = dict(re.findall(r"^\| `([a-z-]+)` \| (page|warning|info) \|", PAGE, re.MULTILINE))
+    # Messages of a release have a table of their own.
+    listed = dict(re.findall(r"^\| `(?!release-)([a-z-]+)` \| (page|warning|info) \|", PAGE, re.MULTILINE))
     assert listed == {rule.name: str(rule.policy.urgency) for rule in rules_for(MonitorSettings())}
 
 

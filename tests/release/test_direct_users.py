@@ -17,7 +17,7 @@ from tests.memory_stage import Stage
 
 PACKAGE = Path(__file__).parents[2] / "cakravia_verify"
 # A proxy may call itself; the memory site and the faults are no release.
-EXEMPT = ("platforms", "proxy", "testing")
+EXEMPT = ("faults", "platforms", "proxy", "testing")
 ROUTES = {"point_at", "start"}
 
 
