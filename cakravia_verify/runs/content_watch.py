@@ -25,7 +25,7 @@ MOST_ENTRIES: Final = 20
 SAMPLES: Final = 3
 # A kind of request that takes longer is asked for once, and not while users are on the candidate.
 SLOW_SECONDS: Final = 0.5
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 4
 _IDENT: Final = "content"
 # Headers of the mix that say how a connection is used and a body packed.
 _NOT_ASKED: Final = frozenset({"accept-encoding", "connection"})
