@@ -31,7 +31,7 @@ GOOD = (
     Scenario("plain", check=True),
     Scenario("late-ready", misbehave="late-ready:1.5", slow=True),
     Scenario("flap", ("--set", "health.deadline=10"), misbehave="flap:4"),
-    Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.03", slow=True),
+    Scenario("unsteady-latency", ("--set", "traffic.arrivals=poisson"), misbehave="slow:0.005", slow=True),
     Scenario("ignores-sigterm", misbehave="ignore-sigterm", slow=True),
     Scenario("double-orders-nobody-repeats", misbehave="double-orders", slow=True),
     Scenario(
