@@ -102,7 +102,7 @@ def _page_changes(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer
 
 
 def _json_changes(before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> Iterator[str]:
-    if any(answer.json is NOT_JSON for answer in before):
+    if any(answer.is_cut for answer in (*before, *after)) or any(answer.json is NOT_JSON for answer in before):
         return
     if any(answer.json is NOT_JSON for answer in after):
         yield "the body is no JSON any more"

@@ -102,6 +102,26 @@ def test_json_with_more_in_it_changes_nothing_large(after: Any) -> None:
     assert (found.change, found.told) == ("", ())
 
 
+def test_json_longer_than_what_is_looked_at_is_not_taken_for_broken() -> None:
+    whole = data([{"id": number} for number in range(100)])
+    longer = ContentAnswer(200, JSON, (), whole.body[:-40], whole.size)
+    assert difference([whole], [longer]).change == ""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["<![foo[x", "<" * 600_000, "[" * 100_000, "\x00\ud800"],
+    ids=["declaration", "tags", "depth", "no text"],
+)
+def test_odd_bodies_end_in_no_traceback(odd: str) -> None:
+    body = odd.encode(errors="surrogatepass")
+    for headers in (HTML, JSON):
+        answer = ContentAnswer(200, headers, (), body, len(body))
+        assert difference([page()], [answer]).change
+        assert difference([answer], [answer]).change == ""
+        assert isinstance(answer.structure, str)
+
+
 def test_what_differs_from_answer_to_answer_is_no_change() -> None:
     before = [page(), page("<p>Come back soon.</p>"), page()]
     assert difference(before, [page("<p>Soon.</p>")] * 3).change == ""
