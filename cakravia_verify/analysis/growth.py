@@ -29,6 +29,11 @@ class UseSample:
     use: SlotUse
 
 
+def are_enough(samples: Sequence[UseSample]) -> bool:
+    """Return whether the samples are many and long enough to show growth."""
+    return len(samples) >= LEAST_SAMPLES and samples[-1].at - samples[0].at >= LEAST_SECONDS
+
+
 def growth_in_words(samples: Sequence[UseSample], *, memory_limit: int | None) -> Iterator[str]:
     """Yield a sentence for each resource that grows all the time, with the time until its limit.
 

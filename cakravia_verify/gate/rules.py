@@ -278,7 +278,7 @@ def _growth_checks(measured: Measured, budget: Budget) -> Sequence[Check]:
         status = _passed_if(not (measured.growth and is_required))
     else:
         return []
-    value = "; ".join(measured.growth or ()) or ("not measured" if measured.growth is None else "nothing grows")
+    value = "; ".join(measured.growth or ()) or ("not measured" if measured.growth is None else "no growth seen")
     return [Check("growth", "The candidate does not grow through the bake", status, value, "no growth")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from cakravia_verify.analysis.growth import UseSample, errors_in_words, growth_in_words
+from cakravia_verify.analysis.growth import UseSample, are_enough, errors_in_words, growth_in_words
 from cakravia_verify.analysis.model import Measurement
 from cakravia_verify.errors import CakraviaError
 from cakravia_verify.release.machine import Release
@@ -38,9 +38,15 @@ class GrowthWatch:
             self._samples.append(UseSample(now, use))
 
     def added_to(self, measurement: Measurement) -> Measurement:
-        """Return the measurement with what grows, in words."""
-        limit = self._release.site.settings.slots.memory_bytes
-        words = (*growth_in_words(self._samples, memory_limit=limit), *filter(None, [self._errors()]))
+        """Return the measurement with what grows, in words: None if the bake is too short for it.
+
+        A rollback is not held up by growth: users want to be away from another version.
+        """
+        words: tuple[str, ...] | None = ()
+        if not self._release.intent.policy.goes_back:
+            limit = self._release.site.settings.slots.memory_bytes
+            words = (*growth_in_words(self._samples, memory_limit=limit), *filter(None, [self._errors()]))
+            words = words if words or are_enough(self._samples) else None
         return replace(measurement, measured=replace(measurement.measured, growth=words))
 
     def _errors(self) -> str:

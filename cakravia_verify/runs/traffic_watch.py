@@ -327,8 +327,7 @@ class TrafficWatch:
                 )
                 if self._content is not None:
                     measurement = self._content.added_to(measurement, recorded_changes(ledger, timeline))
-                if self._policy.compares_slots:
-                    measurement = self._growth.added_to(measurement)
+                measurement = self._growth.added_to(measurement)
                 if self._left_at is not None:
                     left = users_left(ledger, timeline, left_at=self._left_at)
                     measurement = replace(measurement, figures={**measurement.figures, "users_left": left})
