@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cakravia_verify.analysis.answer_shape import ContentAnswer
 from cakravia_verify.analysis.content import difference
-from cakravia_verify.analysis.recorded_content import GoodAnswers, change_of
+from cakravia_verify.analysis.recorded_content import GoodAnswers, change_of, recorded_changes
+from cakravia_verify.analysis.run_timeline import RunTimeline
+from cakravia_verify.proxy.protocol import Switchover
+from cakravia_verify.slots import Colour
+from cakravia_verify.system.clock import Microseconds
+from tests.traffic.ledger.ledger_files import Run, request
 
 ITEMS = "".join(f"<li><a href='/item/{number}'>Item {number}</a> for {number} coins</li>" for number in range(30))
 PAGE = (
@@ -186,3 +193,18 @@ def test_headers_that_vanish_or_become_dangerous_are_told(
 )
 def test_the_ledger_shows_a_post_that_is_answered_otherwise(after: GoodAnswers, change: str) -> None:
     assert change_of(GoodAnswers(40, [201], 201, 2_000, 3_000), after) == change
+
+
+def test_a_post_that_is_only_accepted_after_the_switch_is_found_in_the_ledger(tmp_path: Path) -> None:
+    switch = Switchover(Colour.GREEN, Microseconds(20_000), Microseconds(20_000))
+    rows = []
+    for number in range(40):
+        facts: dict[str, Any] = dict.fromkeys(("planned", "started", "sent"), number * 1_000 + 1)
+        facts |= {"done": number * 1_000 + 500, "name": "order", "method": "POST", "status": 201, "bytes": 900}
+        if number >= 20:
+            facts |= {"slot": "green", "served_slot": "green", "version": "v2", "status": 202}
+        rows.append(request(number, **facts))
+    timeline = RunTimeline(touched=None, switchovers=(switch,), until=None, rate=1_000.0)
+    with Run(tmp_path, rows).build() as ledger:
+        assert recorded_changes(ledger, timeline) == {"order": "status 202 instead of 201"}
+        assert recorded_changes(ledger, replace(timeline, switchovers=())) == {}
