@@ -28,6 +28,10 @@ class Directive:
         return self.arguments[0] if self.arguments else ""
 
     @property
+    def last(self) -> str:
+        return self.arguments[-1] if self.arguments else ""
+
+    @property
     def around(self) -> Iterator[Directive]:
         """The blocks around this directive, from the inside to the outside."""
         block = self.outer

@@ -112,7 +112,7 @@ def _name_of(block: Directive) -> str:
     parts = [names] if names not in ("", "_") else []
     if location is not None:
         match = _MATCHES.get(location.first, "path")
-        parts.append(f"{match} {location.arguments[-1] if location.arguments else ''}")
+        parts.append(f"{match} {location.last}")
     return ", ".join(parts) or ("the site" if server is not None else "everywhere")
 
 

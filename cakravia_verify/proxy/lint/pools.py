@@ -119,7 +119,7 @@ def is_internal(block: Directive) -> bool:
 def path_of(block: Directive) -> str:
     """Return the path or pattern of the location around a directive, '' outside of locations."""
     location = block.inside("location")
-    return location.arguments[-1] if location is not None and location.arguments else ""
+    return location.last if location is not None else ""
 
 
 def _replaced(name: str, word: str, *, by: str) -> str:

@@ -44,6 +44,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "reload": {"switch": "reload", "keepalive": 0, "path": (UPLOADS,)},
     "everything": {
+        "listen": ("127.0.0.1:8080", "[::1]:8080"),
+        "server_names": ("shop.example", "www.shop.example"),
+        "strangers": "close",
+        "redirects": ({"from": "www.shop.example", "to": "https://shop.example"},),
         "assets": ("/static/",),
         "skew": {"cookie": "version", "header": "X-Version"},
         "path": (UPLOADS, {"path": "/events", "read_timeout": 3600.0}),

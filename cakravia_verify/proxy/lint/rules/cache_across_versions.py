@@ -25,7 +25,7 @@ def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
         named = variables_in(key)
         if variables & set(named) or any(word in name for name in named for word in TELLING):
             continue
-        times = [seconds_of(each.arguments[-1]) or 0.0 for each in block.effective("proxy_cache_valid")]
+        times = [seconds_of(each.last) or 0.0 for each in block.effective("proxy_cache_valid")]
         if times and max(times) <= SHORT:
             continue
         yield Spot(cache[-1], f"proxy_cache_key {key} is the same for both versions")

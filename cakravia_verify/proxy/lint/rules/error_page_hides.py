@@ -17,7 +17,7 @@ def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
         changed = next((word for word in each.arguments if word.startswith("=")), None)
         if not codes or changed is None or (block is not None and is_internal(block)):
             continue
-        if changed[1:2] in ("2", "3") or (changed == "=" and not _is_passed_on(tree, each.arguments[-1])):
+        if changed[1:2] in ("2", "3") or (changed == "=" and not _is_passed_on(tree, each.last)):
             yield Spot(each, f"error_page {each.value}")
 
 

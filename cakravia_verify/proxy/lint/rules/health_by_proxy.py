@@ -19,7 +19,7 @@ def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
     if next(proxied(tree), None) is None:
         return
     for each in tree.root.all("location"):
-        if each.arguments and HEALTH.match(each.arguments[-1]) and not each.own(*PASSES):
+        if HEALTH.match(each.last) and not each.own(*PASSES):
             for answer in each.own("return", "try_files", "empty_gif"):
                 if answer.name != "return" or answer.first.startswith("2") or not answer.first.isdigit():
                     yield Spot(answer, f"location {each.value} is answered by nginx: {answer.name} {answer.value}")

@@ -23,7 +23,7 @@ def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
                 yield Spot(each, f"limit_req {each.first} lets {_rate(zone):g} requests a second pass")
         for each in block.effective("limit_conn"):
             zone = zones.get(each.first)
-            number = each.arguments[-1]
+            number = each.last
             if zone is None or not number.isdigit() or _has_exceptions(tree, zone):
                 continue
             if int(number) < MEASURING_CONNECTIONS:

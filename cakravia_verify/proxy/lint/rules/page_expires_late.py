@@ -20,7 +20,7 @@ def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
         if is_asset(path_of(block)):
             continue
         for each in block.effective("expires"):
-            if each.first == "max" or (seconds_of(each.arguments[-1]) or 0) > LONGEST:
+            if each.first == "max" or (seconds_of(each.last) or 0) > LONGEST:
                 yield Spot(each, f"expires {each.value} for pages")
         for each in block.effective("add_header"):
             if each.first.lower() == "cache-control" and len(each.arguments) > 1:

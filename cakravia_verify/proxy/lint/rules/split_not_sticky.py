@@ -24,7 +24,7 @@ CHANGING: Final = {
 
 def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
     for each in tree.root.all("split_clients"):
-        if each.arguments[-1].lstrip("$") in switch_variables(tree):
+        if each.last.lstrip("$") in switch_variables(tree):
             changing = sorted(CHANGING & set(variables_in(each.first)))
             if changing:
                 yield Spot(each, f"split_clients by ${', $'.join(changing)}")
