@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cakravia_verify.errors import UsageError
+from cakravia_verify.kinds import policy_of
+from cakravia_verify.report.document import RunFigures
 from cakravia_verify.report.folder import runs_in
 from cakravia_verify.report.text.formats import count_in_words, seconds_in_words
 from cakravia_verify.report.verdict.file import read_verdict
 from cakravia_verify.report.verdict.model import VerdictRecord
-
-
-@dataclass(frozen=True)
-class RunFigures:
-    """One run. Durations are seconds, counts are requests, None means not measured.
-
-    `problem` says why the verdict cannot be read; the other facts are empty then.
-    """
-
-    folder: Path
-    problem: str = ""
-    kind: str = ""
-    version: str = ""
-    decision: str = ""
-    outcome: str = ""
-    started_at: str = ""
-    seconds: float | None = None
-    sent: int | None = None
-    lost: int | None = None
-    errors: int | None = None
-    p99: float | None = None
-    switch_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +29,16 @@ class Difference:
 def figures_in(reports: Path, *, newest: int) -> tuple[RunFigures, ...]:
     """Return the figures of the newest runs of a folder, oldest first. A run without a readable verdict is one too."""
     return tuple(figures_of(folder) for folder in runs_in(reports)[-newest:])
+
+
+def earlier_releases(reports: Path, *, before: str, newest: int) -> tuple[RunFigures, ...]:
+    """Return the figures of the newest releases and rollbacks but the one named `before`, oldest first."""
+    with contextlib.suppress(OSError):
+        # Loads and checks lie there too. A folder with many of them shows fewer releases.
+        folders = [folder for folder in runs_in(reports) if folder.name != before][-3 * newest :]
+        read = [figures_of(folder) for folder in folders]
+        return tuple(each for each in read if not each.problem and policy_of(each.kind).switches_users)[-newest:]
+    return ()
 
 
 def figures_of(folder: Path) -> RunFigures:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cakravia_verify.report.verdict.model import ENVELOPE_NAME, FILE_NAME
+from cakravia_verify.report.verdict.model import ENVELOPE_NAMES, FILE_NAME
 
 _SPECIAL: Final = {
     stat.S_IFLNK: "a link",
@@ -37,7 +37,7 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
     for place, entry in _entries(folder, ""):
         is_draft = entry.name.startswith(".") and entry.name.endswith(".draft")
         oddity = oddity_of(entry.stat(follow_symlinks=False).st_mode)
-        is_own = place == FILE_NAME or (place == ENVELOPE_NAME and not oddity)
+        is_own = place == FILE_NAME or (place in ENVELOPE_NAMES and not oddity)
         if not is_own and not is_draft:
             yield place, oddity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from cakravia_verify import __version__
 from cakravia_verify.analysis.model import Measurement
@@ -16,11 +17,14 @@ from cakravia_verify.release.machine import Release
 from cakravia_verify.report.document import Event, ReleaseDocument
 from cakravia_verify.report.facts import digest_of, instant, traffic_figures
 from cakravia_verify.report.failing_users import failing_users
+from cakravia_verify.report.runs import earlier_releases
 from cakravia_verify.system.clock import to_seconds
+from cakravia_verify.system.environment import environment_facts
 from cakravia_verify.system.users import who_acts
 from cakravia_verify.traffic.run import TrafficRun
 
 NOT_BEGUN = "not begun"
+_EARLIER: Final = 5
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ def document_of(release: Release, ended: RunEnd, *, traffic_run: TrafficRun | No
         switch_seconds=switch.seconds if switch else None,
         settings_digest=digest_of(settings),
         tool=f"cakravia-verify {__version__}",
+        earlier=earlier_releases(settings.reports, before=release.id, newest=_EARLIER),
+        environment=environment_facts(settings.state),
     )
 
 

@@ -217,6 +217,8 @@ def test_a_cancelled_job_leaves_users_served_a_verdict_and_a_free_lock(server: S
     verdict = json.loads((runner.workspace / "report" / "verdict.json").read_text())
     assert (verdict["version"], verdict["outcome"], verdict["exit_status"]) == ("v2.0.0", "rolled back", 2)
     assert "v2.0.0" in runner.summary
+    page = (runner.workspace / "report" / "report.html").read_text()
+    assert f'/report.html">{active}</a>' in page
     server.await_told("v2.0.0", "release-begun", "release-rolled-back")
     holder = next(entry for entry in server.site.history()[server.before :] if entry["event"] == "release.started")
     assert holder["release"] == verdict["release"]

@@ -48,6 +48,37 @@ def test_the_payload_is_an_in_toto_statement_in_a_dsse_envelope(signed: Signed) 
     assert payload["predicate"]["counts"]["lost"] == 0
 
 
+def test_other_verifiers_get_the_same_checks_in_the_vetted_predicate(signed: Signed) -> None:
+    payload, verdict = payload_of(signed.folder / "test-result.intoto.json"), payload_of(signed.envelope)
+    assert payload["_type"] == "https://in-toto.io/Statement/v1"
+    assert payload["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+    assert (
+        payload["subject"]
+        == json.loads(base64.b64decode(json.loads(signed.envelope.read_text())["payload"]))["subject"]
+    )
+    predicate = payload["predicate"]
+    assert (predicate["result"], predicate["failedTests"], predicate["warnedTests"]) == ("PASSED", [], [])
+    assert set(predicate["passedTests"]) == set(signed.statement()["predicate"]["checks"])
+    assert [each["name"] for each in predicate["configuration"]] == ["policy", "settings"]
+
+
+@pytest.mark.parametrize("sample", [samples.rolled_back, samples.inconclusive])
+def test_no_other_verifier_takes_a_release_that_was_not_promoted(
+    sample: Callable[[], ReleaseDocument], tmp_path: Path
+) -> None:
+    signed = signed_report(tmp_path, sample())
+    payload = json.loads(
+        base64.b64decode(json.loads((signed.folder / "test-result.intoto.json").read_text())["payload"])
+    )
+    assert payload["predicate"]["result"] == "FAILED"
+    assert payload["predicate"]["failedTests"]
+
+
+def test_the_second_envelope_is_not_taken_for_the_verdict(signed: Signed) -> None:
+    (signed.folder / "test-result.intoto.json").replace(signed.envelope)
+    assert any("release-verdict/v1" in reason for reason in signed.verified().reasons)
+
+
 def test_the_signature_is_that_of_dsse_and_of_the_key(signed: Signed) -> None:
     """Any verifier of DSSE can check it: ed25519 over the pre-authentication encoding."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cakravia_verify.gate.model import Check, CheckStatus
-from cakravia_verify.report.document import Event, ReleaseDocument
+from cakravia_verify.report.document import Event, ReleaseDocument, RunFigures
 from tests.report import samples
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def hostile(document: ReleaseDocument) -> ReleaseDocument:
         lost_rows=({HOSTILE: HOSTILE},),
         traffic={HOSTILE: HOSTILE},
         files={HOSTILE: HOSTILE},
+        earlier=(RunFigures(Path(HOSTILE), version=HOSTILE, kind=HOSTILE, outcome=HOSTILE, started_at=HOSTILE),),
+        environment={HOSTILE: HOSTILE},
     )
 
 

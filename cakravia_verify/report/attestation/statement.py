@@ -22,7 +22,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 MaybeCount = Annotated[int, Field(ge=0)] | None
 
 
-class _Part(BaseModel):
+class SignedPart(BaseModel):
     """A part of the statement. Names are in camel case on the wire, as in all of in-toto; unknown names are errors."""
 
     model_config = ConfigDict(
@@ -30,20 +30,20 @@ class _Part(BaseModel):
     )
 
 
-class Sha256(_Part):
+class Sha256(SignedPart):
     """A digest set with the one algorithm that is used here."""
 
     sha256: Digest
 
 
-class Described(_Part):
+class Described(SignedPart):
     """A resource: a name and its digest."""
 
     name: Annotated[str, Field(min_length=1)]
     digest: Sha256
 
 
-class SignedCounts(_Part):
+class SignedCounts(SignedPart):
     """Requests of the traffic, counted without any retry; null means not measured."""
 
     sent: MaybeCount
@@ -52,7 +52,7 @@ class SignedCounts(_Part):
     lost_bound: str
 
 
-class ReleaseVerdict(_Part):
+class ReleaseVerdict(SignedPart):
     """The predicate: what one release did on one site, and why the gate decided as it did."""
 
     site: str
@@ -75,7 +75,7 @@ class ReleaseVerdict(_Part):
     tool: str
 
 
-class Statement(_Part):
+class Statement(SignedPart):
     """An in-toto Statement v1 about exactly one artifact."""
 
     type: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
@@ -104,7 +104,7 @@ def statement_of(record: VerdictRecord, *, verdict_sha256: str) -> Statement:
     evidence = {"verdict.json": verdict_sha256} | record["files"]
     return Statement(
         type=STATEMENT_TYPE,
-        subject=(_described(record["version"], _hex_of(record["digest"])),),
+        subject=(described(record["version"], hex_of(record["digest"])),),
         predicate_type=PREDICATE_TYPE,
         predicate=ReleaseVerdict(
             site=record["site"],
@@ -127,8 +127,8 @@ def statement_of(record: VerdictRecord, *, verdict_sha256: str) -> Statement:
             budget=dict(record["budget"]),
             checks={check["name"]: str(check["standing"]) for check in record["checks"]},
             policy=Sha256(sha256=policy_digest(record)),
-            settings=Sha256(sha256=_hex_of(record["settings_digest"])),
-            evidence=tuple(_described(name, digest) for name, digest in sorted(evidence.items())),
+            settings=Sha256(sha256=hex_of(record["settings_digest"])),
+            evidence=tuple(described(name, digest) for name, digest in sorted(evidence.items())),
             tool=record["tool"],
         ),
     )
@@ -141,9 +141,11 @@ def policy_digest(record: VerdictRecord) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _described(name: str, digest: str) -> Described:
+def described(name: str, digest: str) -> Described:
+    """Return a resource with its digest, in hexadecimal."""
     return Described(name=name, digest=Sha256(sha256=digest))
 
 
-def _hex_of(digest: str) -> str:
+def hex_of(digest: str) -> str:
+    """Return the digits of a digest."""
     return digest.removeprefix("sha256:")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cakravia_verify.gate.model import Decision
+from cakravia_verify.report.document import RunFigures
 from cakravia_verify.report.html.page import templates
-from cakravia_verify.report.runs import RunFigures
 from cakravia_verify.report.text.formats import count_in_words, one_line, seconds_in_words
 
 _GOOD = (Decision.PROMOTE, Decision.WITHIN_BUDGET, Decision.PASSED)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from cakravia_verify.gate.model import CheckStatus, Decision, Exit
 from cakravia_verify.kinds import policy_of
@@ -17,6 +18,7 @@ from cakravia_verify.report.html.traffic_chart import traffic_chart_of
 from cakravia_verify.report.text.check_lines import check_lines
 from cakravia_verify.report.text.figures import key_figures
 from cakravia_verify.report.text.formats import count_in_words, one_line, seconds_in_words, visible, zero_in_words
+from cakravia_verify.report.text.lost_stories import story_of
 from cakravia_verify.report.text.sentences import Tone, headline, tone_of, what_happened, what_to_do
 
 if TYPE_CHECKING:
@@ -48,17 +50,24 @@ def render_summary(document: ReleaseDocument) -> str:
             timeline=timeline_of(document),
             chart=traffic_chart_of(document),
             lost=_lost(document),
+            stories=[story_of(row) for row in document.lost_rows[:_LOST_ROWS]],
             particulars=_particulars(document),
             traffic=[
                 (f"traffic: {name}", value) for name, value in _flat(document.traffic) if not name.startswith("content")
             ],
             content=contents_of(document),
             symbols=SYMBOLS,
+            address=_address,
             count=count_in_words,
             duration=seconds_in_words,
             bound=zero_in_words,
         )
     )
+
+
+def _address(name: str) -> str:
+    """Return the relative address of a file: no name begins a scheme or leaves its attribute."""
+    return quote(name, errors="replace")
 
 
 def render_frame() -> str:

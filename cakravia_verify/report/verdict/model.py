@@ -11,6 +11,9 @@ SCHEMA: Final = "cakravia-verdict/1"
 FILE_NAME: Final = "verdict.json"
 # The same verdict, signed. It covers verdict.json, so no seal covers it.
 ENVELOPE_NAME: Final = "verdict.intoto.json"
+TEST_RESULT_NAME: Final = "test-result.intoto.json"
+# They are about the sealed files, so the seal does not cover them.
+ENVELOPE_NAMES: Final = (ENVELOPE_NAME, TEST_RESULT_NAME)
 # The outcome of a release that brought users to its version. history/releases.py has the outcomes of a release.
 PROMOTED: Final = "promoted"
 
