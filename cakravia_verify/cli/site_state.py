@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.proxy.protocol import Admission
+from cakravia_verify.proxy.protocol import Admission, ProxyUsage
 
 if TYPE_CHECKING:
     from cakravia_verify.site.site import Site, SiteState
@@ -33,6 +33,7 @@ def state_lines(site: Site, state: SiteState) -> Iterator[str]:
             yield f"  {colour:<6} empty"
     running = "running" if state.proxy.is_running else "not running"
     yield f"  proxy  {running}, {site.proxy.address}, switch by {site.settings.proxy.switch}"
+    yield from _usage_lines(site.proxy.usage())
     yield from (f"  {each.name:<6} {each.version:<16} companion" for each in site.platform.companions.running())
     if state.proxy.admission is not Admission.OPEN:
         yield f"  users  {_STOPPED[state.proxy.admission]}"
@@ -53,11 +54,22 @@ def state_as_json(site: Site, state: SiteState) -> dict[str, Any]:
         "served": str(state.served) if state.served else None,
         "slots": {"blue": _slot_as_json(state.slots.blue), "green": _slot_as_json(state.slots.green)},
         "proxy": asdict(state.proxy) | {"address": str(site.proxy.address)},
+        "usage": asdict(usage) if (usage := site.proxy.usage()) else None,
         "companions": {each.name: each.version for each in site.platform.companions.running()},
         "drift": list(state.drift),
         "notes": list(site.platform.notes()),
         "lock": asdict(holder) if holder else None,
     }
+
+
+def _usage_lines(usage: ProxyUsage | None) -> Iterator[str]:
+    if usage is None:
+        return
+    full = "warning: " if usage.is_nearly_full else ""
+    yield f"  load   {full}{usage.connections:,} of {usage.limit:,} connections in the fullest nginx worker"
+    if usage.stand_ins:
+        counts = f"{usage.stand_ins_today:,} requests in 24 h, {usage.stand_ins:,} in all"
+        yield f"  other  {counts}: answered by the other slot, because the active one could not"
 
 
 def _certificate_lines(site: Site) -> Iterator[str]:

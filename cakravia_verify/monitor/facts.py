@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from cakravia_verify.history.lease import SUPERVISION
-from cakravia_verify.proxy.protocol import Admission
+from cakravia_verify.proxy.protocol import Admission, ProxyUsage
 from cakravia_verify.site.maintenance import Maintenance
 from cakravia_verify.slots import Colour
 
@@ -119,10 +119,11 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class DriftFacts:
-    """Disagreements between journal, proxy, platform and answers, in words."""
+    """Disagreements between journal, proxy, platform and answers, in words; and how full the proxy is."""
 
     at: float
     drift: tuple[str, ...]
+    usage: ProxyUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)

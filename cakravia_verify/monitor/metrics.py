@@ -90,6 +90,7 @@ class _StateCollector(Collector):
         facts: Mapping[str, Any] = state.get("facts") or {}
         yield from self._monitor(state)
         yield from _site(state, facts)
+        yield from _proxy((facts.get("drift") or {}).get("usage") or {})
         yield from _slots(state, facts.get("platform") or {})
         yield from _machine(facts)
         yield from _release(facts)
@@ -127,6 +128,12 @@ def _site(state: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Metric
     for colour in Colour:
         active.add_metric((str(colour),), float(state.get("active") == colour))
     yield active
+
+
+def _proxy(usage: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _gauge("proxy_connections", "Connections of the fullest nginx worker.", usage.get("connections"))
+    yield _gauge("proxy_connections_limit", "How many connections a worker may have.", usage.get("limit"))
+    yield _counter("other_slot_answers", "Requests that the other slot answered.", usage.get("stand_ins"))
 
 
 def _slots(state: Mapping[str, Any], platform: Mapping[str, Any]) -> Iterator[Metric]:

@@ -78,6 +78,24 @@ class ConfigurationState:
     refusal: str = ""
 
 
+@dataclass(frozen=True)
+class ProxyUsage:
+    """The connections of the fullest worker, how many a worker may have, and what the other slot answered.
+
+    `stand_ins` counts the requests that the other slot answered since its log was last emptied, `stand_ins_today` those
+    of the last 24 hours.
+    """
+
+    connections: int
+    limit: int
+    stand_ins: int = 0
+    stand_ins_today: int = 0
+
+    @property
+    def is_nearly_full(self) -> bool:
+        return self.connections > self.limit * 0.8
+
+
 # A worker looks at most once a second, and its clock may be behind.
 ADMISSION_SECONDS: Final = 2.0
 
@@ -124,6 +142,10 @@ class Proxy(Protocol):
         ...
 
     def observe(self) -> ProxyState: ...
+
+    def usage(self) -> ProxyUsage | None:
+        """Return how full the running proxy is, None if that is unknown."""
+        ...
 
     def configuration_state(self) -> ConfigurationState:
         """Return the configuration as it should be, as it is in place and as it runs. Changes nothing."""

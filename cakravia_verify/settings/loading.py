@@ -49,7 +49,7 @@ def load_settings(
         raise SettingsError(
             f"{where}: unknown key {name!r}", remedy="remove it; relative paths start from the folder of cakravia.toml"
         )
-    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key", "pages"))
+    _start_from(path.resolve().parent, table.get("proxy"), ("tls_certificate", "tls_key", "pages", "acme_webroot"))
     if isinstance(proxy := table.get("proxy"), dict):
         _start_from(path.resolve().parent, proxy.get("snippets"), ("http", "server", "locations"))
     reviewed = apply_policy(table, root=path.resolve().parent)

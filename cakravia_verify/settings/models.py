@@ -290,6 +290,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _challenges_reach_nginx(self) -> Settings:
+        if self.proxy.acme_webroot and self.site.platform == "docker":
+            raise ValueError(
+                "[proxy] acme_webroot: the proxy's container has no folder of this machine. Let a proxy in front "
+                "obtain the certificate (docs/FRONT.md), or use certbot with DNS"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _docker_knows_where_versions_come_from(self) -> Settings:
         least = 0 if self.docker.compose else 1
         if self.site.platform == "docker" and not least <= len(self.docker.sources) <= 1:

@@ -91,6 +91,7 @@ class ProxySettings(Section):
     tls_listen: OptionalListens = ""
     tls_certificate: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     tls_key: Annotated[str, Field(pattern=NGINX_PATH)] = ""
+    acme_webroot: Annotated[str, Field(pattern=NGINX_PATH)] = ""
     assets: Annotated[tuple[AssetPrefix, ...], Field(strict=False)] = ()
     assets_keep: Annotated[float, Field(ge=0, le=366 * 86_400)] = 604_800.0
     skew: SkewSettings = SkewSettings()

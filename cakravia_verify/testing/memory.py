@@ -12,7 +12,7 @@ from cakravia_verify.health.probe import Answer
 from cakravia_verify.platforms.commands import VersionCommand
 from cakravia_verify.platforms.protocol import surplus_of
 from cakravia_verify.proxy.nginx.changes import changes_in_words
-from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, ProxyUsage, Switchover
 from cakravia_verify.slots import Address, Artifact, Colour, Role, Slot
 from cakravia_verify.system.clock import Clock, Deadline
 from cakravia_verify.system.resources import SlotUse
@@ -64,6 +64,7 @@ class MemorySite:
     proxy_runs: bool = False
     failover: bool = False
     admission: Admission = Admission.OPEN
+    usage: ProxyUsage = field(default_factory=lambda: ProxyUsage(connections=12, limit=16_384))
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     sick: set[str] = field(default_factory=set)
     lies: dict[str, str] = field(default_factory=dict)
@@ -312,6 +313,9 @@ class MemoryProxy:
     def observe(self) -> ProxyState:
         site = self.site
         return ProxyState(site.proxy_runs, site.chosen, site.failover, str(site._generation), admission=site.admission)
+
+    def usage(self) -> ProxyUsage | None:
+        return self.site.usage if self.site.proxy_runs else None
 
     def configuration_state(self) -> ConfigurationState:
         return self.site.configuration

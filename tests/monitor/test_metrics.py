@@ -32,6 +32,7 @@ from cakravia_verify.monitor.facts import (
 from cakravia_verify.monitor.metrics import MOST_DISKS, MonitorMetrics
 from cakravia_verify.monitor.state import facts_as_json
 from cakravia_verify.monitor.store.samples import MetricSample, Phases, ProbeOutcome
+from cakravia_verify.proxy.protocol import ProxyUsage
 from cakravia_verify.settings.models import Settings, SiteSettings
 from cakravia_verify.settings.monitor import MonitorSettings
 from cakravia_verify.slots import Colour
@@ -96,7 +97,7 @@ def whole_state(*, disks: int = 1, version: str = "v2") -> Mapping[str, Any]:
         "platform": PlatformFacts(NOW, slots, True),
         "host": HostFacts(NOW, 0.5, 2, 0.4, {f"/srv/{number}": 0.5 for number in range(disks)}),
         "certificate": CertificateFacts(NOW, NOW + 86_400),
-        "drift": DriftFacts(NOW, ("one", "two")),
+        "drift": DriftFacts(NOW, ("one", "two"), ProxyUsage(12, 16_384, 7, 3)),
         "vantage": VantageFacts(NOW, True, ""),
         "release": ReleaseStatus(NOW, "", True, False, Colour.GREEN, True, "", LastChange(NOW - 60, "v2")),
         "rollback": RollbackFacts(NOW, True, "v1", 0.4, "3 rollbacks"),
@@ -168,6 +169,9 @@ def test_what_is_seen_has_its_value(made: MonitorMetrics) -> None:
         'cakravia_probe_failures_total{endpoint="health",reason="no_answer",target="users"}': 1.0,
         'cakravia_probe_duration_seconds_count{endpoint="health",target="users"}': 2.0,
         "cakravia_drift": 2.0,
+        "cakravia_proxy_connections": 12.0,
+        "cakravia_proxy_connections_limit": 16_384.0,
+        "cakravia_other_slot_answers_total": 7.0,
         "cakravia_rollback_possible": 1.0,
         "cakravia_monitor_samples_dropped_total": 3.0,
     }.items():

@@ -36,6 +36,17 @@ def _find(ground: Ground) -> Iterator[CheckFinding]:
         )
     else:
         yield ok(f"{hard:,} open files")
+    if (usage := ground.site.proxy.usage()) is None:
+        return
+    used = f"the fullest worker of nginx has {usage.connections:,} of {usage.limit:,} connections"
+    if usage.is_nearly_full:
+        yield warning(
+            used,
+            needed="a fifth of them free: past the limit users get 503",
+            remedy="raise [proxy] connections or workers; see who holds them: ss -tn state established",
+        )
+    else:
+        yield ok(used)
 
 
 CHECK: Final = SiteCheck("open files", "Enough files can be open at once", _find)

@@ -15,7 +15,7 @@ ROLLBACK_EVERY: Final = 600.0
 
 
 class DriftSource:
-    """Compares journal, proxy, platform and answers."""
+    """Compares journal, proxy, platform and answers, and reads how full the proxy is."""
 
     name = "drift"
     every = DRIFT_EVERY
@@ -26,7 +26,7 @@ class DriftSource:
         self._clock = clock
 
     def collect(self) -> Collected:
-        return Collected(DriftFacts(self._clock.wall(), self._site.observe().drift))
+        return Collected(DriftFacts(self._clock.wall(), self._site.observe().drift, self._site.proxy.usage()))
 
 
 class RollbackSource:

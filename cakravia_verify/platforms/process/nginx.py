@@ -29,10 +29,12 @@ from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.kept_files import replace_files
 from cakravia_verify.proxy.monitor_pages import MonitorPages
+from cakravia_verify.proxy.nginx.render import worker_limits
 from cakravia_verify.proxy.nginx.site_facts import PLAIN_SITE, SiteFacts
 from cakravia_verify.proxy.pins import put_pin, remove_pin, spans_of
-from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, ProxyUsage, Switchover
 from cakravia_verify.proxy.slot_paths import key_of, passing_header, slot_path
+from cakravia_verify.proxy.stand_ins import DAY, count_in, count_since
 from cakravia_verify.settings.proxy import ProxySettings
 from cakravia_verify.slots import Address, Colour
 from cakravia_verify.system.clock import SYSTEM_CLOCK, Clock, Deadline, poll
@@ -79,7 +81,8 @@ class LocalNginx:
         """Do nothing: nginx's log is a local file."""
 
     def bound_logs(self) -> None:
-        empty_long(self.access_log)
+        for log in (self.access_log, self._configuration.stand_ins):
+            empty_long(log)
         aside = [set_long_aside(log) for log in (self._configuration.everyday_log, self._program.error_log)]
         if any(aside) and (master := self._family.master()) is not None:
             with contextlib.suppress(psutil.Error):
@@ -157,6 +160,15 @@ class LocalNginx:
             has_master=master is not None,
             admission=flag_files.admission_of(self._configuration.flags),
         )
+
+    def usage(self) -> ProxyUsage | None:
+        open_files = self._family.fullest_worker()
+        if open_files is None:
+            return None
+        limit = worker_limits(self._settings, open_files=self._family.open_files()).connections
+        with contextlib.suppress(OSError), self._configuration.stand_ins.open("rb") as log:
+            return ProxyUsage(open_files, limit, count_in(log), count_since(log, self._clock.wall() - DAY))
+        return ProxyUsage(open_files, limit)
 
     def configuration_state(self) -> ConfigurationState:
         return self._configuration.state()

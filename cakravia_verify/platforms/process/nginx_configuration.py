@@ -62,6 +62,10 @@ class NginxConfiguration:
     def everyday_log(self) -> Path:
         return self.folder / "everyday.log"
 
+    @property
+    def stand_ins(self) -> Path:
+        return self.folder / "stand-ins.log"
+
     def make_folders(self) -> None:
         for folder in (self.folder, self.flags.folder, self.folder / "temp"):
             make_folder(folder)
@@ -99,6 +103,7 @@ class NginxConfiguration:
                 error_log=str(self.program.error_log),
                 access_log=str(self.access_log),
                 everyday_log=str(self.everyday_log),
+                stand_ins=str(self.stand_ins),
                 temp=str(self.folder / "temp"),
                 flags=str(self.flags.folder),
                 upstream=str(self.folder / "upstream.conf"),

@@ -49,6 +49,16 @@ class NginxFamily:
             return hard if hard >= 0 else MOST_FILES
         return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
+    def fullest_worker(self) -> int | None:
+        """Return the most files that a worker has open: its connections and few others. None without a worker."""
+        master = self.master()
+        workers = workers_of(master) if master else [orphan.pid for orphan in self.orphans()]
+        found = []
+        for pid in workers:
+            with contextlib.suppress(psutil.Error, OSError):
+                found.append(psutil.Process(pid).num_fds())
+        return max(found, default=None)
+
     def write_pid_file(self, master: psutil.Process) -> None:
         """Write the master's process id. nginx writes it only at its start; log rotation reads it."""
         content = f"{master.pid}\n".encode()

@@ -50,6 +50,7 @@ class NginxPaths:
     error_log: str
     access_log: str
     everyday_log: str
+    stand_ins: str
     temp: str
     flags: str
     upstream: str
@@ -146,6 +147,7 @@ def render_nginx(
             stream_timeout=_milliseconds(settings.stream_timeout),
             max_body=settings.max_body,
             gzip=settings.gzip,
+            acme_webroot=settings.acme_webroot,
             limits=limits,
             connections_per_address=settings.connections_per_address,
             header_timeout=_milliseconds(settings.header_timeout),

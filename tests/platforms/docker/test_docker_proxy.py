@@ -18,6 +18,7 @@ import pytest
 
 from cakravia_verify.errors import LockHeld, UsageError
 from cakravia_verify.platforms.docker.engine.engine import Engine
+from cakravia_verify.platforms.docker.proxy.configuration import STAND_INS
 from cakravia_verify.platforms.docker.proxy.image import ProxyImage
 from cakravia_verify.proxy.protocol import Admission
 from cakravia_verify.settings.loading import load_settings
@@ -391,3 +392,15 @@ def test_open_pages_get_their_files_and_their_version_and_own_directives_are_tes
     sets = said(client.containers.get(f"{shop.made.name}-nginx"), "ls /srv/proxy/assets/sets /srv/proxy/conf")
     assert sets.count("green-") == 1
     assert "nginx.conf.tested" not in sets
+
+
+def test_connections_of_workers_and_answers_of_the_other_slot_are_counted(shop: Shop, proxy: Container) -> None:
+    before = shop.site.proxy.usage()
+    assert before is not None
+    assert 0 < before.connections < before.limit
+    line = f"printf '1000000000.000\\n%s.000\\n' $(date +%s) >> {STAND_INS}"
+    assert proxy.exec_run(["sh", "-c", line]).exit_code == 0
+    after = shop.site.proxy.usage()
+    assert after is not None
+    added = (after.stand_ins - before.stand_ins, after.stand_ins_today - before.stand_ins_today)
+    assert (added, after.limit) == ((2, 1), before.limit)

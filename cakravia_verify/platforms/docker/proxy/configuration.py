@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 INSIDE_PORT: Final = 8080
 INSIDE_TLS_PORT: Final = 8443
 LEDGER_LOG, EVERYDAY_LOG = f"{LOGS}/access.log", f"{LOGS}/everyday.log"
+STAND_INS = f"{LOGS}/stand-ins.log"
 # Until the container runs, the engine's limit is unknown.
 MOST_FILES: Final = 2**30
 DRAFT: Final = "nginx.conf.new"
@@ -99,6 +100,7 @@ class VolumeConfiguration:
             error_log="stderr",
             access_log=LEDGER_LOG,
             everyday_log=EVERYDAY_LOG,
+            stand_ins=STAND_INS,
             # On the engine's disk: bodies of uploads in a tmpfs would count against the container's memory.
             temp=LOGS,
             flags=f"{ROOT}/flags",

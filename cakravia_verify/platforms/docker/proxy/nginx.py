@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from cakravia_verify.platforms.docker.proxy.configuration import (
     EVERYDAY_LOG,
     LEDGER_LOG,
     MOST_FILES,
+    STAND_INS,
     ProxyFiles,
     VolumeConfiguration,
     published_ports,
@@ -29,9 +31,11 @@ from cakravia_verify.platforms.docker.proxy.workers import NginxWorkers
 from cakravia_verify.proxy import flags as flag_files
 from cakravia_verify.proxy.certificate import read_certificate
 from cakravia_verify.proxy.nginx.changes import changes_in_words
+from cakravia_verify.proxy.nginx.render import worker_limits
 from cakravia_verify.proxy.pins import spans_of
-from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, Switchover
+from cakravia_verify.proxy.protocol import Admission, ConfigurationState, ProxyState, ProxyUsage, Switchover
 from cakravia_verify.proxy.slot_paths import keep_key, passing_header, slot_path
+from cakravia_verify.proxy.stand_ins import DAY, LINE, count_since
 from cakravia_verify.settings.models import Settings
 from cakravia_verify.settings.section import size_in_bytes
 from cakravia_verify.slots import Address, Colour
@@ -45,12 +49,15 @@ if TYPE_CHECKING:
 
 PIDS: Final = 128
 GRACE: Final = 30
+# Of so many requests that the other slot answered, the instants are read.
+MOST_STAND_INS: Final = 100_000
 COMMAND: Final = ("nginx", "-e", "stderr", "-c", f"{CONF}/nginx.conf")
-# The ledger's log is emptied in place: nginx appends, so it continues at the start. The everyday log is renamed, and
-# the status is then 0. `true >`: a failed redirection of a special builtin would end the shell.
+# The ledger's log and that of stand-ins are emptied in place: nginx appends, so it continues at the start. The everyday
+# log is renamed, and the status is then 0. `true >`: a failed redirection of a special builtin would end the shell.
 BOUND_LOGS: Final = (
     f'is_long() {{ test "$(stat -c %s "$1" 2>/dev/null || echo 0)" -gt {LONGEST_LOG}; }}; '
-    f"is_long {LEDGER_LOG} && true > {LEDGER_LOG}; is_long {EVERYDAY_LOG} && mv -f {EVERYDAY_LOG} {EVERYDAY_LOG}.1"
+    f"for f in {LEDGER_LOG} {STAND_INS}; do is_long $f && true > $f; done; "
+    f"is_long {EVERYDAY_LOG} && mv -f {EVERYDAY_LOG} {EVERYDAY_LOG}.1"
 )
 
 
@@ -171,6 +178,19 @@ class DockerNginx:
             generation=",".join(workers),
             admission=flag_files.admission_of(self._flags),
         )
+
+    def usage(self) -> ProxyUsage | None:
+        container = self._container()
+        if container is None or container.status != "running" or (used := self._workers.fullest()) is None:
+            return None
+        limit = worker_limits(self._settings.proxy, open_files=self._configuration.open_files()).connections
+        status, found = self._flags.run(f"stat -c %s {STAND_INS} && tail -c {LINE * MOST_STAND_INS} {STAND_INS}")
+        size, _, lines = found.partition("\n")
+        if status != 0 or not size.isdigit():
+            return ProxyUsage(used, limit)
+        # The shell's output lacks the last line's end.
+        today = count_since(io.BytesIO(f"{lines.rstrip()}\n".encode()), self._clock.wall() - DAY)
+        return ProxyUsage(used, limit, int(size) // LINE, today)
 
     def configuration_state(self) -> ConfigurationState:
         container = self._container()

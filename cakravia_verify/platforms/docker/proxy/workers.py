@@ -30,6 +30,11 @@ class NginxWorkers:
         workers, _, leaving = found.partition("-")
         return sorted(set(_pids(workers)) - set(_pids(leaving)))
 
+    def fullest(self) -> int | None:
+        """Return the most files that a worker has open: its connections and few others. None if it is unknown."""
+        _, found = self._volume.run(f"for f in $({WORKERS}); do ls ${{f%cmdline}}fd | wc -l; done")
+        return max((int(count) for count in found.split() if count.isdigit()), default=None)
+
     def signal(self, name: str) -> None:
         """Send nginx's master a signal. Raises ProxyError.
 

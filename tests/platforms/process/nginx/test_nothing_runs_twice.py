@@ -147,3 +147,30 @@ def test_a_slot_that_comes_back_gets_its_requests_again(front: Front, impatient:
     front.blue = Backend("blue", port=address.port)
     impatient.set_failover(allowed=False)
     assert [front.ask("/", method=method).slot for method in ("GET", "POST") * 5] == ["blue"] * 10
+
+
+def test_requests_that_the_other_slot_answered_are_counted(front: Front) -> None:
+    proxy = front.nginx()
+    proxy.start(Colour.BLUE, deadline=deadline())
+    proxy.set_failover(allowed=True)
+    assert front.ask().slot == "blue"
+    usage = proxy.usage()
+    assert usage is not None
+    assert (usage.stand_ins, usage.stand_ins_today, usage.is_nearly_full) == (0, 0, False)
+    front.blue.end()
+    assert [front.ask(method=method).slot for method in ("GET", "POST", "GET")] == ["green"] * 3
+    # nginx writes the line after the answer.
+    poll(lambda: (seen := proxy.usage()) and (seen.stand_ins, seen.stand_ins_today) == (3, 3), deadline=deadline())
+    assert (front.folder / "error.log").read_text().count("uninitialized") == 0
+
+
+def test_connections_of_the_fullest_worker_are_counted(front: Front) -> None:
+    proxy = front.nginx(workers=1, connections=128)
+    proxy.start(Colour.BLUE, deadline=deadline())
+    with contextlib.ExitStack() as stack:
+        for _ in range(110):
+            stack.enter_context(socket.create_connection(("127.0.0.1", front.port), timeout=10))
+        poll(lambda: (seen := proxy.usage()) and seen.connections >= 110 and seen.is_nearly_full, deadline=deadline())
+    usage = proxy.usage()
+    assert usage is not None
+    assert usage.limit == 128
