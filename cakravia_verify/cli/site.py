@@ -68,19 +68,24 @@ def down(open_site: Callable[[], Site]) -> None:
 
 
 @click.command()
+@click.option(
+    "--accept-history", is_flag=True, help="First make a damaged history usable: what can be read of it counts."
+)
 @click.pass_obj
-def recover(open_site: Callable[[], Site]) -> None:
+def recover(open_site: Callable[[], Site], accept_history: bool) -> None:
     """Finish or undo interrupted releases, and repair drift.
 
     Exit status 11: some drift is left.
     """
+    from cakravia_verify.recovery.accepted_history import accept_history as accept
     from cakravia_verify.recovery.repair import repair, take_up_changes
     from cakravia_verify.recovery.warm_slot import warm_again
 
+    acts = (*((accept,) if accept_history else ()), repair, take_up_changes, warm_again)
     with locked(open_site(), "recover") as site:
         is_changed = False
         # After the repair: users must not wait for a certificate that cannot be read, nor for the slot that stands by.
-        for line in chain.from_iterable(act(site) for act in (repair, take_up_changes, warm_again)):
+        for line in chain.from_iterable(act(site) for act in acts):
             click.echo(line)
             is_changed = True
         state = site.observe()

@@ -95,6 +95,8 @@ def _certificate_lines(site: Site) -> Iterator[str]:
 def _summary(site: Site, state: SiteState) -> str:
     if state.is_empty:
         return "nothing runs"
+    if state.active and state.proxy.is_running and state.served is None and state.proxy.admission is Admission.OPEN:
+        return f"users get no answer from {state.active} at {site.proxy.address.url}"
     if state.active and state.proxy.is_running:
         return f"{state.active.version} serves users on {state.active.colour} at {site.proxy.address.url}"
     return "users are not served"

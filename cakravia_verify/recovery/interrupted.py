@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from cakravia_verify.errors import NotHealthy, PlatformError, ReleaseError, RollbackFailed, UsageError
-from cakravia_verify.history.releases import PROMOTE, PROMOTED, ROLLED_BACK, STUCK, UNPROVEN, Record, unfinished
+from cakravia_verify.history.releases import (
+    PROMOTE,
+    PROMOTED,
+    ROLLED_BACK,
+    STUCK,
+    UNPROVEN,
+    Record,
+    flaw_of,
+    unfinished,
+)
 from cakravia_verify.release.companions import return_companions
 from cakravia_verify.release.conditions import is_healthy, restart_slot
 from cakravia_verify.release.direct_users import direct_users, proxy_deadline
@@ -29,7 +38,9 @@ def left_behind(site: Site) -> Iterator[Record]:
 
 
 def doubt_about_history(site: Site) -> str:
-    """Return why this history must not move users, '' if it is reliable."""
+    """Return why this history must not move users, '' if it is reliable or has no interrupted release."""
+    if not flaw_of(site.journal) and not unfinished(site.journal.entries()):
+        return ""  # users who get no answer do not wait for a look at a hung site
     return site.doubt_about_history(site.observe().active)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Sequence
+from typing import Final
 
 from cakravia_verify.errors import DeadlineExceeded, NotConfirmed, NothingToDo, PlatformError, ProxyError
 from cakravia_verify.history.releases import last_holding
@@ -17,6 +20,9 @@ from cakravia_verify.release.direct_users import direct_users, proxy_deadline
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.system.clock import Deadline, poll
+
+# Seconds. A healthy slot waits so long for the one that comes first.
+HEAD_START: Final = 0.3
 
 
 def is_served(state: SiteState) -> bool:
@@ -85,9 +91,8 @@ def _healthy_slot(site: Site, state: SiteState) -> Slot:
     running = [slot for slot in (state.slots.at(state.proxy.chosen), state.slots.at(state.proxy.chosen.other)) if slot]
     if not running:
         return restart_promoted(site)
-    for slot in running:
-        if is_healthy(site, slot):
-            return slot
+    if healthy := healthy_now(site, running):
+        return healthy
     try:
         return _first_healthy(site, running)
     except DeadlineExceeded as error:
@@ -102,6 +107,34 @@ def _healthy_slot(site: Site, state: SiteState) -> Slot:
             return restart_promoted(site)
         except DeadlineExceeded:
             raise error from None
+
+
+def healthy_now(site: Site, slots: Sequence[Slot]) -> Slot | None:
+    """Return the first of the slots if it is healthy, else another healthy one; None if there is none.
+
+    All are asked at once. A slot that hangs keeps users only for a moment from one that answers.
+    """
+    answers: queue.Queue[tuple[Slot, bool]] = queue.Queue()
+    for slot in slots:
+        threading.Thread(target=_put_health, args=(site, slot, answers), daemon=True).start()
+    found: Slot | None = None
+    for _ in slots:
+        try:
+            slot, is_well = answers.get(timeout=HEAD_START if found else None)
+        except queue.Empty:
+            return found
+        if is_well and slot is slots[0]:
+            return slot
+        found = slot if is_well else found
+    return found
+
+
+def _put_health(site: Site, slot: Slot, answers: queue.Queue[tuple[Slot, bool]]) -> None:
+    is_well = False
+    try:
+        is_well = is_healthy(site, slot)
+    finally:
+        answers.put((slot, is_well))
 
 
 def _first_healthy(site: Site, slots: Sequence[Slot]) -> Slot:

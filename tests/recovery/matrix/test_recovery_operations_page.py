@@ -55,7 +55,7 @@ def test_every_command_named_exists() -> None:
         command: click.Command | None = main
         for word in words.split():
             assert isinstance(command, click.Group), words
-            command = command.commands.get(word)
+            command = command.get_command(click.Context(command), word)
         assert command is not None, f"cakravia {words} is no command"
 
 
