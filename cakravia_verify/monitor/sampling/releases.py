@@ -62,7 +62,7 @@ class ReleaseSource:
             has_users=last is not None,
             is_down=is_taken_down(entries),
             active=active_slot(entries) if last else None,
-            has_previous=self._keeps_warm and last is not None and last.intent.active is not None and is_warm(entries),
+            has_previous=self._keeps_warm and last is not None and last.intent.active is not None,
             left="" if holder else _left(entries),
             last_change=last_change(entries),
             supervised=last_supervision(entries),
@@ -95,16 +95,6 @@ def active_slot(entries: Entries) -> Colour | None:
         if (is_end or entry.event in _BROUGHT) and entry.facts.get("slot") in set(Colour):
             return Colour(entry.facts["slot"])
     return None
-
-
-def is_warm(entries: Entries) -> bool:
-    """Return whether the idle slot should run: a start of the whole site starts only the version that users get."""
-    for entry in reversed(entries):
-        if entry.event == "site.up":
-            return False
-        if entry.event == "release.finished" and entry.facts.get("outcome") in HOLDING:
-            return True
-    return False
 
 
 def last_change(entries: Entries) -> LastChange | None:
