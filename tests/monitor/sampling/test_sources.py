@@ -145,6 +145,27 @@ def test_start_or_repair_of_the_site_names_the_slot_of_its_users(stage: Stage) -
     assert source.collect().facts.active is before.active
 
 
+def test_start_of_the_site_after_a_rollback_leaves_the_idle_slot_empty(stage: Stage) -> None:
+    stage.deploy("v1")
+    stage.deploy("v2")
+    source = ReleaseSource(stage.settings)
+    stage.site.journal.append("site.up", version="v2", slot="green")
+    assert source.collect().facts.has_previous
+    stage.site.journal.append(
+        "release.started",
+        release="back",
+        kind="rollback",
+        version="v1",
+        slot="blue",
+        from_slot="green",
+        proxy_was_running=True,
+    )
+    stage.site.journal.append("release.finished", release="back", outcome="promoted", slot="blue", version="v1")
+    assert source.collect().facts.has_previous
+    stage.site.journal.append("site.up", version="v1", slot="blue")
+    assert not source.collect().facts.has_previous
+
+
 def test_the_last_act_of_the_supervisor_is_named(stage: Stage) -> None:
     stage.deploy("v1")
     assert last_supervision(stage.site.journal.entries()) is None
