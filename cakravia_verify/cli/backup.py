@@ -49,6 +49,9 @@ def backup(open_site: Callable[[], Site], to: Path | None, is_listed: bool) -> N
 def restore(context: click.Context, archive: Path, yes: bool) -> None:
     """Put a backup back: cakravia restore FILE
 
+    \b
+      cakravia restore .cakravia/backups/NAME.tar.gz
+
     Files that differ are kept as *.before-restore. A history that has entries beyond the backup stays. Versions are
     not in a backup: `cakravia up` starts what is still here, and a release makes the rest.
     """

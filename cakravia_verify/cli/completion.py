@@ -12,6 +12,7 @@ def completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
     \b
+      cakravia completion bash
       bash: eval "$(cakravia completion bash)"           in ~/.bashrc
       zsh:  eval "$(cakravia completion zsh)"            in ~/.zshrc
       fish: cakravia completion fish | source            in ~/.config/fish/config.fish

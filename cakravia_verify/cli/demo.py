@@ -41,6 +41,9 @@ DIFFERENT: Final = 1
 def demo(keep: bool) -> None:
     """Show a release, and a bad release that is rolled back.
 
+    \b
+      cakravia demo
+      cakravia demo --keep
     It runs in a temporary folder on free ports of this machine, without root and Docker, in less than two minutes.
     At the end everything is stopped and removed. It needs: pip install 'cakravia-verify[embedded]'.
     """

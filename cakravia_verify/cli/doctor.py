@@ -32,6 +32,9 @@ WIDTH: Final = 110
 def doctor(open_site: Callable[[], Site], as_json: bool, is_long: bool) -> None:
     """Check what the site needs, and say what is wrong with it.
 
+    \b
+      cakravia doctor
+      cakravia doctor --json
     Nothing is changed. Exit status: 0 no problem was found, 1 there is one.
     """
     try:

@@ -33,6 +33,10 @@ def gate(
 ) -> None:
     """Check that a verdict.json promotes exactly one build.
 
+    \b
+      cakravia gate reports/latest --version v1.2.0 --digest sha256:...
+      cakravia gate reports/latest --version v1.2.0 --digest sha256:... --trust site.pub
+
     VERDICT is the file, or the folder of the report. The gate weighs the evidence again. Every file of the report must
     be unchanged, and no other file may lie there. A pipeline can check the folder later, and on another machine. A
     newer release of the same version that did not promote it is told.

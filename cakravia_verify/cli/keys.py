@@ -28,6 +28,9 @@ def keys() -> None:
 def init(open_site: Callable[[], Site], days: float) -> None:
     """Make a pair of keys for this site. From now on every release signs its verdict.
 
+    \b
+      cakravia keys init --days 365
+
     The private key stays in the state folder with mode 0600. Copy the public file to each machine that verifies.
     """
     from cakravia_verify.report.attestation.keys import make_keys
@@ -45,7 +48,11 @@ def init(open_site: Callable[[], Site], days: float) -> None:
 @click.argument("public", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why it is no longer trusted.")
 def revoke(public: Path, reason: str) -> None:
-    """Mark a public key as revoked. Every place that trusts it needs the new file."""
+    """Mark a public key as revoked. Every place that trusts it needs the new file.
+
+    \b
+      cakravia keys revoke site.pub --reason "laptop stolen"
+    """
     from cakravia_verify.report.attestation.keys import revoke as mark
 
     mark(public, reason=reason)

@@ -30,6 +30,10 @@ BAD: Final = 1
 def lint(file: str, *, form: str, app_idle: str, grace: str, largest_body: str, nginx: str) -> None:
     """Find what in a configuration of nginx loses, doubles or hides requests in a release.
 
+    \b
+      cakravia lint /etc/nginx/nginx.conf
+      nginx -T | cakravia lint -
+
     FILE is nginx.conf, a file of it, or the output of `nginx -T`; - reads standard input. docs/LINT.md lists the rules.
     The findings of gixy-next are shown beside them if `gixy` is installed.
 

@@ -77,7 +77,11 @@ def migrate(context: click.Context, /, seconds: float, dry_run: bool, yes: bool,
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def undo(open_site: Callable[[], Site], seconds: float, yes: bool) -> None:
-    """Move users back to the set-up before."""
+    """Move users back to the set-up before.
+
+    \b
+      cakravia migrate undo
+    """
     from cakravia_verify.setup.moving import move_back
 
     site = open_site()
@@ -90,7 +94,11 @@ def undo(open_site: Callable[[], Site], seconds: float, yes: bool) -> None:
 @migrate.command()
 @click.pass_obj
 def status(open_site: Callable[[], Site]) -> None:
-    """Say where users come in."""
+    """Say where users come in.
+
+    \b
+      cakravia migrate status
+    """
     from cakravia_verify.setup.migration import Migration
 
     migration = Migration(open_site().settings)

@@ -29,6 +29,10 @@ _HOURS = click.option(
 def monitor() -> None:
     """Watch the site: probes, alerts, history.
 
+    \b
+      cakravia monitor run
+      cakravia monitor status
+      cakravia monitor alerts
     Start with `cakravia monitor run`, or let `cakravia monitor install` set up a service.
     """
 
@@ -37,7 +41,12 @@ def monitor() -> None:
 @click.option("--log", "log_file", type=click.Path(path_type=Path), help="Write the log to this file.")
 @click.pass_obj
 def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
-    """Watch the site in the foreground until a signal ends it."""
+    """Watch the site in the foreground until a signal ends it.
+
+    \b
+      cakravia monitor run
+      cakravia monitor run --log monitor.log
+    """
     from cakravia_verify.system.memory import left_out_of_imports
 
     # httpx takes its command, trio and HTTP/2 along if they are installed: 10 MiB that the monitor does not use.
@@ -61,7 +70,12 @@ def run(open_site: Callable[[], Site], log_file: Path | None) -> None:
 @click.option("--into", default="/", type=click.Path(path_type=Path), help="Only write the files, below this folder.")
 @click.pass_context
 def install(context: click.Context, scope: str, name: str, into: Path) -> None:
-    """Set up a systemd service with log rotation, and start it."""
+    """Set up a systemd service with log rotation, and start it.
+
+    \b
+      sudo cakravia monitor install
+      cakravia monitor install --user
+    """
     from cakravia_verify.monitor import installation
     from cakravia_verify.system.service_units import Scope
 
@@ -77,7 +91,11 @@ def install(context: click.Context, scope: str, name: str, into: Path) -> None:
 @click.option("--into", default="/", type=click.Path(path_type=Path), help="The folder given to install.")
 @click.pass_obj
 def uninstall(open_site: Callable[[], Site], into: Path) -> None:
-    """Stop the service and remove its files. Samples, alerts and logs stay."""
+    """Stop the service and remove its files. Samples, alerts and logs stay.
+
+    \b
+      cakravia monitor uninstall
+    """
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor import installation
 
@@ -93,7 +111,12 @@ def uninstall(open_site: Callable[[], Site], into: Path) -> None:
 @_JSON
 @click.pass_obj
 def status(open_site: Callable[[], Site], as_json: bool) -> None:
-    """What the monitor sees now. Exit status: 0 all is well, 1 it does not run, 2 an alert is open."""
+    """What the monitor sees now. Exit status: 0 all is well, 1 it does not run, 2 an alert is open.
+
+    \b
+      cakravia monitor status
+      cakravia monitor status --json
+    """
     from cakravia_verify.monitor.service import is_fresh
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import status_lines
@@ -118,7 +141,12 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write the page of the monitor to this file.")
 @click.pass_obj
 def report(open_site: Callable[[], Site], hours: float, as_json: bool, page: Path | None) -> None:
-    """Availability, latency and alerts of the last hours; or the page as it is now, for reading without the site."""
+    """Availability, latency and alerts of the last hours; or the page as it is now, for reading without the site.
+
+    \b
+      cakravia monitor report --hours 24
+      cakravia monitor report --html monitor.html
+    """
     from cakravia_verify.monitor.report import report_lines, report_of
 
     now = time.time()
@@ -151,7 +179,12 @@ def _write_page(site: Site, page: Path, *, now: float) -> None:
 @_JSON
 @click.pass_obj
 def history(open_site: Callable[[], Site], hours: float, series: str, as_json: bool) -> None:
-    """Health over time: one line per series and hour (per minute for up to 2 hours)."""
+    """Health over time: one line per series and hour (per minute for up to 2 hours).
+
+    \b
+      cakravia monitor history
+      cakravia monitor history --json
+    """
     from cakravia_verify.monitor.report import history_rows
     from cakravia_verify.monitor.text import history_line
 
@@ -168,7 +201,11 @@ def history(open_site: Callable[[], Site], hours: float, series: str, as_json: b
 @_JSON
 @click.pass_obj
 def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
-    """The last lines of the monitor's log."""
+    """The last lines of the monitor's log.
+
+    \b
+      cakravia monitor logs
+    """
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import clean
 
@@ -195,7 +232,13 @@ def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def alerts(context: click.Context, last: int, as_json: bool) -> None:
-    """Open alerts, silences, what happened, and messages that wait."""
+    """Open alerts, silences, what happened, and messages that wait.
+
+    \b
+      cakravia monitor alerts
+      cakravia monitor alerts ack site
+      cakravia monitor alerts --json
+    """
     if context.invoked_subcommand is None:
         _show_alerts(_place(context.obj), last=last, as_json=as_json)
 
@@ -204,7 +247,11 @@ def alerts(context: click.Context, last: int, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def ack(open_site: Callable[[], Site], name: str) -> None:
-    """Acknowledge an open alert: it sends no more reminders, and its end is still told."""
+    """Acknowledge an open alert: it sends no more reminders, and its end is still told.
+
+    \b
+      cakravia monitor alerts ack site
+    """
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.alerts import book
     from cakravia_verify.system.users import who_acts
@@ -221,7 +268,11 @@ def ack(open_site: Callable[[], Site], name: str) -> None:
 @click.option("--reason", required=True, help="Why; it is shown with the silence.")
 @click.pass_obj
 def silence(open_site: Callable[[], Site], pattern: str, hours: float, reason: str) -> None:
-    """Send no message about alerts whose name fits PATTERN, as in 'idle-slot' or '*'."""
+    """Send no message about alerts whose name fits PATTERN, as in 'idle-slot' or '*'.
+
+    \b
+      cakravia monitor alerts silence idle-slot --hours 2 --reason "new disk"
+    """
     from cakravia_verify.monitor.alerts import book
     from cakravia_verify.monitor.alerts.message import instant
     from cakravia_verify.system.users import who_acts
@@ -239,7 +290,11 @@ def silence(open_site: Callable[[], Site], pattern: str, hours: float, reason: s
 @click.argument("number", type=int)
 @click.pass_obj
 def unsilence(open_site: Callable[[], Site], number: int) -> None:
-    """End a silence."""
+    """End a silence.
+
+    \b
+      cakravia monitor alerts unsilence 3
+    """
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.alerts import book
 
@@ -251,7 +306,11 @@ def unsilence(open_site: Callable[[], Site], number: int) -> None:
 @alerts.command("test")
 @click.pass_obj
 def send_test(open_site: Callable[[], Site]) -> None:
-    """Put a test message into the outbox. The running monitor delivers it to every channel."""
+    """Put a test message into the outbox. The running monitor delivers it to every channel.
+
+    \b
+      cakravia monitor alerts test
+    """
     from cakravia_verify.errors import UsageError
     from cakravia_verify.monitor.notify.assembly import least_urgencies
     from cakravia_verify.monitor.notify.message import Message, Urgency
@@ -272,7 +331,11 @@ def send_test(open_site: Callable[[], Site]) -> None:
 @monitor.command()
 @click.pass_obj
 def password(open_site: Callable[[], Site]) -> None:
-    """Make a password for the page at /monitor.html. Only its hash is kept, in cakravia.toml."""
+    """Make a password for the page at /monitor.html. Only its hash is kept, in cakravia.toml.
+
+    \b
+      cakravia monitor password
+    """
     from cakravia_verify.monitor.web.access import new_password
     from cakravia_verify.proxy.monitor_pages import USER
 
@@ -284,7 +347,11 @@ def password(open_site: Callable[[], Site]) -> None:
 
 @monitor.command()
 def token() -> None:
-    """Make a token for acknowledging and silencing on the page. Only its hash is kept, in cakravia.toml."""
+    """Make a token for acknowledging and silencing on the page. Only its hash is kept, in cakravia.toml.
+
+    \b
+      cakravia monitor token
+    """
     from cakravia_verify.monitor.web.access import new_token
 
     made = new_token()
@@ -295,7 +362,11 @@ def token() -> None:
 @monitor.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def prometheus(folder: Path) -> None:
-    """Write rules, scrape configuration and Grafana dashboard into FOLDER."""
+    """Write rules, scrape configuration and Grafana dashboard into FOLDER.
+
+    \b
+      cakravia monitor prometheus prometheus/
+    """
     from importlib.resources import as_file, files
     from shutil import copyfile
 

@@ -33,7 +33,12 @@ def report() -> None:
 @click.argument("run", default=LATEST)
 @click.pass_obj
 def show(open_site: Callable[[], Site], run: str) -> None:
-    """Show the verdict of a run: what happened, every check, and what to do next."""
+    """Show the verdict of a run: what happened, every check, and what to do next.
+
+    \b
+      cakravia report show
+      cakravia report show v1.2.0
+    """
     from cakravia_verify.report.text.formats import one_line
     from cakravia_verify.report.verdict.file import read_verdict
 
@@ -52,7 +57,11 @@ def show(open_site: Callable[[], Site], run: str) -> None:
 @click.argument("second", default=LATEST)
 @click.pass_obj
 def compare(open_site: Callable[[], Site], first: str, second: str) -> None:
-    """Compare two runs: their figures, and every check that came out otherwise."""
+    """Compare two runs: their figures, and every check that came out otherwise.
+
+    \b
+      cakravia report compare v1.1.0 v1.2.0
+    """
     from cakravia_verify.report.runs import changed_checks, differences, figures_of
     from cakravia_verify.report.text.formats import one_line
 
@@ -72,6 +81,9 @@ def compare(open_site: Callable[[], Site], first: str, second: str) -> None:
 @click.pass_obj
 def index(open_site: Callable[[], Site], newest: int) -> None:
     """Write reports/index.html: every run with its outcome, and the trends. One file that works offline.
+
+    \b
+      cakravia report index
 
     `cakravia prune` removes old reports; write the index again afterwards.
     """

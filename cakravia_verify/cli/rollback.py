@@ -46,7 +46,11 @@ rollback.add_command(now)
 @_JSON
 @click.pass_obj
 def status(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
-    """Show the active version, the target and the last rollback."""
+    """Show the active version, the target and the last rollback.
+
+    \b
+      cakravia rollback status
+    """
     from cakravia_verify.recovery.rollback_target import past_rollbacks, preview_rollback
 
     site = open_site()
@@ -70,6 +74,9 @@ def status(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
 def validate(open_site: Callable[[], Site], version: str, as_json: bool) -> None:
     """Check everything that a rollback needs, one line per check.
 
+    \b
+      cakravia rollback validate
+      cakravia rollback validate --json
     Exit status: 0 a rollback would succeed, 1 it would not, 4 there is no target.
     """
     from cakravia_verify.recovery.rollback_target import preview_rollback
@@ -89,7 +96,12 @@ def validate(open_site: Callable[[], Site], version: str, as_json: bool) -> None
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj
 def history(open_site: Callable[[], Site], last: int, as_json: bool) -> None:
-    """List past rollbacks, and releases that were undone."""
+    """List past rollbacks, and releases that were undone.
+
+    \b
+      cakravia rollback history
+      cakravia rollback history --json
+    """
     from cakravia_verify.recovery.rollback_target import past_rollbacks
 
     site = open_site()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from cakravia_verify.cli.site_state import state_as_json, state_lines
 from cakravia_verify.cli.terminal_text import echo_line
+from cakravia_verify.errors import CakraviaError
 from cakravia_verify.foreign_text import harmless
 from cakravia_verify.gate.model import Exit
 
@@ -28,7 +30,12 @@ _TEXT_COLUMN: Final = 9
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def status(open_site: Callable[[], Site], as_json: bool) -> None:
-    """Show which slot serves users, and any drift."""
+    """Show which slot serves users, and any drift.
+
+    \b
+      cakravia status
+      cakravia status --json
+    """
     site = open_site()
     state = site.observe()
     if as_json:
@@ -43,6 +50,8 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 def up(open_site: Callable[[], Site]) -> None:
     """Start the proxy and the version that was active last, with its companions; then the version before, warm.
 
+    \b
+      cakravia up
     Users who are served already are not moved.
     """
     from cakravia_verify.recovery.lifecycle import bring_up
@@ -59,6 +68,8 @@ def up(open_site: Callable[[], Site]) -> None:
 def down(open_site: Callable[[], Site]) -> None:
     """Stop the proxy, then the slots and their companions.
 
+    \b
+      cakravia down
     The proxy stops first, so that requests in flight are answered.
     """
     from cakravia_verify.recovery.lifecycle import bring_down
@@ -75,6 +86,8 @@ def down(open_site: Callable[[], Site]) -> None:
 def recover(open_site: Callable[[], Site], accept_history: bool) -> None:
     """Finish or undo interrupted releases, and repair drift.
 
+    \b
+      cakravia recover
     Exit status 11: some drift is left.
     """
     from cakravia_verify.recovery.accepted_history import accept_history as accept
@@ -95,12 +108,28 @@ def recover(open_site: Callable[[], Site], accept_history: bool) -> None:
         sys.exit(Exit.NEEDS_A_PERSON)
 
 
+def _parts(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the parts with a log for the shell's completion; without companions if cakravia.toml cannot be read."""
+    from cakravia_verify.settings.loading import load_settings
+    from cakravia_verify.slots import Colour
+
+    names = [*Colour, "proxy"]
+    with suppress(CakraviaError, OSError):
+        names += [companion.name for companion in load_settings(Path("cakravia.toml")).companions]
+    return [str(name) for name in names if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("part")
+@click.argument("part", shell_complete=_parts)
 @click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines to print.")
 @click.pass_obj
 def logs(open_site: Callable[[], Site], part: str, lines: int) -> None:
-    """Print the last lines of the log of PART: blue, green, proxy, or the name of a companion."""
+    """Print the last lines of the log of PART: blue, green, proxy, or the name of a companion.
+
+    \b
+      cakravia logs blue
+      cakravia logs proxy --lines 200
+    """
     from cakravia_verify.slots import Colour
 
     site = open_site()

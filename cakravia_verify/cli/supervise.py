@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 def supervise(open_site: Callable[[], Site], interval: float) -> None:
     """Start again what dies while no release runs, until a signal ends it.
 
+    \b
+      cakravia supervise
     The first look starts the promoted version, as after a reboot. A site that `cakravia down` stopped stays down.
     """
     from cakravia_verify.monitor.systemd import ServiceNotifier
@@ -62,7 +64,13 @@ def supervise(open_site: Callable[[], Site], interval: float) -> None:
 @click.option("--remove", "is_removal", is_flag=True, help="Stop the service and remove it. The site keeps running.")
 @click.pass_context
 def install(context: click.Context, scope: str, into: Path, is_removal: bool) -> None:
-    """Set up a systemd service that supervises the site, also after a reboot."""
+    """Set up a systemd service that supervises the site, also after a reboot.
+
+    \b
+      sudo cakravia install
+      cakravia install --user
+      sudo cakravia install --remove
+    """
     from cakravia_verify.recovery import service
     from cakravia_verify.system.service_units import Scope
 

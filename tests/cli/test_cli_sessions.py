@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,17 @@ def test_own_checks_come_beside_our_suite_and_a_copy_replaces_it(tmp_path: Path)
     assert folders_of("deploy", site=site) == [SUITES / "deploy", own]
     shutil.copy(SUITES / "deploy" / "test_deploy.py", own)
     assert folders_of("deploy", site=site) == [own]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("cakravia wat", "watch"), ("cakravia logs gr", "green"), ("cakravia deploy", "deploy"), ("cakravia logs w", "")],
+)
+def test_shell_completes_commands_and_parts(words: str, completed: str, tmp_path: Path) -> None:
+    asked = {"_CAKRAVIA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    command = [str(Path(sys.executable).with_name("cakravia"))]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ([f"plain,{completed}"] if completed else [])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -133,8 +133,8 @@ def test_each_transition_arrives_in_order_on_every_channel(seed: int, quick_fold
         events = database.transact(lambda each: load_events(each, last=5000))
     for receiver in schedule.receivers:
         assert list(dict.fromkeys(receiver.accepted)) == [message.id for message in stored]
-    # Reminders aside, an alert is told to fire and to be good again in turns, as often as it did.
+    # Reminders aside, an alert is told to fire and to be good again in turns. One that is over at once is not told.
     told = [message.topic for message in stored if message.id.startswith("shop-site-") and message.topic != "reminder"]
     assert told == [Topic.FIRING, Topic.RESOLVED] * (len(told) // 2)
     fired = [event for event in events if event.name == "site" and event.change is Change.FIRED]
-    assert len(told) == 2 * len(fired)
+    assert len(told) <= 2 * len(fired)

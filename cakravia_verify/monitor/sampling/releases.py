@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Final
 
 from cakravia_verify.errors import JournalError
 from cakravia_verify.history.journal import Journal
 from cakravia_verify.history.journal_file import Entries, JournalEntry
-from cakravia_verify.history.releases import HOLDING, STUCK, is_taken_down, last_holding, unfinished
+from cakravia_verify.history.releases import HOLDING, STUCK, Record, is_taken_down, last_holding, unfinished
 from cakravia_verify.history.running_release import runs_still
 from cakravia_verify.kinds import policy_of
 from cakravia_verify.monitor.facts import LastChange, ReleaseStatus
@@ -62,7 +63,7 @@ class ReleaseSource:
             has_users=last is not None,
             is_down=is_taken_down(entries),
             active=active_slot(entries) if last else None,
-            has_previous=self._keeps_warm and last is not None and last.intent.active is not None and is_warm(entries),
+            has_previous=self._keeps_warm and last is not None and stands_by(entries, last),
             left="" if holder else _left(entries),
             last_change=last_change(entries),
             supervised=last_supervision(entries),
@@ -97,14 +98,16 @@ def active_slot(entries: Entries) -> Colour | None:
     return None
 
 
-def is_warm(entries: Entries) -> bool:
-    """Return whether the idle slot should run: a start of the whole site starts only the version that users get."""
-    for entry in reversed(entries):
-        if entry.event == "site.up":
-            return False
-        if entry.event == "release.finished" and entry.facts.get("outcome") in HOLDING:
-            return True
-    return False
+def stands_by(entries: Entries, last: Record) -> bool:
+    """Return whether the idle slot should run after the last release that holds users.
+
+    A start of the site starts the version before again, but none that users were rolled back from.
+    """
+    if last.intent.active is None or last.intent.policy.keeps_old_slot_as_failover:
+        return last.intent.active is not None
+    end = ("release.finished", last.intent.release)
+    since_end = takewhile(lambda entry: (entry.event, entry.release) != end, reversed(entries))
+    return not any(entry.event == "site.up" for entry in since_end)
 
 
 def last_change(entries: Entries) -> LastChange | None:

@@ -133,18 +133,37 @@ def test_a_release_under_way_is_seen_by_its_lease(stage: Stage) -> None:
     stage.site.lock.release()
 
 
-def test_start_of_the_site_brings_back_one_slot_and_expects_no_other(stage: Stage) -> None:
+def test_start_or_repair_of_the_site_names_the_slot_of_its_users(stage: Stage) -> None:
     stage.deploy("v1")
     stage.deploy("v2")
     source = ReleaseSource(stage.settings)
     before: ReleaseStatus = source.collect().facts
     assert before.active is not None
-    assert before.has_previous
     stage.site.journal.append("site.repaired", version="v1", slot=str(before.active.other))
     assert source.collect().facts.active is before.active.other
     stage.site.journal.append("site.up", version="v2", slot=str(before.active))
-    after: ReleaseStatus = source.collect().facts
-    assert (after.active, after.has_previous) == (before.active, False)
+    assert source.collect().facts.active is before.active
+
+
+def test_start_of_the_site_after_a_rollback_leaves_the_idle_slot_empty(stage: Stage) -> None:
+    stage.deploy("v1")
+    stage.deploy("v2")
+    source = ReleaseSource(stage.settings)
+    stage.site.journal.append("site.up", version="v2", slot="green")
+    assert source.collect().facts.has_previous
+    stage.site.journal.append(
+        "release.started",
+        release="back",
+        kind="rollback",
+        version="v1",
+        slot="blue",
+        from_slot="green",
+        proxy_was_running=True,
+    )
+    stage.site.journal.append("release.finished", release="back", outcome="promoted", slot="blue", version="v1")
+    assert source.collect().facts.has_previous
+    stage.site.journal.append("site.up", version="v1", slot="blue")
+    assert not source.collect().facts.has_previous
 
 
 def test_the_last_act_of_the_supervisor_is_named(stage: Stage) -> None:
