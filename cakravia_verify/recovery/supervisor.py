@@ -11,7 +11,7 @@ from cakravia_verify.errors import CakraviaError, LockHeld
 from cakravia_verify.history.lease import SUPERVISION
 from cakravia_verify.recovery.outages import Outage, SitePart, outages_of
 from cakravia_verify.recovery.repair import repair
-from cakravia_verify.recovery.warm_slot import restart_warm_slot
+from cakravia_verify.recovery.warm_slot import failover_again, restart_warm_slot
 from cakravia_verify.release.direct_users import proxy_deadline
 from cakravia_verify.site.site import Site
 
@@ -116,6 +116,7 @@ class Supervisor:
         site = self._site
         if parts - {SitePart.WARM, SitePart.PROXY}:
             yield from repair(site)
+            yield from failover_again(site)
         if SitePart.PROXY in parts:
             site.proxy.refresh(deadline=proxy_deadline(site, "nginx has a master process"))
             yield "nginx has a master process again"

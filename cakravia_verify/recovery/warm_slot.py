@@ -36,6 +36,20 @@ def warm_again(site: Site, *, is_over: Callable[[], bool] = lambda: False) -> It
         yield f"the version before does not stand by: {error.message if isinstance(error, CakraviaError) else error}"
 
 
+def failover_again(site: Site) -> Iterator[str]:
+    """Allow failover to the version before the promoted one, if it stands by and is healthy. Yields at most one line.
+
+    A repair of users withdraws failover, also if the proxy alone had died.
+    """
+    entries = site.journal.entries()
+    last = last_holding(entries)
+    if last is None or is_taken_down(entries) or not wants_warm_slot(site, last):
+        return
+    state = site.observe()
+    if state.served is last.intent.candidate and not site.doubt_about_history(state.active):
+        yield from _allow_failover(site, state, last)
+
+
 def restart_warm_slot(site: Site, *, is_over: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """Start the version before the promoted one where it stood by, and allow failover to it. Yields one line.
 

@@ -61,6 +61,15 @@ def test_the_active_slot_is_started_again_and_users_return(watched: Watched) -> 
     assert ("site.supervised", "") in events(watched.stage, "site.supervised")
 
 
+def test_failover_is_allowed_again_after_the_proxy_was_started_again(watched: Watched) -> None:
+    """Otherwise a death of the active slot costs every request until the next release."""
+    watched.stage.memory.proxy_runs = False
+    watched.look()
+    assert (watched.serving, watched.stage.memory.failover) == ("v2", True)
+    watched.kill(Colour.GREEN)
+    assert watched.serving == "v1"
+
+
 def test_the_warm_slot_is_started_again_for_failover(watched: Watched) -> None:
     watched.kill(Colour.BLUE)
     watched.look()

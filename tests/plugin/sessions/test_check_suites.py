@@ -65,6 +65,7 @@ def test_the_complete_suite_passes_in_order_and_leaves_the_site_as_it_was(shop: 
     assert "the active slot is killed" in (shop.reports / "latest-check" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_fault_of_a_killed_session_is_healed_by_the_next_command(shop: Shop) -> None:
     """The faults come to this live site: nothing else could show that its slot goes on."""
     options = ("--i-know-this-hurts", "--fault", "slot-stopped", "--duration", "120")
