@@ -49,7 +49,8 @@ def test_the_payload_is_an_in_toto_statement_in_a_dsse_envelope(signed: Signed) 
 
 
 def test_other_verifiers_get_the_same_checks_in_the_vetted_predicate(signed: Signed) -> None:
-    payload, verdict = payload_of(signed.folder / "test-result.intoto.json"), payload_of(signed.envelope)
+    envelope = json.loads((signed.folder / "test-result.intoto.json").read_text())
+    payload = json.loads(base64.b64decode(envelope["payload"]))
     assert payload["_type"] == "https://in-toto.io/Statement/v1"
     assert payload["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     assert (
