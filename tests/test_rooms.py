@@ -66,12 +66,24 @@ def imported(path: Path, *, include_types: bool = True) -> tuple[tuple[str, int]
     return tuple(_imported(path, include_types=include_types))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def statements(block: ast.AST, *, include_types: bool = True) -> Iterator[ast.AST]:
+    """Every statement below the block, without the expressions, which are most of a tree."""
+    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
+        is_for_types = isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        if is_for_types and name == "body" and not include_types:
+            continue
+        for node in getattr(block, name, ()):
+            yield node
+            yield from statements(node, include_types=include_types)
+
+
 def _imported(path: Path, *, include_types: bool) -> Iterator[tuple[str, int]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for block in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
-        if isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING" and not include_types:
-            block.body = []
-    for node in ast.walk(tree):
+    for node in statements(tree_of(path), include_types=include_types):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -94,17 +106,20 @@ def rooms_imported(path: Path) -> Iterator[tuple[str, int]]:
             yield parts[1], line
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT / PACKAGE)))
-def test_imports_point_down_only(path: Path) -> None:
-    room = room_of(path)
-    if room.startswith("__"):
-        return
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_down_only(room: str) -> None:
     upward = [
-        f"line {line}: {room} imports {other}"
+        f"{path.relative_to(ROOT)}, line {line}: {room} imports {other}"
+        for path in MODULES
+        if room_of(path) == room
         for other, line in rooms_imported(path)
         if level_of(other) < level_of(room)
     ]
     assert not upward
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {room_of(path) for path in MODULES if not room_of(path).startswith("__")} <= set(ROOMS)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -173,7 +188,7 @@ def test_every_public_class_name_exists_once() -> None:
     """Two classes of one name are mixed up by readers, and by whatever searches for one of them."""
     places: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(tree_of(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}, line {node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}

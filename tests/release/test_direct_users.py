@@ -23,7 +23,8 @@ ROUTES = {"point_at", "start"}
 
 def routing_calls(path: Path) -> Iterator[str]:
     """Every mention of `….proxy.point_at`, `….proxy.start` or of the same on a variable `proxy`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)) if any(f".{name}" in source for name in ROUTES) else ():
         if isinstance(node, ast.Attribute) and node.attr in ROUTES:
             owner = node.value
             name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
