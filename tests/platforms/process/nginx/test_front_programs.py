@@ -97,11 +97,13 @@ def own_site(folder: Path, port: int) -> Iterator[OwnSite]:
     settings = ProxySettings(listen=f"127.0.0.1:{port}", trusted=("127.0.0.1",))
     upstreams = dict(zip(Colour, (slot.address for slot in slots), strict=True))
     site = OwnSite(LocalNginx(settings, folder=folder, upstreams=upstreams), slots)
-    site.proxy.start(Colour.BLUE, deadline=deadline())
-    yield site
-    kill_all(folder)
-    for slot in slots:
-        slot.end()
+    try:
+        site.proxy.start(Colour.BLUE, deadline=deadline())
+        yield site
+    finally:
+        kill_all(folder)
+        for slot in slots:
+            slot.end()
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def key_of(folder: Path) -> str:
 
 def test_a_stranger_gets_no_answer_and_users_and_our_own_requests_do(front: Front) -> None:
     started(front, server_names=["shop.example", "*.shop.example"], strangers="close")
-    for host in ("shop.example", f"SHOP.example:{front.port}", "de.shop.example"):
+    for host in ("shop.example", f"SHOP.example:{front.port}", "de.shop.example", "shop.example:", "shop.example."):
         assert ask(front, host).slot == "blue"
     front.blue.seen.clear()
     for host in ("evil.example", "127.0.0.1", "notshop.example"):
