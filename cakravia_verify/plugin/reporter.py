@@ -110,9 +110,9 @@ class SessionReporter(pytest.TerminalReporter):  # type: ignore[misc]
 
     def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
         """Name the suite whose checks follow, if the session has several."""
-        suite = _suite_of(nodeid)
+        suite = _suite_of(nodeid) or self._suite
         if suite != self._suite and not self.is_quiet and self._session is not None:
-            if len({_suite_of(item.nodeid) for item in self._session.items}) > 1:
+            if len({_suite_of(item.nodeid) for item in self._session.items} - {""}) > 1:
                 self.write_line(suite, bold=True)
             self._suite = suite
 
@@ -174,6 +174,7 @@ def _indent_of(line: str, steps: int) -> int:
 
 
 def _suite_of(nodeid: str) -> str:
+    """Return the folder of a check; empty for a check of the project's own suite."""
     return PurePath(nodeid.partition("::")[0]).parent.name
 
 

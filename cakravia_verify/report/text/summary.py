@@ -24,6 +24,8 @@ _ACTIVE: Final = re.compile(r"[\\`*_\[\]<>&|~#@!$]|:(?=//)|(?<=www)\.")
 _ROWS: Final = 40
 _MOST_DANGERS: Final = 5
 _PROBLEMS: Final = 12
+# Checks that are unknown because another one failed before.
+_UNKNOWN: Final = 4
 # In bytes. A pipeline shows at most 1 MB for all steps of a job.
 LARGEST_SUMMARY: Final = 100_000
 _LEFT_OUT: Final = "A part was left out here because it is too long. The report has all of it.\n"
@@ -143,7 +145,8 @@ def _problem_lines(not_passed: list[CheckLine], room: int, *, colour: bool) -> l
         lines.append(f"... and {more} more; the report has all of them")
     unknown = [check.title for check in not_passed if failed and check.standing is CheckStatus.UNKNOWN]
     if unknown:
-        lines += _wrapped("; ".join(unknown), room, label=f"{_WORDS[CheckStatus.UNKNOWN]:<11}")
+        rest = [f"and {len(unknown) - _UNKNOWN} more"] if len(unknown) > _UNKNOWN else []
+        lines += _wrapped("; ".join([*unknown[:_UNKNOWN], *rest]), room, label=f"{_WORDS[CheckStatus.UNKNOWN]:<11}")
     return lines
 
 
