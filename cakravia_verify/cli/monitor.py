@@ -8,18 +8,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from cakravia_verify.cli.monitor_alerts import JSON, alerts, place_of_site
 from cakravia_verify.command_options import with_options
 
 if TYPE_CHECKING:
-    from cakravia_verify.monitor.place import MonitorPlace
     from cakravia_verify.site.site import Site
 
 NOT_RUNNING, OPEN_ALERTS = 1, 2
-_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _HOURS = click.option(
     "--hours", default=24.0, show_default=True, type=click.FloatRange(0.1, 24 * 732), help="How far back."
 )
@@ -108,7 +107,7 @@ def uninstall(open_site: Callable[[], Site], into: Path) -> None:
 
 
 @monitor.command()
-@_JSON
+@JSON
 @click.pass_obj
 def status(open_site: Callable[[], Site], as_json: bool) -> None:
     """What the monitor sees now. Exit status: 0 all is well, 1 it does not run, 2 an alert is open.
@@ -121,7 +120,7 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import status_lines
 
-    place = _place(open_site)
+    place = place_of_site(open_site)
     state = read_state(place.state_file)
     is_running = place.is_running() and is_fresh(state)
     if as_json:
@@ -137,7 +136,7 @@ def status(open_site: Callable[[], Site], as_json: bool) -> None:
 
 @monitor.command()
 @_HOURS
-@_JSON
+@JSON
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write the page of the monitor to this file.")
 @click.pass_obj
 def report(open_site: Callable[[], Site], hours: float, as_json: bool, page: Path | None) -> None:
@@ -154,7 +153,7 @@ def report(open_site: Callable[[], Site], hours: float, as_json: bool, page: Pat
     if page is not None:
         _write_page(site, page.absolute(), now=now)
         return
-    made = report_of(_place(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
+    made = report_of(place_of_site(lambda: site).folder, site.settings.site.name, since=now - hours * 3600, until=now)
     if as_json:
         click.echo(json.dumps(made, indent=2))
         return
@@ -176,7 +175,7 @@ def _write_page(site: Site, page: Path, *, now: float) -> None:
 @monitor.command()
 @_HOURS
 @click.option("--series", default="probe/users/", show_default=True, help="Series whose names begin with this.")
-@_JSON
+@JSON
 @click.pass_obj
 def history(open_site: Callable[[], Site], hours: float, series: str, as_json: bool) -> None:
     """Health over time: one line per series and hour (per minute for up to 2 hours).
@@ -189,7 +188,7 @@ def history(open_site: Callable[[], Site], hours: float, series: str, as_json: b
     from cakravia_verify.monitor.text import history_line
 
     now = time.time()
-    rows = history_rows(_place(open_site).folder, series, since=now - hours * 3600, until=now)
+    rows = history_rows(place_of_site(open_site).folder, series, since=now - hours * 3600, until=now)
     for row in rows:
         click.echo(json.dumps(row) if as_json else history_line(row))
     if not rows and not as_json:
@@ -198,7 +197,7 @@ def history(open_site: Callable[[], Site], hours: float, series: str, as_json: b
 
 @monitor.command()
 @click.option("--lines", default=50, show_default=True, type=click.IntRange(min=1), help="How many lines.")
-@_JSON
+@JSON
 @click.pass_obj
 def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
     """The last lines of the monitor's log.
@@ -209,7 +208,7 @@ def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
     from cakravia_verify.monitor.state import read_state
     from cakravia_verify.monitor.text import clean
 
-    place = _place(open_site)
+    place = place_of_site(open_site)
     named = read_state(place.state_file).get("log") or read_state(place.service_file).get("log")
     path = Path(named) if named else place.log
     try:
@@ -225,107 +224,6 @@ def logs(open_site: Callable[[], Site], lines: int, as_json: bool) -> None:
     for line in found:
         instant, _, text = line.rstrip("\n").partition(" ")
         click.echo(json.dumps({"at": instant, "text": text}) if as_json else clean(line.rstrip("\n")))
-
-
-@monitor.group(invoke_without_command=True)
-@click.option("--last", default=20, show_default=True, type=click.IntRange(min=1), help="How many past changes.")
-@_JSON
-@click.pass_context
-def alerts(context: click.Context, last: int, as_json: bool) -> None:
-    """Open alerts, silences, what happened, and messages that wait.
-
-    \b
-      cakravia monitor alerts
-      cakravia monitor alerts ack site
-      cakravia monitor alerts --json
-    """
-    if context.invoked_subcommand is None:
-        _show_alerts(_place(context.obj), last=last, as_json=as_json)
-
-
-@alerts.command()
-@click.argument("name")
-@click.pass_obj
-def ack(open_site: Callable[[], Site], name: str) -> None:
-    """Acknowledge an open alert: it sends no more reminders, and its end is still told.
-
-    \b
-      cakravia monitor alerts ack site
-    """
-    from cakravia_verify.errors import UsageError
-    from cakravia_verify.monitor.alerts import book
-    from cakravia_verify.system.users import who_acts
-
-    who, now = who_acts(), time.time()
-    if not _change(_place(open_site), lambda connection: book.acknowledge(connection, name, who=who, at=now)):
-        raise UsageError(f"there is no open alert {name}", remedy="list them with: cakravia monitor alerts")
-    click.echo(f"{name} is acknowledged by {who}")
-
-
-@alerts.command()
-@click.argument("pattern")
-@click.option("--hours", required=True, type=click.FloatRange(0.01, 24 * 366), help="How long.")
-@click.option("--reason", required=True, help="Why; it is shown with the silence.")
-@click.pass_obj
-def silence(open_site: Callable[[], Site], pattern: str, hours: float, reason: str) -> None:
-    """Send no message about alerts whose name fits PATTERN, as in 'idle-slot' or '*'.
-
-    \b
-      cakravia monitor alerts silence idle-slot --hours 2 --reason "new disk"
-    """
-    from cakravia_verify.monitor.alerts import book
-    from cakravia_verify.monitor.alerts.message import instant
-    from cakravia_verify.system.users import who_acts
-
-    until, who = time.time() + hours * 3600, who_acts()
-    number = _change(
-        _place(open_site),
-        lambda connection: book.add_silence(connection, pattern, until=until, reason=reason, who=who),
-    )
-    click.echo(f"silence {number}: no message about {pattern} until {instant(until)}")
-    click.echo(f"end it with: cakravia monitor alerts unsilence {number}")
-
-
-@alerts.command()
-@click.argument("number", type=int)
-@click.pass_obj
-def unsilence(open_site: Callable[[], Site], number: int) -> None:
-    """End a silence.
-
-    \b
-      cakravia monitor alerts unsilence 3
-    """
-    from cakravia_verify.errors import UsageError
-    from cakravia_verify.monitor.alerts import book
-
-    if not _change(_place(open_site), lambda connection: book.end_silence(connection, number)):
-        raise UsageError(f"there is no silence {number}", remedy="list them with: cakravia monitor alerts")
-    click.echo(f"silence {number} has ended")
-
-
-@alerts.command("test")
-@click.pass_obj
-def send_test(open_site: Callable[[], Site]) -> None:
-    """Put a test message into the outbox. The running monitor delivers it to every channel.
-
-    \b
-      cakravia monitor alerts test
-    """
-    from cakravia_verify.errors import UsageError
-    from cakravia_verify.monitor.notify.assembly import least_urgencies
-    from cakravia_verify.monitor.notify.message import Message, Urgency
-    from cakravia_verify.monitor.notify.outbox import Outbox
-
-    site = open_site()
-    channels, now = least_urgencies(site.settings.notify), time.time()
-    if not channels:
-        raise UsageError("no channel is set", remedy="add a [[notify.channels]] table to cakravia.toml")
-    name = site.settings.site.name
-    text = "This is a test. Nothing is wrong."
-    message = Message(f"{name}-test-{int(now * 1000)}", name, now, "test", Urgency.PAGE, f"[{name}] test message", text)
-    with _book(_place(lambda: site)) as database:
-        Outbox(database, channels=channels).put([message])
-    click.echo(f"message {message.id} waits for {', '.join(channels)}")
 
 
 @monitor.command()
@@ -383,32 +281,4 @@ def _tell_secret(secret: str, key: str, hashed: str) -> None:
     click.echo(f'[monitor]\n{key} = "{hashed}"')
 
 
-def _place(open_site: Callable[[], Site]) -> MonitorPlace:
-    from cakravia_verify.monitor.place import place_of
-
-    return place_of(open_site().settings)
-
-
-def _book(place: MonitorPlace) -> Any:
-    from contextlib import closing
-
-    from cakravia_verify.monitor.alerts.book import open_book
-
-    return closing(open_book(place.folder))
-
-
-def _change(place: MonitorPlace, action: Callable[[Any], Any]) -> Any:
-    with _book(place) as database:
-        return database.transact(action)
-
-
-def _show_alerts(place: MonitorPlace, *, last: int, as_json: bool) -> None:
-    from cakravia_verify.monitor.report import alerts_of
-    from cakravia_verify.monitor.text import alert_lines, clean
-
-    found = alerts_of(place.folder, now=time.time(), last=last)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
-    for line in alert_lines(found):
-        click.echo(clean(line))
+monitor.add_command(alerts)

@@ -91,7 +91,7 @@ def recover(open_site: Callable[[], Site], accept_history: bool) -> None:
     Exit status 11: some drift is left.
     """
     from cakravia_verify.recovery.accepted_history import accept_history as accept
-    from cakravia_verify.recovery.repair import repair, take_up_changes
+    from cakravia_verify.recovery.repair import await_users_on_chosen, repair, take_up_changes
     from cakravia_verify.recovery.warm_slot import warm_again
 
     acts = (*((accept,) if accept_history else ()), repair, take_up_changes, warm_again)
@@ -101,6 +101,8 @@ def recover(open_site: Callable[[], Site], accept_history: bool) -> None:
         for line in chain.from_iterable(act(site) for act in acts):
             click.echo(line)
             is_changed = True
+        if is_changed:
+            await_users_on_chosen(site)
         state = site.observe()
     # After the lock is free: else the state would name this command as the holder of the site.
     click.echo("\n".join(state_lines(site, state)) if is_changed or state.drift else "nothing to recover")

@@ -72,11 +72,11 @@ def reconnect(site: Site) -> list[str]:
     if lines and site.proxy.observe().is_running:
         # A slot may have another address than the proxy knows.
         site.proxy.refresh(deadline=proxy_deadline(site, "the proxy loads its configuration"))
-        _await_users_on_chosen(site)
+        await_users_on_chosen(site)
     return lines
 
 
-def _await_users_on_chosen(site: Site) -> None:
+def await_users_on_chosen(site: Site) -> None:
     """Wait until users reach the chosen slot again, if it is healthy. The proxy leaves out a slot that was dead."""
     chosen = site.platform.observe(site.proxy.observe().chosen)
     if chosen is None or not is_healthy(site, chosen):
