@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,9 +91,18 @@ def prepare_run(
         site.lock.release()
         raise
     notices += [f"drift: {each}" for each in state.drift]
+    notices += _reload_in_words(site, state)
     if target is not None:
         notices += migrations_in_words(site, target.version)
     return Preparation(state, intent, target, tuple(notices))
+
+
+def _reload_in_words(site: Site, state: SiteState) -> list[str]:
+    """Return what the reload in the step *prepare* changes for users, one line for each change."""
+    with contextlib.suppress(CakraviaError):  # the step meets it again, and is undone
+        if state.proxy.is_running:
+            return [f"nginx will be reloaded: {change}" for change in site.proxy.changes()]
+    return []
 
 
 def _prefetch(request: Request, site: Site, told: Callable[[str], None]) -> None:

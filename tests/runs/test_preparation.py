@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import NothingToDo
+from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
 from cakravia_verify.slots import Colour
 from tests.memory_stage import Stage
@@ -54,3 +55,12 @@ def test_a_rollback_to_the_version_that_was_promoted_last_has_nothing_to_do(tmp_
     stage = promoted(tmp_path, "v1", "v2")
     with pytest.raises(NothingToDo, match="v2 is active already"):
         opened(stage, version="v2")
+
+
+def test_what_a_reload_changes_for_users_is_told_before_it(tmp_path: Path) -> None:
+    stage = promoted(tmp_path, "v1")
+    before = "http { server { location / { client_max_body_size 1m; } } }"
+    stage.memory.configuration = ConfigurationState(wanted=before.replace("1m", "9m"), written=before, loaded=before)
+    request = Request(kind="deploy", version="v2")
+    opening = prepare_run(request, stage.opened(), on_event=lambda _: None, waiting=lambda _: None)
+    assert any("nginx will be reloaded: " in line and "9m, before 1m" in line for line in opening.notices)
