@@ -150,6 +150,10 @@ def logs(open_site: Callable[[], Site], part: str, lines: int) -> None:
 @contextmanager
 def locked(site: Site, purpose: str) -> Iterator[Site]:
     """Hold the lock of the site. The journal records a lock that was taken over from a dead process."""
+    from cakravia_verify.system.resources import use_disk_reserve
+
+    for line in use_disk_reserve(site.settings.state):
+        click.echo(line)
     lease = site.lock.acquire(f"cakravia {purpose}")
     try:
         site.journal.token = lease.token

@@ -12,7 +12,7 @@ from cakravia_verify.history.hooks import migrations_since
 from cakravia_verify.history.releases import STUCK, flaw_of, unfinished
 from cakravia_verify.history.running_release import highest_token, runs_still
 from cakravia_verify.release.conditions import smoke_trouble
-from cakravia_verify.report.folder import require_writable
+from cakravia_verify.report.folder import place_of_rollback_reports
 from cakravia_verify.site.site import SERVED_SLOT_HEADER, Site, SiteState
 from cakravia_verify.slots import Artifact, Slot
 from cakravia_verify.traffic.plan.from_settings import plan_of
@@ -103,7 +103,7 @@ def _tools(site: Site) -> Iterator[PreflightCheck]:
         ("slots can run", site.platform.check),
         ("the proxy can run", site.proxy.check),
         ("traffic can be planned", lambda: _plan_traffic(site)),
-        ("a report can be written", lambda: require_writable(site.settings.reports)),
+        ("a report can be written", lambda: place_of_rollback_reports(site.settings.reports)),
     ):
         yield _checked(name, act, detail="no problem found")
 

@@ -13,6 +13,7 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
+OTHER_PLACES: Final = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - the folder in it is new
 # How every run names its folder.
 _RUN: Final = re.compile(r"\d{8}-\d{6}-")
 
@@ -53,6 +54,22 @@ def require_writable(reports: Path) -> None:
             f"no report can be written to {reports}: {error.strerror}",
             remedy="correct its permissions or free space; no release begins that cannot write its verdict",
         ) from error
+
+
+def place_of_rollback_reports(reports: Path) -> Path:
+    """Return where a rollback can write its report: a full disk must not keep users on a bad version.
+
+    It is `reports`, or else memory or the folder of temporary files. Raises UsageError if none of them can be written.
+    """
+    try:
+        require_writable(reports)
+    except UsageError:
+        for place in OTHER_PLACES:
+            with contextlib.suppress(UsageError):
+                require_writable(place)
+                return place
+        raise
+    return reports
 
 
 def point_latest(reports: Path, folder: Path, *, name: str = LATEST) -> Path:

@@ -23,6 +23,7 @@ from cakravia_verify.runs.permit import Permit, require_unused
 from cakravia_verify.site.site import Site, SiteState
 from cakravia_verify.slots import Artifact, checked_version
 from cakravia_verify.system.clock import Deadline
+from cakravia_verify.system.resources import keep_disk_reserve, use_disk_reserve
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def prepare_run(
     LockHeld or RollbackFailed; the site is free then.
     """
     _prefetch(request, site, waiting)
-    notices = list(_hold(request, site, waiting))
+    notices = list(use_disk_reserve(site.settings.state)) if request.policy.goes_back else []
+    notices += _hold(request, site, waiting)
     try:
         notices += site.platform.notes()
         notices += reconnect(site)
@@ -92,6 +94,8 @@ def prepare_run(
         raise
     notices += [f"drift: {each}" for each in state.drift]
     notices += _reload_in_words(site, state)
+    if not request.policy.goes_back:
+        keep_disk_reserve(site.settings.state)
     if target is not None:
         notices += migrations_in_words(site, target.version)
     return Preparation(state, intent, target, tuple(notices))

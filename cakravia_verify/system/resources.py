@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from cakravia_verify.errors import UsageError
 NEEDED_FOR_ROLLBACK: Final = 32
 # One page. With less, the next journal entry may not fit.
 LEAST_BYTES: Final = 4096
+# For the journal, the lock and the logs of a rollback of some seconds.
+RESERVE: Final = "reserve"
+RESERVE_BYTES: Final = 2 * 2**20
+RESERVE_FILES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,31 @@ class DescriptorReserve:
         for descriptor in self._held:
             os.close(descriptor)
         self._held.clear()
+
+
+def keep_disk_reserve(folder: Path) -> None:
+    """Keep room for the records of a rollback in the folder: bytes and files. Without that room nothing is kept."""
+    reserve = folder / RESERVE
+    try:
+        reserve.mkdir(mode=0o700, exist_ok=True)
+        for number in range(RESERVE_FILES):
+            if not (reserve / str(number)).exists():
+                with (reserve / str(number)).open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES // RESERVE_FILES)
+    except OSError:
+        shutil.rmtree(reserve, ignore_errors=True)
+
+
+def use_disk_reserve(folder: Path) -> Iterator[str]:
+    """Free the reserve if the folder's disk is nearly full. Yields one line if it did."""
+    reserve = folder / RESERVE
+    if not reserve.is_dir():
+        return
+    room = os.statvfs(reserve)
+    few_files = room.f_files and room.f_favail < RESERVE_FILES // 2
+    if few_files or room.f_bavail * room.f_frsize < RESERVE_BYTES // 8:
+        shutil.rmtree(reserve, ignore_errors=True)
+        yield f"the disk of {folder} is full: its reserve of {RESERVE_BYTES // 2**20} MiB is in use now; free space"
 
 
 def full_disks(folders: Iterable[Path]) -> Iterator[str]:

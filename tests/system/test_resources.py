@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from cakravia_verify.errors import UsageError
-from cakravia_verify.system.resources import NEEDED_FOR_ROLLBACK, DescriptorReserve, full_disks
+from cakravia_verify.system.resources import (
+    NEEDED_FOR_ROLLBACK,
+    DescriptorReserve,
+    full_disks,
+    keep_disk_reserve,
+    use_disk_reserve,
+)
 
 
 def next_descriptor() -> int:
@@ -54,3 +60,15 @@ def test_the_reserve_is_usable_after_all_descriptors_are_used_up() -> None:
 
 def test_a_disk_with_space_is_not_reported(tmp_path: Path) -> None:
     assert list(full_disks([tmp_path, tmp_path / "to" / "come"])) == []
+
+
+def test_a_reserve_stays_while_the_disk_has_room(tmp_path: Path) -> None:
+    keep_disk_reserve(tmp_path)
+    keep_disk_reserve(tmp_path)
+    kept = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert list(use_disk_reserve(tmp_path)) == []
+    assert kept == sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) > 2**20
+
+
+def test_a_folder_without_a_reserve_has_none_to_use(tmp_path: Path) -> None:
+    assert list(use_disk_reserve(tmp_path / "not there")) == []

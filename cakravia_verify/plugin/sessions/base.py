@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,11 +20,12 @@ from cakravia_verify.plugin.report_hooks import ReportHooks, seal_outcome, write
 from cakravia_verify.plugin.required_checks import Checks
 from cakravia_verify.plugin.sessions.unfit import refuse_unfit
 from cakravia_verify.plugin.signals import Interrupts
-from cakravia_verify.report.folder import LATEST, require_writable
+from cakravia_verify.report.folder import LATEST, place_of_rollback_reports, require_writable
 from cakravia_verify.report.verdict.model import FILE_NAME as VERDICT
 from cakravia_verify.runs.failures import describe_and_log
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.settings.loading import load_settings
+from cakravia_verify.settings.models import Settings
 from cakravia_verify.site.assembly import open_site
 from cakravia_verify.site.site import Site
 
@@ -64,9 +66,20 @@ class Session(ABC, Generic[Run]):
     def open_site(self) -> Site:
         """Return the site that the command line names. Raises UsageError if its reports cannot be written."""
         settings = load_settings(Path(self.config.getoption("site")), overrides=overrides(self.config))
-        require_writable(settings.reports)
+        if self.policy.goes_back:
+            settings = self._with_place_of_report(settings)
+        else:
+            require_writable(settings.reports)
         self._heal(settings.state)
         return open_site(settings)
+
+    def _with_place_of_report(self, settings: Settings) -> Settings:
+        place = place_of_rollback_reports(settings.reports)
+        if place == settings.reports:
+            return settings
+        folder = tempfile.mkdtemp(prefix=f"cakravia-{settings.site.name}-reports-", dir=place)
+        self.progress.line(f"  note: {settings.reports} takes no report; it is written to {folder}", yellow=True)
+        return settings.model_copy(update={"site": settings.site.model_copy(update={"reports": folder})})
 
     def _heal(self, state: Path) -> None:
         """Heal the faults that a killed session left. Usually there are none, and nothing is imported for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from tests.plugin.sessions.shop import Shop
 from tests.recovery.matrix.cells import Cell, Lane, Told
-from tests.recovery.matrix.filling import make_room
+from tests.recovery.matrix.filling import fill, make_room
 
 IS_FULL = os.environ.get("CAKRAVIA_TEST_MATRIX") == "full"
 # Where a release may still end with 0: its verdict is on record, and its report is on another disk.
@@ -132,3 +133,20 @@ def test_rollback_stands_where_its_records_have_no_room_but_the_history_has(told
     is_recorded = told.cell.death.startswith("full-reports")
     assert (told.record.outcome == "unproven") is is_recorded, told.shown
     assert (told.ended.status == 13) is is_recorded, told.shown
+
+
+def test_a_rollback_needs_no_room_on_disks_that_were_full_before_it(lane: Lane) -> None:
+    shop = lane.shop
+    make_room(shop.state, shop.reports)
+    deployed = shop.deploy("v90.0.0")
+    assert deployed.status == 0, deployed.output
+    for disk in (shop.state, shop.reports):
+        fill(disk)
+    ended = shop.roll_back("--reason", "a test")
+    make_room(shop.state, shop.reports)
+    assert ended.status in (0, 13), ended.output
+    assert shop.serving() != "v90.0.0"
+    written = re.search(r"takes no report; it is written to (\S+)", ended.output)
+    assert written, ended.output
+    assert list(Path(written[1]).glob("*/verdict.json"))
+    shutil.rmtree(written[1])
