@@ -13,6 +13,7 @@ import pytest
 from cakravia_verify.gate.model import Check, CheckStatus
 from cakravia_verify.report.document import Event, ReleaseDocument, RunFigures
 from tests.report import samples
+from tests.report.accessibility import DARK, LIGHT, violations
 
 if TYPE_CHECKING:
     from tests.report.conftest import Browser
@@ -63,6 +64,13 @@ def test_a_script_that_does_run_would_have_been_noticed(browser: Browser, tmp_pa
     page = tmp_path / "page.html"
     page.write_text(f"<!DOCTYPE html><title>control</title><body>{HOSTILE}</body>")
     assert any("ran" in line for line in browser.opened(page)[1])
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
+def test_axe_finds_nothing_wrong_with_the_report(
+    browser: Browser, whole_report: Callable[[ReleaseDocument], Path], tmp_path: Path, scheme: str
+) -> None:
+    assert violations(browser, whole_report(samples.rolled_back()).read_text(), tmp_path, scheme=scheme) == "none"
 
 
 @pytest.mark.parametrize("width", [400, 1400])

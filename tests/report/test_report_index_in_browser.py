@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +12,12 @@ from cakravia_verify.report.html.index import render_index
 from cakravia_verify.report.runs import figures_in
 from cakravia_verify.report.verdict.writing import write_verdict
 from tests.report import samples
+from tests.report.accessibility import DARK, LIGHT, violations
 
 if TYPE_CHECKING:
     from tests.report.conftest import Browser
 
 pytestmark = [pytest.mark.real, pytest.mark.check]
-LIGHT, DARK = (f"--blink-settings=preferredColorScheme={number}" for number in (1, 0))
-REPORT = "document.body.dataset.found = found.violations.map((each) => each.id).join(' ') || 'none'"
 
 
 @pytest.fixture
@@ -34,15 +31,7 @@ def page(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
 def test_axe_finds_nothing_wrong_with_the_index(browser: Browser, tmp_path: Path, page: str, scheme: str) -> None:
-    axe = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8").replace("</script", "<\\/script")
-    file = tmp_path / "page.html"
-    file.write_text(
-        page.replace("</body>", f"<script>{axe}\naxe.run().then((found) => {{ {REPORT} }})</script></body>")
-    )
-    dom = browser.run(file, "--dump-dom", "--virtual-time-budget=5000", scheme).stdout
-    found = re.search('data-found="([^"]*)"', dom)
-    assert found is not None
-    assert found[1] == "none"
+    assert violations(browser, page, tmp_path, scheme=scheme) == "none"
 
 
 def test_the_index_reaches_not_beyond_the_side_of_a_phone(browser: Browser, tmp_path: Path, page: str) -> None:
