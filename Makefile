@@ -9,7 +9,7 @@ PYTEST_ARGUMENTS ?=
 # make itself ends with 2 whatever a command ended with, so the status of the release is printed.
 TELL_STATUS = || { status=$$?; echo "exit status of the release: $$status (README.md, Exit statuses)" >&2; exit $$status; }
 # Releases mostly wait, so there are more workers than cores (tests/tiers.py).
-TESTS = $(VENV)/bin/pytest tests -q -rfEs -n auto --dist loadgroup --timeout 600 $(PYTEST_ARGUMENTS)
+TESTS = $(VENV)/bin/pytest tests -q -rfEs -p no:anyio -n auto --dist loadgroup --timeout 600 $(PYTEST_ARGUMENTS)
 
 # Compiled modules are kept: without them each command that a test starts compiles hundreds of files.
 unexport PYTHONDONTWRITEBYTECODE

@@ -26,6 +26,7 @@ MARKS = {
 }
 # The marks of all tests below a path. Other tests run in memory; those of the ledger write and read files.
 PLACES = {
+    "analysis/test_comparison": ("check",),
     "analysis/test_measurement_": ("check",),
     "analysis/test_migration_effect": ("check",),
     "benchmarks/": ("real", "quiet"),
@@ -33,10 +34,17 @@ PLACES = {
     "cli/": ("real", "check"),
     "examples/": ("real",),
     "health/test_hostile_answers": ("check",),
+    "monitor/alerts/test_evaluator": ("check",),
+    "monitor/alerts/test_machine": ("check",),
+    "monitor/test_metrics": ("check",),
+    "monitor/test_simulated_schedules": ("check",),
     "packaging/": ("real",),
     "platforms/": ("real",),
     "plugin/": ("real",),
     "recovery/matrix/": ("real",),
+    "release/test_release_machine": ("check",),
+    "report/test_report_traffic_chart": ("check",),
+    "report/test_report_verdict": ("check",),
     "traffic/client/": ("real",),
     "traffic/ledger/": ("check",),
     "traffic/zoo/": ("real", "quiet"),
@@ -60,7 +68,7 @@ def mark_by_folder(item: pytest.Item) -> None:
 
 
 def has_no_test_in_memory(path: Path) -> bool:
-    """Whether all tests below the path are marked by their place. Importing them takes seconds."""
+    """Whether all tests below the folder are marked by their place. Importing them takes seconds."""
     return f"{path.relative_to(HERE).as_posix()}/" in PLACES
 
 
