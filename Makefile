@@ -29,7 +29,7 @@ help:
 	@echo "make down                    stop the site"
 	@echo "make unit                    run the tests that run in memory (30 seconds)"
 	@echo "make check                   run lint, types and the tests for a pull request (4 minutes)"
-	@echo "make test                    run lint, types and all tests (12 minutes)"
+	@echo "make test                    run lint, types and all tests (20 minutes)"
 	@echo "make ends with 2 after every failure. A script runs .venv/bin/pytest and gets the exit status of the release."
 
 $(STAMP): pyproject.toml constraints.txt

@@ -100,6 +100,7 @@ def test_the_first_release_of_a_site_sends_no_message(make_site: Callable[..., L
     assert messages(site) == []
 
 
+@pytest.mark.slow
 def test_an_outage_in_the_middle_of_a_release_is_told(site: LiveSite) -> None:
     def break_users() -> None:
         for colour in Colour:
@@ -113,6 +114,7 @@ def test_an_outage_in_the_middle_of_a_release_is_told(site: LiveSite) -> None:
     assert "users were switched to v3" in messages(site)[0]["text"]
 
 
+@pytest.mark.slow
 def test_taking_the_site_down_sends_nothing(site: LiveSite) -> None:
     with site.monitored():
         assert site.cakravia("down").returncode == 0
@@ -144,6 +146,7 @@ def test_a_dead_idle_slot_is_a_warning_only(site: LiveSite) -> None:
     assert "idle-slot" in message["text"]
 
 
+@pytest.mark.slow
 def test_failing_pages_use_up_the_error_budget_though_every_probe_is_good(
     make_site: Callable[..., LiveSite],
 ) -> None:
@@ -183,6 +186,7 @@ def test_status_tells_what_is_seen_and_exits_by_it(site: LiveSite) -> None:
     assert json.loads(ended.stdout)["is_running"] is False
 
 
+@pytest.mark.slow
 def test_every_look_back_has_text_and_json(site: LiveSite) -> None:
     with site.monitored():
         site.order(Colour.GREEN, "error")

@@ -62,6 +62,7 @@ def test_check_of_containers_on_processes_is_refused_in_one_sentence(project: Pr
     assert not ended.has_traceback
 
 
+@pytest.mark.slow
 def test_suites_that_were_copied_into_the_project_run_by_pytest(project: Project) -> None:
     installed = project.environment.site_packages() / "cakravia_verify" / "suites"
     shutil.copytree(installed, project.folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.platforms.docker.conftest import MakeSite
     from tests.platforms.docker.docker_stage import DockerSite
 
+pytestmark = pytest.mark.slow  # a release over ssh is one of the same application
 ONLY_HEALTH = """
 [contract]
 health = "/health"

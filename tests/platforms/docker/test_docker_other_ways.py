@@ -121,6 +121,7 @@ def test_a_switch_by_reload_brings_users_to_the_candidate(reloaded: DockerSite, 
     assert b"# active: blue" in shown.output
 
 
+@pytest.mark.slow
 def test_the_requests_lost_by_a_reload_are_reported(reloaded: DockerSite) -> None:
     measured = reloaded.verdict()["evidence"]["measured"]
     assert measured["sent"] == measured["answered"] + measured["lost"] >= 50

@@ -108,6 +108,7 @@ def test_proxy_and_application_testify_over_ssh(far: DockerSite) -> None:
     assert {"access.log", "application-blue.log", "application-green.log"} <= names
 
 
+@pytest.mark.slow
 def test_the_way_back_works_over_ssh(far: DockerSite) -> None:
     ended = far.roll_back()
     assert ended.status == 0, ended.output

@@ -83,6 +83,7 @@ def test_a_fault_of_a_killed_session_is_healed_by_the_next_command(shop: Shop) -
     assert not (shop.state / "faults").exists()
 
 
+@pytest.mark.slow
 def test_a_hand_edited_nginx_conf_fails_the_check_and_recover_mends_it(shop: Shop) -> None:
     configuration = shop.state / "nginx" / "nginx.conf"
     sound = configuration.read_text()

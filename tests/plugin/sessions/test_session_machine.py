@@ -317,6 +317,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     assert made.close() == []
 
 
+@pytest.mark.slow
 def test_any_sequence_of_commands_and_accidents_leaves_users_served_and_the_history_whole(ground: Ground) -> None:
     machine: Any = partial(SiteMachine, ground)
     run_state_machine_as_test(

@@ -95,7 +95,7 @@ CAUGHT = [cell for cell in CELLS if cell.signal != "SIGKILL"]
 
 
 # One of each signal, of each kind and of each end, beside those.
-ALWAYS = (*CHECKED, *BEING_UNDONE, "SIGTERM@verdict.begins", "SIGHUP@switch.begins", "SIGINT@confirm.midway")
+ALWAYS = (*CHECKED, *BEING_UNDONE, "SIGTERM@verdict.begins", "SIGINT@confirm.midway")
 
 
 def each(cells: Iterable[Cell]) -> list[ParameterSet]:

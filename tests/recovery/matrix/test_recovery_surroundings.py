@@ -44,6 +44,7 @@ def require_unharmed(lane: Lane, before: str) -> None:
     assert suffered == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [pytest.param(1, marks=pytest.mark.slow), 24])
 def test_disk_that_takes_no_more_is_told_and_harms_nobody(lane: Lane, blocks: int) -> None:
     """No file of the release grows beyond the limit, as on a disk without space: at 1 block of 512 bytes nothing can be
