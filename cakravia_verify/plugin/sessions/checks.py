@@ -66,6 +66,16 @@ class CheckSession(Session[CheckRun]):
         names = [fault.name for fault in FAULTS if fault.is_essential]
         return chosen_cells(self.config, names=names, moments=[Moment.STEADY])
 
+    @property
+    def may_copy_site(self) -> bool:
+        """Whether the operator wants a copy of the site: by the command line, or by the variables of the copy.
+
+        The application of the copy may reach what the live one reaches.
+        """
+        is_named = any(folder.name == "failover" for folder in self._named)
+        given = self.run.settings.failover.model_fields_set
+        return is_named or bool(self.config.getoption("cakravia_faults")) or "environment" in given
+
     def duration(self, default: float) -> float:
         """Return the seconds of --duration. Raises pytest.UsageError if they make no sense."""
         given = self.config.getoption("duration")

@@ -65,6 +65,12 @@ def test_the_complete_suite_passes_in_order_and_leaves_the_site_as_it_was(shop: 
     assert "the active slot is killed" in (shop.reports / "latest-check" / "report.html").read_text()
 
 
+def test_a_check_makes_no_copy_of_a_site_unless_it_is_wanted(shop: Shop) -> None:
+    """The application of the copy would have the live variables, as that of the database."""
+    ended = check(shop, more=(*SHORT, "-k", "users_lose", "-rs"))
+    assert "set [failover] environment first" in ended.output
+
+
 @pytest.mark.slow
 def test_a_fault_of_a_killed_session_is_healed_by_the_next_command(shop: Shop) -> None:
     """The faults come to this live site: nothing else could show that its slot goes on."""
