@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -14,9 +15,8 @@ from cakravia_verify.proxy.lint.model import LintFinding
 from cakravia_verify.proxy.lint.parsing import parse_text
 from cakravia_verify.proxy.lint.registry import RULES
 from cakravia_verify.proxy.lint.reports import as_json, as_sarif, summary, text_lines
+from tests.proxy.lint.sarif import LOG
 
-# The schema of SARIF 2.1.0 as the npm package @microsoft/jest-sarif has it, MIT License, (c) Microsoft Corporation.
-SCHEMA: dict[str, Any] = json.loads(Path(__file__).with_name("sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8"))
 HEALTH = "location = /health {\n    return 200 ok;\n}\nlocation / { proxy_pass http://127.0.0.1:1; }\n"
 
 
@@ -77,12 +77,33 @@ def test_text_says_why_and_what_to_do_once_for_each_rule() -> None:
 def test_sarif_is_valid_and_suppresses_what_is_ignored() -> None:
     text = f"# cakravia-lint: ignore health-by-proxy: the balancer asks\n{HEALTH}"
     log = as_sarif(lint(parse_text(text, name="/etc/nginx/my site.conf")))
-    jsonschema.Draft4Validator(SCHEMA).validate(log)
+    jsonschema.Draft202012Validator(LOG).validate(log)
     results = {each["ruleId"]: each for each in log["runs"][0]["results"]}
     assert results["health-by-proxy"]["suppressions"] == [{"kind": "inSource", "justification": "the balancer asks"}]
     place = results["host-not-passed"]["locations"][0]["physicalLocation"]
     assert (place["artifactLocation"]["uri"], place["region"]) == ("file:///etc/nginx/my%20site.conf", {"startLine": 5})
     assert len(log["runs"][0]["tool"]["driver"]["rules"]) == len(RULES) + 1
+
+
+@pytest.mark.slow
+def test_a_log_is_what_the_published_schema_of_sarif_says(tmp_path: Path) -> None:
+    """The schema comes from an npm package whose licence is MIT."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("there is no npm on the PATH")
+    command = [npm, "install", "--silent", "--no-save", "--prefix", str(tmp_path), "@microsoft/jest-sarif"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    (file,) = tmp_path.glob("node_modules/@microsoft/jest-sarif/**/sarif-2.1.0*.json")
+    text = f"# cakravia-lint: ignore health-by-proxy: the balancer asks\n{HEALTH}"
+    log = as_sarif(lint(parse_text(text, name="/etc/nginx/my site.conf")))
+    jsonschema.Draft4Validator(json.loads(file.read_text(encoding="utf-8"))).validate(log)
+
+
+def test_a_name_that_sarif_does_not_know_is_found() -> None:
+    log = as_sarif(lint(parse_text(HEALTH)))
+    log["runs"][0]["results"][0]["severity"] = "error"
+    with pytest.raises(jsonschema.ValidationError, match="severity"):
+        jsonschema.Draft202012Validator(LOG).validate(log)
 
 
 def test_json_says_whether_all_is_well() -> None:
