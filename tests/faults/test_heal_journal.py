@@ -20,8 +20,11 @@ from cakravia_verify.system.processes import identity_of
 
 @pytest.fixture
 def child() -> Iterator[psutil.Process]:
-    """A process that sleeps."""
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    """A process that sleeps. It has begun: an interpreter that still starts would not survive a lowered limit."""
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield psutil.Process(process.pid)
         process.kill()
 
