@@ -93,7 +93,6 @@ def prepare_run(
         site.lock.release()
         raise
     notices += [f"drift: {each}" for each in state.drift]
-    notices += _reload_in_words(site, state)
     if not request.policy.goes_back:
         keep_disk_reserve(site.settings.state)
     if target is not None:
@@ -101,7 +100,7 @@ def prepare_run(
     return Preparation(state, intent, target, tuple(notices))
 
 
-def _reload_in_words(site: Site, state: SiteState) -> list[str]:
+def reload_in_words(site: Site, state: SiteState) -> list[str]:
     """Return what the reload in the step *prepare* changes for users, one line for each change."""
     with contextlib.suppress(CakraviaError):  # the step meets it again, and is undone
         if state.proxy.is_running:

@@ -25,7 +25,7 @@ from cakravia_verify.runs.evidence import EndState, evidence_of, observe_end
 from cakravia_verify.runs.hook_log import hook_notices, write_hook_log
 from cakravia_verify.runs.migration_watch import watch_migration
 from cakravia_verify.runs.preflight import require_answers, require_enough_requests, require_known
-from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
+from cakravia_verify.runs.preparation import Preparation, Request, prepare_run, reload_in_words
 from cakravia_verify.runs.session_run import SessionOutcome, SessionRun
 from cakravia_verify.runs.traffic_watch import TrafficWatch
 from cakravia_verify.runs.users_first import MovedUsers, leave_out_proof
@@ -97,6 +97,7 @@ class ReleaseRun(SessionRun):
         self._require_answers(plan, preparation)
         self.state = preparation.state
         self.notices += (*policy_lines(self.settings.reviewed, self.settings.budget), *preparation.notices)
+        self.notices += reload_in_words(self.site, preparation.state)
         self.notices += self._back_up()
         steps = with_hooks(STEPS, self.settings.hooks)
         self._release = Release(self.site, preparation.intent, steps, target=preparation.target, on_event=self.on_event)

@@ -8,7 +8,7 @@ import pytest
 
 from cakravia_verify.errors import NothingToDo
 from cakravia_verify.proxy.protocol import ConfigurationState
-from cakravia_verify.runs.preparation import Preparation, Request, prepare_run
+from cakravia_verify.runs.preparation import Preparation, Request, prepare_run, reload_in_words
 from cakravia_verify.slots import Colour
 from tests.memory_stage import Stage
 
@@ -63,4 +63,7 @@ def test_what_a_reload_changes_for_users_is_told_before_it(tmp_path: Path) -> No
     stage.memory.configuration = ConfigurationState(wanted=before.replace("1m", "9m"), written=before, loaded=before)
     request = Request(kind="deploy", version="v2")
     opening = prepare_run(request, stage.opened(), on_event=lambda _: None, waiting=lambda _: None)
-    assert any("nginx will be reloaded: " in line and "9m, before 1m" in line for line in opening.notices)
+    assert any(
+        "nginx will be reloaded: " in line and "9m, before 1m" in line
+        for line in reload_in_words(stage.site, opening.state)
+    )

@@ -1,4 +1,4 @@
-"""`cakravia rollback --now`: users go back before anything is proven, and stay there whatever happens then."""
+"""`cakravia rollback --now`: users go back before the proof, and stay there if the proof fails to end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from cakravia_verify.errors import LockHeld, NotHealthy, NothingToDo
 from cakravia_verify.history.releases import ROLLED_BACK, UNPROVEN, last_holding, unfinished
+from cakravia_verify.proxy.protocol import ConfigurationState
 from cakravia_verify.runs.preparation import Request
 from cakravia_verify.runs.users_first import MovedUsers, hand_over, leave, leave_out_proof, move_users, take_over
 from cakravia_verify.slots import Colour
@@ -54,6 +55,14 @@ def test_failover_cannot_hide_a_target_that_dies(stage: Stage) -> None:
 
 def test_a_configuration_is_not_reloaded_while_users_wait(stage: Stage) -> None:
     assert "refresh" not in stage.acts(lambda: moved(stage))
+
+
+def test_no_reload_is_announced_that_is_not_made(stage: Stage) -> None:
+    before = "http { client_max_body_size 1m; }"
+    stage.memory.configuration = ConfigurationState(wanted=before.replace("1m", "9m"), written=before, loaded=before)
+    made = moved(stage)
+    assert made is not None
+    assert not [line for line in made.preparation.notices if "reloaded" in line]
 
 
 def test_a_target_that_does_not_run_changes_nothing(stage: Stage) -> None:
