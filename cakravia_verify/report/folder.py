@@ -13,7 +13,7 @@ from cakravia_verify.errors import CakraviaError, UsageError
 from cakravia_verify.system.files import sync_folder
 
 LATEST: Final = "latest"
-OTHER_PLACES: Final = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - the folder in it is new
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder in it is new
 # How every run names its folder.
 _RUN: Final = re.compile(r"\d{8}-\d{6}-")
 
@@ -64,7 +64,7 @@ def place_of_rollback_reports(reports: Path) -> Path:
     try:
         require_writable(reports)
     except UsageError:
-        for place in OTHER_PLACES:
+        for place in (MEMORY, Path(tempfile.gettempdir())):
             with contextlib.suppress(UsageError):
                 require_writable(place)
                 return place
