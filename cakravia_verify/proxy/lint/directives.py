@@ -70,6 +70,12 @@ class Directive:
                 return found
         return []
 
+    def removed(self, name: str) -> set[str]:
+        """Return the first arguments, in lower case, of the outer directives that this block's own ones remove."""
+        own = self.own(name)
+        outer = self.outer.effective(name) if own and self.outer is not None else []
+        return {each.first.lower() for each in outer} - {each.first.lower() for each in own}
+
     def setting(self, name: str) -> str:
         """Return the effective value of a directive, '' if it stands nowhere."""
         found = self.effective(name)

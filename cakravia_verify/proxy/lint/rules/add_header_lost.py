@@ -12,11 +12,9 @@ from cakravia_verify.proxy.lint.pools import proxied
 
 def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
     for block, _ in proxied(tree):
-        own = block.own("add_header")
-        outer = block.outer.effective("add_header") if block.outer is not None else []
-        lost = {each.first.lower() for each in outer} - {each.first.lower() for each in own}
-        if own and lost and block.setting("add_header_inherit") != "merge":
-            yield Spot(own[0], f"this location loses {', '.join(sorted(lost))}")
+        lost = block.removed("add_header")
+        if lost and block.setting("add_header_inherit") != "merge":
+            yield Spot(block.own("add_header")[0], f"this location loses {', '.join(sorted(lost))}")
 
 
 RULE: Final = LintRule(

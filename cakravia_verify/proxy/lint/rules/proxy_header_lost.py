@@ -12,11 +12,9 @@ from cakravia_verify.proxy.lint.pools import proxied
 
 def _find(tree: NginxTree, facts: LintFacts) -> Iterator[Spot]:
     for block, _ in proxied(tree):
-        own = block.own("proxy_set_header")
-        outer = block.outer.effective("proxy_set_header") if block.outer is not None else []
-        lost = {each.first.lower() for each in outer} - {each.first.lower() for each in own}
-        if own and lost and block.setting("proxy_pass_request_headers") != "off":
-            yield Spot(own[0], f"this location does not pass on {', '.join(sorted(lost))}")
+        lost = block.removed("proxy_set_header")
+        if lost and block.setting("proxy_pass_request_headers") != "off":
+            yield Spot(block.own("proxy_set_header")[0], f"this location does not pass on {', '.join(sorted(lost))}")
 
 
 RULE: Final = LintRule(

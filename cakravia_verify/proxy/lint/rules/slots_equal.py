@@ -21,7 +21,7 @@ RULE: Final = LintRule(
     id="slots-equal",
     title="The two slots have different addresses",
     severity=Severity.ERROR,
-    reason="the switch changes nothing: users stay on the same process, whatever the release says",
+    reason="the switch changes nothing: users stay on the same process, although the release says that they moved",
     remedy="give each slot its own address",
     find=_find,
 )
