@@ -130,7 +130,7 @@ class Detour:
         if trouble.takes_no_connection:
             self._stop_listening()
         if trouble.is_unreachable:
-            self._full = _full_queue(self.port)
+            self._full = full_queue(self.port)
         ends_open = trouble.refuses or before.is_unreachable or before.is_silent or before.silences_open
         for writer in [*self._writers] if ends_open else ():
             _reset(writer)
@@ -225,8 +225,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def _full_queue(port: int) -> list[socket.socket]:
-    """Return a listening socket whose queue is full, and what fills it: the kernel drops every further SYN."""
+def full_queue(port: int = 0) -> list[socket.socket]:
+    """Return a listening socket whose queue is full, and what fills it: the kernel drops every further SYN.
+
+    Port 0 is any free port of 127.0.0.1.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -235,6 +238,6 @@ def _full_queue(port: int) -> list[socket.socket]:
     for _ in range(3):
         filler = socket.socket()
         filler.setblocking(False)
-        filler.connect_ex(("127.0.0.1", port))
+        filler.connect_ex(listener.getsockname())
         opened.append(filler)
     return opened

@@ -23,6 +23,7 @@ from cakravia_verify.platforms.process.nginx_program import NginxProgram
 from cakravia_verify.proxy.lint.model import LintFacts
 from tests.ports import free_ports
 from tests.proxy.lint.fake_slots import Exchange, FakeSlot
+from tests.unreachable import unreachable_address
 
 WHOLE = """
 daemon off;
@@ -170,7 +171,7 @@ def bench(proof: Proof, difference: str, *, folder: Path, facts: LintFacts) -> I
         text = proof.text(difference)
         places = {"LISTEN": f"127.0.0.1:{port}", "BLUE": blue.address, "GREEN": green.address, "FOLDER": str(folder)}
         if "HOLE" in text:
-            places["HOLE"] = stack.enter_context(address_that_swallows())
+            places["HOLE"] = str(stack.enter_context(unreachable_address()))
         if "MEMORY" in text:
             places["MEMORY"] = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm"))
         if "DNS" in text or "NAME" in text:
@@ -212,21 +213,6 @@ def _running(file: Path, *, largest_file: int) -> Iterator[subprocess.Popen[byte
 
 def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-@contextlib.contextmanager
-def address_that_swallows() -> Iterator[str]:
-    """Yield an address that takes no connection and refuses none: its queue is full."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        time.sleep(0.05)
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @contextlib.contextmanager

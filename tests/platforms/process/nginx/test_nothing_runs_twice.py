@@ -6,32 +6,18 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cakravia_verify.platforms.process.nginx import LocalNginx
-from cakravia_verify.slots import Address, Colour
+from cakravia_verify.slots import Colour
 from cakravia_verify.system.clock import poll
 from tests.platforms.process.nginx.conftest import Backend, Front, ask_over, deadline
+from tests.unreachable import unreachable_address
 
 ALL_METHODS = ("GET", "OPTIONS", "PUT", "DELETE", "PATCH", "POST")
 WRITES = ("PUT", "DELETE", "PATCH", "POST")
-
-
-@contextlib.contextmanager
-def unreachable_address() -> Iterator[Address]:
-    """Yield an address that drops every attempt to connect, as the address of a vanished container does."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(3):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield Address("127.0.0.1", listener.getsockname()[1])
 
 
 @pytest.fixture
