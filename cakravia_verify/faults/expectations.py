@@ -1,6 +1,7 @@
 """What each fault may cost users, and what a release under way does. docs/FAILOVER.md has the same table.
 
-The ledger decides if a site keeps to it. A request is lost if it got no complete, correct answer, whatever the reason.
+The ledger decides if a site keeps to it. A request without a complete and correct answer is
+lost. The reason does not matter.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Compared:
     is_slow: bool = False
 
     def weigh(self, before: Sequence[ContentAnswer], after: Sequence[ContentAnswer]) -> None:
-        """Compare two sets of answers. A large change stays, whatever comes later."""
+        """Compare two sets of answers. A large change stays; later answers do not remove it."""
         good, new = self._good(before), self._good(after)
         found = difference(good, new)
         if not self.before or (found.change and not self.found.change):

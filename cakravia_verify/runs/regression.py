@@ -32,7 +32,7 @@ CHAPTERS: Final = (GOOD, BAD, ROLLBACKS, FAULTS_KEPT, LOADS, LOST)
 # Shares of the rate, one after the other, and seconds of each.
 LOAD_STEPS: Final = (0.5, 0.75, 1.0)
 LOAD_SECONDS: Final = 5.0
-# A version that dies in its bake is a bad one, whatever the application is.
+# A version that dies in its bake is a bad one for every application.
 BAD_VERSION: Final = FailoverCell(fault_named("slot-killed"), Moment.AFTER)
 MEGABYTE: Final = 2**20
 

@@ -1,4 +1,4 @@
-"""The record of a maintenance: since when users are sent away on purpose, and by whom. The monitor reads it.
+"""The record of a maintenance: its begin, its end, and who began it. The monitor reads it.
 
 The proxy's flags decide what users get. This file is written before they change and ended after they are back.
 """

@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 
 class Receiver:
-    """A channel with its far end. What it accepted stays, whatever happens to the monitor."""
+    """A channel with its far end. What it accepted stays, also if the monitor is killed."""
 
     def __init__(self, name: str, world: Callable[[], World], chance: random.Random) -> None:
         self.name = name

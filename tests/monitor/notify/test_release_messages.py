@@ -1,4 +1,4 @@
-"""Messages of a release: what they say, and that they are delivered whatever a channel does."""
+"""Messages of a release: what they say, and that a bad channel does not stop the delivery to others."""
 
 from __future__ import annotations
 
